@@ -1,0 +1,62 @@
+// The one record an exchange leaves behind, and who wants to hear of it.
+// Relay code fills it in and never logs or counts; daemon.ts passes it to the log and the metrics.
+
+import type { FailureCode, How, Side } from "./errors.ts";
+
+/** Where an exchange was when it ended. */
+export type Phase = "connect" | "request_body" | "waiting" | "response_body" | "tunnel" | "idle" | "head";
+
+/** One try to get an answer from an upstream (SPEC 8.1). */
+export interface Attempt {
+  /** Was it made on a pooled connection? */
+  reused: boolean;
+  /** How long that connection had been idle, in milliseconds. */
+  idleMs: number;
+  /** Why it failed (`ECONNREFUSED`, `ECONNRESET`), undefined if it did not. */
+  code?: string;
+  phase: Phase;
+  /** How often the same failure came in a row, while held; 1 otherwise. */
+  times: number;
+}
+
+/** What became of one exchange. */
+export interface Outcome {
+  id: string;
+  kind: "request" | "tunnel";
+  /** The upstream's name: `http`, or `mux`. Empty when no upstream was chosen. */
+  route: string;
+  method: string;
+  /** Without the query: it carries tokens (SPEC 8.1). */
+  path: string;
+  /** What the client was answered; 101 for a tunnel, 0 if it left before an answer. */
+  status: number;
+  error: FailureCode | undefined;
+  /** Body or tunnel bytes from the client. */
+  bytesIn: number;
+  /** Body or tunnel bytes to the client. */
+  bytesOut: number;
+  ms: number;
+  attempts: Attempt[];
+  by: Side;
+  how: How;
+  phase: Phase;
+  /** Cloudflare's id of the request, when the front gave one. */
+  ray: string | undefined;
+}
+
+/** Who hears what happens. Called synchronously from the relay: must be cheap and must not throw. */
+export interface Observer {
+  /** An exchange is over. */
+  ended(outcome: Outcome): void;
+  /** A side of a tunnel answered a ping. */
+  ponged(side: "client" | "upstream", rttMs: number): void;
+}
+
+const prefix = Math.random().toString(36).slice(2, 6);
+let count = 0;
+
+/** A short id, unique within this process and unlikely to repeat after a restart. */
+export function nextId(): string {
+  count += 1;
+  return `${prefix}-${count.toString(36)}`;
+}

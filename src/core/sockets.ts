@@ -1,0 +1,58 @@
+// The guard that every socket gets first, and the only ways a socket is ended.
+// Whoever accepts or dials a socket calls guard() before any other statement; nobody else calls destroy().
+
+import type { Socket } from "node:net";
+import { codeOf, howOf, type How } from "./errors.ts";
+
+/** What is known of how a socket's peer left; filled in by the guard, read when the exchange is accounted for. */
+export interface Fate {
+  /** Undefined while the peer is there. */
+  how: How | undefined;
+  /** The system's error code, when there was one. */
+  code: string | undefined;
+}
+
+const fates = new WeakMap<Socket, Fate>();
+
+/**
+ * Makes a socket safe: its errors can never be uncaught, and how its peer left is remembered. Node only tells a
+ * `close` listener that there was an error, not which one. Calling it again returns the same fate.
+ */
+export function guard(socket: Socket): Fate {
+  const known = fates.get(socket);
+  if (known) return known;
+  const fate: Fate = { how: undefined, code: undefined };
+  fates.set(socket, fate);
+  socket.on("error", (error) => {
+    fate.how ??= howOf(error);
+    fate.code ??= codeOf(error);
+  });
+  socket.on("end", () => {
+    fate.how ??= "fin";
+  });
+  return fate;
+}
+
+/** Ends a socket now. What was queued and not yet sent is lost; the peer sees a FIN, or a RST if it had sent more. */
+export function cut(socket: Socket): void {
+  socket.destroy();
+}
+
+/** Ends a socket with a RST: for a body that would look complete after a FIN (close-delimited, RFC 9112 6.3). */
+export function reset(socket: Socket): void {
+  socket.resetAndDestroy();
+}
+
+/**
+ * Sends FIN after everything queued, then waits `graceMs` for the peer to close too before cutting. Until then
+ * what still arrives is read and dropped: closing with unread bytes makes the kernel send a RST, which can
+ * overtake the last answer (the reason for nginx's lingering_close).
+ */
+export function finish(socket: Socket, graceMs = 1000): void {
+  if (socket.destroyed) return;
+  socket.end();
+  socket.resume();
+  const timer = setTimeout(cut, graceMs, socket);
+  timer.unref();
+  socket.once("close", () => clearTimeout(timer));
+}

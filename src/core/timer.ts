@@ -1,0 +1,65 @@
+// Waiting, in one place: one clock for all deadlines of exchanges. Used by every room that waits for a peer.
+// It never touches sockets; who is late decides itself what follows.
+
+/** Something that may become late. `due` is in milliseconds of `Clock.now`; Infinity means never. */
+export interface Deadline {
+  due: number;
+  /** Called once when `due` has passed; `due` is set to Infinity before, so the callee sets the next one. */
+  onDue(now: number): void;
+}
+
+/**
+ * One timer for every deadline there is: 10,000 tunnels are one interval and 10,000 comparisons, not 10,000
+ * timers that are created and cleared on each byte. A deadline is met within one tick after it is due.
+ */
+export class Clock {
+  /** Monotonic milliseconds, refreshed on each tick: what the hot path reads instead of asking the system. */
+  now: number = performance.now();
+  readonly #tickMs: number;
+  readonly #watched = new Set<Deadline>();
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(tickMs = 50) {
+    this.#tickMs = tickMs;
+  }
+
+  /** Watches a deadline; returns the function that forgets it. */
+  watch(deadline: Deadline): () => void {
+    this.#watched.add(deadline);
+    if (!this.#timer) {
+      this.now = performance.now();
+      this.#timer = setInterval(() => this.#tick(), this.#tickMs);
+      this.#timer.unref();
+    }
+    return () => this.#watched.delete(deadline);
+  }
+
+  #tick(): void {
+    this.now = performance.now();
+    for (const deadline of this.#watched) {
+      if (deadline.due <= this.now) {
+        deadline.due = Infinity;
+        deadline.onDue(this.now);
+      }
+    }
+    if (this.#watched.size === 0) {
+      clearInterval(this.#timer);
+      this.#timer = undefined;
+    }
+  }
+}
+
+/** Resolves after `ms`, or at once when `signal` is aborted. Does not keep the process alive. */
+export function sleep(ms: number, signal?: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal?.aborted) return resolve();
+    const done = (): void => {
+      clearTimeout(timer);
+      signal?.removeEventListener("abort", done);
+      resolve();
+    };
+    const timer = setTimeout(done, ms);
+    timer.unref();
+    signal?.addEventListener("abort", done, { once: true });
+  });
+}
