@@ -1,0 +1,504 @@
+// Every option, once: flag, environment, default, check, and the words of --help and of the README's table.
+// Read by cli.ts and daemon.ts; the rooms get plain values.
+
+import { BlockList, isIP } from "node:net";
+import { InvalidArgumentError, Option } from "commander";
+import { LOG_LEVELS, type LogFormat } from "./core/log.ts";
+import { isSameAddress, parseMux, parseTarget, TARGET_FORMS, type MuxTarget, type Target } from "./target.ts";
+
+/** The options of a running proxy. Durations are milliseconds, sizes bytes. */
+export interface Options {
+  port: number;
+  host: string;
+  http: Target;
+  mux: MuxTarget[];
+  trustProxy: BlockList;
+  allowOrigin: string[];
+  maxHeaderSize: number;
+  maxConnections: number;
+  maxTunnels: number;
+  maxHeld: number;
+  hold: number;
+  replayBuffer: number;
+  recycle: number;
+  connectTimeout: number;
+  headersTimeout: number;
+  requestTimeout: number;
+  responseTimeout: number;
+  handshakeTimeout: number;
+  bodyTimeout: number;
+  clientKeepAlive: number;
+  tcpKeepAlive: number;
+  stallTimeout: number;
+  pingInterval: number;
+  pingTimeout: number;
+  drain: number;
+  logLevel: string;
+  logFormat: LogFormat;
+  accessLog: boolean;
+}
+
+/** What was given is not accepted: says the option, what was given and what is accepted (SPEC 1). Exit 64. */
+export class UsageError extends Error {}
+
+interface Declared {
+  flags: string;
+  env: string;
+  group: string;
+  /** As it is written on a command line; undefined for none. */
+  default?: string;
+  text: string;
+  repeatable?: boolean;
+  /** Throws with what is accepted. */
+  parse?: (text: string) => unknown;
+}
+
+const GROUPS = {
+  main: "What goes where:",
+  tunnels: "Tunnels:",
+  requests: "Plain requests:",
+  limits: "Limits:",
+  process: "Process and log:",
+};
+
+function integer(min: number, max: number): (text: string) => number {
+  return (text) => {
+    const value = /^\d+$/.test(text) ? Number(text) : Number.NaN;
+    if (!(value >= min && value <= max)) throw new Error(`a whole number from ${min} to ${max}`);
+    return value;
+  };
+}
+
+const UNITS: Record<string, number> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, k: 1024, "": 1 };
+// setTimeout takes 31 bits of milliseconds, 24.8 days; more would fire at once.
+const MAX_MS = 2_147_483_647;
+
+function duration(minMs = 0): (text: string) => number {
+  return (text) => {
+    const match = /^(\d+(?:\.\d+)?)(ms|s|m|h)$/.exec(text);
+    const value = text === "0" ? 0 : Number(match?.[1]) * (UNITS[match?.[2] ?? ""] ?? Number.NaN);
+    if (!(value >= minMs && value <= MAX_MS)) {
+      throw new Error(`a duration like 250ms, 10s or 2m${minMs > 0 ? `, at least ${minMs}ms` : ", or 0"}`);
+    }
+    return Math.round(value);
+  };
+}
+
+function size(min: number, max: number): (text: string) => number {
+  return (text) => {
+    const match = /^(\d+)([km]?)$/i.exec(text);
+    const unit = { k: 1024, m: 1024 * 1024, "": 1 }[(match?.[2] ?? "").toLowerCase()];
+    const value = Number(match?.[1]) * (unit ?? Number.NaN);
+    if (!(value >= min && value <= max)) throw new Error(`a size like 64k or 1m, from ${min} to ${max} bytes`);
+    return value;
+  };
+}
+
+function oneOf(values: readonly string[]): (text: string) => string {
+  return (text) => {
+    if (!values.includes(text)) throw new Error(`one of ${values.join(", ")}`);
+    return text;
+  };
+}
+
+function host(text: string): string {
+  if (!/^[A-Za-z0-9._:%-]+$/.test(text) || (text.includes(":") && !isIP(text)))
+    throw new Error("an address or a host name");
+  return text;
+}
+
+function origin(text: string): string {
+  if (text !== "*" && !/^[a-z][a-z0-9+.-]*:\/\/[^/\s]+$/i.test(text)) {
+    throw new Error("an origin like https://example.org, or *");
+  }
+  return text.toLowerCase();
+}
+
+function cidrs(text: string): BlockList {
+  const list = new BlockList();
+  const names: Record<string, string> = { loopback: "127.0.0.0/8,::1/128", none: "" };
+  for (const item of (names[text] ?? text).split(",").filter((part) => part !== "")) {
+    const [address = "", bits] = item.trim().split("/");
+    const version = isIP(address);
+    const prefix = bits === undefined ? (version === 4 ? 32 : 128) : Number(bits);
+    if (version === 0 || !/^\d*$/.test(bits ?? "") || prefix > (version === 4 ? 32 : 128)) {
+      throw new Error("networks like 127.0.0.0/8,::1/128, or loopback, or none");
+    }
+    list.addSubnet(address, prefix, version === 4 ? "ipv4" : "ipv6");
+  }
+  return list;
+}
+
+function target(text: string): Target {
+  try {
+    return parseTarget(text);
+  } catch (error) {
+    throw new Error(`${TARGET_FORMS} (${(error as Error).message})`, { cause: error });
+  }
+}
+
+function mux(text: string): MuxTarget {
+  try {
+    return parseMux(text);
+  } catch (error) {
+    throw new Error(`[path=]target, where target is ${TARGET_FORMS} (${(error as Error).message})`, { cause: error });
+  }
+}
+
+const declared: Declared[] = [
+  {
+    flags: "-p, --port <n>",
+    env: "PORT",
+    group: GROUPS.main,
+    default: "3000",
+    parse: integer(0, 65535),
+    text: "the public port; 0 picks a free one",
+  },
+  {
+    flags: "--host <addr>",
+    env: "HOST",
+    group: GROUPS.main,
+    default: "127.0.0.1",
+    parse: host,
+    text: "address to bind; loopback, because the front is local and a shell sits behind",
+  },
+  {
+    flags: "--http <target>",
+    env: "NEXT_INTERNAL_PORT",
+    group: GROUPS.main,
+    parse: target,
+    text: "the web server: plain requests, and upgrades on other paths (required)",
+  },
+  {
+    flags: "--mux <[path=]target>",
+    env: "DIRECT_TERMINAL_PORT",
+    group: GROUPS.main,
+    parse: mux,
+    repeatable: true,
+    text: "a WebSocket mux, answering on /ao-terminal-mux and its own path, or on the path given; repeatable",
+  },
+  {
+    flags: "--trust-proxy <cidr,...>",
+    env: "SINGLE_PORT_TRUST_PROXY",
+    group: GROUPS.main,
+    default: "loopback",
+    parse: cidrs,
+    text: "peers whose X-Forwarded-* and CF-* fields are believed: networks, loopback or none",
+  },
+
+  {
+    flags: "--allow-origin <origin>",
+    env: "SINGLE_PORT_ALLOW_ORIGIN",
+    group: GROUPS.tunnels,
+    parse: origin,
+    repeatable: true,
+    text: "a page of this origin may open a mux, too (its own always may); * for all; repeatable",
+  },
+  {
+    flags: "--handshake-timeout <time>",
+    env: "SINGLE_PORT_HANDSHAKE_TIMEOUT",
+    group: GROUPS.tunnels,
+    default: "10s",
+    parse: duration(),
+    text: "for the answer to an upgrade, then 504",
+  },
+  {
+    flags: "--ping-interval <time>",
+    env: "SINGLE_PORT_PING_INTERVAL",
+    group: GROUPS.tunnels,
+    default: "25s",
+    parse: duration(),
+    text: "a side silent for so long is sent a ping; 0 turns pings off",
+  },
+  {
+    flags: "--ping-timeout <time>",
+    env: "SINGLE_PORT_PING_TIMEOUT",
+    group: GROUPS.tunnels,
+    default: "15s",
+    parse: duration(50),
+    text: "no byte for so long after a ping: the side is half-open, and dropped",
+  },
+  {
+    flags: "--stall-timeout <time>",
+    env: "SINGLE_PORT_STALL_TIMEOUT",
+    group: GROUPS.tunnels,
+    default: "60s",
+    parse: duration(50),
+    text: "a side that takes no byte for so long while bytes wait is dropped",
+  },
+
+  {
+    flags: "--hold <time>",
+    env: "SINGLE_PORT_HOLD",
+    group: GROUPS.requests,
+    default: "10s",
+    parse: duration(),
+    text: "how long a request waits for an upstream that cannot be reached; 0 refuses at once",
+  },
+  {
+    flags: "--replay-buffer <size>",
+    env: "SINGLE_PORT_REPLAY_BUFFER",
+    group: GROUPS.requests,
+    default: "64k",
+    parse: size(0, 16 * 1024 * 1024),
+    text: "body bytes kept for another attempt",
+  },
+  {
+    flags: "--recycle <time>",
+    env: "SINGLE_PORT_RECYCLE",
+    group: GROUPS.requests,
+    default: "4s",
+    parse: duration(),
+    text: "an upstream connection idle for longer is closed, not reused; a Node upstream closes at 5 s",
+  },
+  {
+    flags: "--connect-timeout <time>",
+    env: "SINGLE_PORT_CONNECT_TIMEOUT",
+    group: GROUPS.requests,
+    default: "3s",
+    parse: duration(50),
+    text: "for one try to connect to an upstream",
+  },
+  {
+    flags: "--response-timeout <time>",
+    env: "SINGLE_PORT_RESPONSE_TIMEOUT",
+    group: GROUPS.requests,
+    default: "120s",
+    parse: duration(),
+    text: "for the head of a response, then 504; nothing later gets past Cloudflare",
+  },
+  {
+    flags: "--body-timeout <time>",
+    env: "SINGLE_PORT_BODY_TIMEOUT",
+    group: GROUPS.requests,
+    default: "300s",
+    parse: duration(),
+    text: "a body that moves no byte for so long is cut; event streams may be silent",
+  },
+
+  {
+    flags: "--headers-timeout <time>",
+    env: "SINGLE_PORT_HEADERS_TIMEOUT",
+    group: GROUPS.limits,
+    default: "60s",
+    parse: duration(50),
+    text: "for the head of a request, then 408",
+  },
+  {
+    flags: "--request-timeout <time>",
+    env: "SINGLE_PORT_REQUEST_TIMEOUT",
+    group: GROUPS.limits,
+    default: "300s",
+    parse: duration(),
+    text: "for a whole request to arrive, then 408; 0 turns it off",
+  },
+  {
+    flags: "--client-keep-alive <time>",
+    env: "SINGLE_PORT_CLIENT_KEEP_ALIVE",
+    group: GROUPS.limits,
+    default: "125s",
+    parse: duration(50),
+    text: "an idle client connection is kept; longer than Caddy's 120 s and cloudflared's 90 s",
+  },
+  {
+    flags: "--tcp-keep-alive <time>",
+    env: "SINGLE_PORT_TCP_KEEP_ALIVE",
+    group: GROUPS.limits,
+    default: "15s",
+    parse: duration(1000),
+    text: "silence before TCP probes a peer, on both sides; a dead one shows 10 s later",
+  },
+  {
+    flags: "--max-header-size <size>",
+    env: "SINGLE_PORT_MAX_HEADER_SIZE",
+    group: GROUPS.limits,
+    default: "32k",
+    parse: size(1024, 1024 * 1024),
+    text: "header fields of one message, then 431; Cloudflare lets 32 KiB through",
+  },
+  {
+    flags: "--max-connections <n>",
+    env: "SINGLE_PORT_MAX_CONNECTIONS",
+    group: GROUPS.limits,
+    default: "4096",
+    parse: integer(1, 1_000_000),
+    text: "client connections, then 503",
+  },
+  {
+    flags: "--max-tunnels <n>",
+    env: "SINGLE_PORT_MAX_TUNNELS",
+    group: GROUPS.limits,
+    default: "1000",
+    parse: integer(0, 1_000_000),
+    text: "open tunnels, then 503",
+  },
+  {
+    flags: "--max-held <n>",
+    env: "SINGLE_PORT_MAX_HELD",
+    group: GROUPS.limits,
+    default: "512",
+    parse: integer(0, 1_000_000),
+    text: "requests held at once, then 503",
+  },
+
+  {
+    flags: "--drain <time>",
+    env: "SINGLE_PORT_DRAIN",
+    group: GROUPS.process,
+    default: "4s",
+    parse: duration(),
+    text: "for what is in flight after SIGTERM; agent-orchestrator kills at 5 s",
+  },
+  {
+    flags: "--log-level <level>",
+    env: "SINGLE_PORT_LOG_LEVEL",
+    group: GROUPS.process,
+    default: "info",
+    parse: oneOf(LOG_LEVELS),
+    text: LOG_LEVELS.join(", "),
+  },
+  {
+    flags: "--log-format <format>",
+    env: "SINGLE_PORT_LOG_FORMAT",
+    group: GROUPS.process,
+    default: "auto",
+    parse: oneOf(["auto", "json", "pretty"]),
+    text: "json, pretty, or auto: pretty on a terminal",
+  },
+  {
+    flags: "--access-log",
+    env: "SINGLE_PORT_ACCESS_LOG",
+    group: GROUPS.process,
+    text: "one info line for each exchange, not only for those that ended badly",
+  },
+];
+
+/** `--max-held` from `--max-held <n>`. */
+function longFlag(flags: string): string {
+  return /--[a-z-]+/.exec(flags)?.[0] ?? flags;
+}
+
+/** One option as commander wants it. Errors name the option, what was given and what is accepted. */
+function toCommander(option: Declared): Option {
+  const made = new Option(option.flags, option.text).env(option.env).helpGroup(option.group);
+  const { parse } = option;
+  if (!parse) return made;
+  const checked = (text: string): unknown => {
+    try {
+      return parse(text);
+    } catch (error) {
+      // Commander puts "option '--hold <time>' argument 'x' is invalid." in front.
+      throw new InvalidArgumentError(`Accepted: ${(error as Error).message}.`);
+    }
+  };
+  if (option.default !== undefined) made.default(checked(option.default), option.default);
+  made.argParser((text: string, previous: unknown) =>
+    option.repeatable ? [...((previous ?? []) as unknown[]), ...text.split(",").map(checked)] : checked(text),
+  );
+  return made;
+}
+
+/**
+ * The environment as the options read it. Empty means unset, as in most supervisors' templates, and a switch is off
+ * for `0` and `false`. `DIRECT_TERMINAL_PORT` is a bare port whose mux answers on /mux: the replaced server's way.
+ */
+export function readEnvironment(env: NodeJS.ProcessEnv): void {
+  for (const { env: name, parse } of declared) {
+    const value = env[name];
+    if (value === "" || (!parse && /^(0|false|no|off)$/i.test(value ?? ""))) delete env[name];
+  }
+  const port = env["DIRECT_TERMINAL_PORT"];
+  if (port !== undefined && /^\d+$/.test(port)) env["DIRECT_TERMINAL_PORT"] = `127.0.0.1:${port}/mux`;
+}
+
+/** The options of `single-port [options]`, for commander. */
+export function commanderOptions(): Option[] {
+  return declared.map(toCommander);
+}
+
+/** The rows of the README's table; printed by `--help` too, from the same declaration. */
+export function optionTable(): string {
+  const rows = declared.map(({ flags, env, default: value, text, repeatable }) => {
+    const shown =
+      value === undefined ? (flags.includes("<") ? (repeatable ? "none" : "required") : "off") : `\`${value}\``;
+    return `| \`${flags}\` | \`${env}\` | ${shown} | ${text.replaceAll("|", "\\|")} |`;
+  });
+  return ["| option | environment | default | meaning |", "| --- | --- | --- | --- |", ...rows].join("\n");
+}
+
+/** The name in `Options` of each option. */
+type Given = Partial<Record<keyof Options, unknown>>;
+
+/**
+ * Checks what only all options together can tell, and gives the variables of the replaced server their meaning.
+ *
+ * @throws {UsageError}
+ */
+export function completeOptions(given: Given): Options {
+  if (given.http === undefined) {
+    throw new UsageError(`option '--http <target>' (or NEXT_INTERNAL_PORT) is required. Accepted: ${TARGET_FORMS}.`);
+  }
+  const options = { mux: [], allowOrigin: [], accessLog: false, ...given } as unknown as Options;
+  const targets: [string, Target][] = [["--http", options.http]];
+  for (const one of options.mux) targets.push(["--mux", one.target]);
+  for (const [flag, one] of targets) {
+    if (isSameAddress(one, options.host, options.port)) {
+      throw new UsageError(
+        `option '${flag}' is ${one.label}, the address this proxy listens on. Accepted: another host or port.`,
+      );
+    }
+  }
+  const http = options.http.path;
+  if (http !== undefined) {
+    throw new UsageError(
+      `option '--http' has the path ${http}. Accepted: an address only; paths are forwarded as sent.`,
+    );
+  }
+  const paths = options.mux.flatMap((one) => one.paths);
+  const twice = paths.find((path, index) => paths.indexOf(path) !== index);
+  if (twice !== undefined) {
+    throw new UsageError(
+      `option '--mux' claims ${twice} twice. Accepted: one mux for each path, as in --mux /term=14801/mux.`,
+    );
+  }
+  return options;
+}
+
+/** Options as a program gives them: text as on the command line, by name in camel case. */
+export type Settings = { [name in keyof Options]?: string | number | boolean | string[] };
+
+/**
+ * The options of a program: parsed and checked like those of the command line, without the environment.
+ *
+ * @throws {UsageError}
+ */
+export function optionsFrom(settings: Settings): Options {
+  const given: Record<string, unknown> = {};
+  const names = new Set(declared.map(nameOf));
+  for (const name of Object.keys(settings)) {
+    if (!names.has(name)) throw new UsageError(`there is no option '${name}'. Accepted: ${[...names].join(", ")}.`);
+  }
+  for (const option of declared) {
+    const name = nameOf(option);
+    const value = settings[name as keyof Options] ?? option.default;
+    if (value === undefined) continue;
+    const { parse } = option;
+    const read = (one: unknown): unknown => {
+      try {
+        return parse ? parse(String(one)) : Boolean(one);
+      } catch (error) {
+        throw new UsageError(`option '${name}' is '${String(one)}'. Accepted: ${(error as Error).message}.`, {
+          cause: error,
+        });
+      }
+    };
+    given[name] = option.repeatable ? [value].flat().map(read) : read(value);
+  }
+  return completeOptions(given);
+}
+
+function nameOf(option: Declared): string {
+  return longFlag(option.flags)
+    .slice(2)
+    .replaceAll(/-([a-z])/g, (_, letter: string) => letter.toUpperCase());
+}

@@ -1,0 +1,102 @@
+// Turns what a person writes for an upstream ("14801/mux", "unix:/run/app.sock:/mux") into an address.
+// Called by options.ts; pure, so it never looks at the network or the file system.
+
+/** Where an upstream listens: TCP or a unix socket (a named pipe on Windows). */
+export type Address = { host: string; port: number } | { path: string };
+
+/** A parsed target: the address, how to write it, and the path when one was given. */
+export interface Target {
+  address: Address;
+  /** As written in logs and in the ready line, without a path: `127.0.0.1:4000`, `unix:/run/app.sock`. */
+  label: string;
+  /** The path that was given, `/mux`; undefined when none was. */
+  path: string | undefined;
+}
+
+/** The forms a target is accepted in, for error messages. */
+export const TARGET_FORMS =
+  "4000, :4000, host:4000, http://host:4000, ws://host:14801/mux, 14801/mux, [::1]:4000, unix:/run/app.sock or unix:/run/app.sock:/mux";
+
+const HOST_PORT = /^(?:(?<host>\[[0-9a-fA-F:.%\w]+\]|[A-Za-z0-9._-]*):)?(?<port>\d{1,5})$/;
+// What may stand in a request target: anything else would be refused by node:http when it is sent.
+const PATH = /^\/[\x21-\x7e]*$/;
+
+/**
+ * Parses one target. A bare port means loopback, because the upstreams live beside the proxy.
+ *
+ * @throws {Error} with a message that says what is accepted.
+ */
+export function parseTarget(text: string): Target {
+  if (text.startsWith("unix:")) return parseUnix(text);
+  const scheme = /^([a-z][a-z0-9+.-]*):\/\//i.exec(text);
+  if (scheme && !/^(http|ws)$/i.test(scheme[1] ?? "")) {
+    throw new Error(`${scheme[1]}:// is not spoken to upstreams (TLS ends at the front)`);
+  }
+  const rest = scheme ? text.slice(scheme[0].length) : text;
+  const slash = rest.indexOf("/");
+  const authority = slash < 0 ? rest : rest.slice(0, slash);
+  // With a scheme "http://host:4000/" the lone slash is how URLs are written, not a path that was asked for.
+  const path = slash < 0 || (scheme && rest.slice(slash) === "/") ? undefined : rest.slice(slash);
+  const match = HOST_PORT.exec(authority);
+  const port = Number(match?.groups?.["port"]);
+  if (!match || port < 1 || port > 65535) throw new Error("not an address with a port from 1 to 65535");
+  checkPath(path);
+  const written = match.groups?.["host"] || "127.0.0.1";
+  const host = written.startsWith("[") ? written.slice(1, -1) : written;
+  return { address: { host, port }, label: `${written}:${port}`, path };
+}
+
+function parseUnix(text: string): Target {
+  // "unix:SOCKET[:PATH]": the last ":/" splits, so that a Windows pipe or a colon in a file name still works.
+  const body = text.slice("unix:".length);
+  const split = body.lastIndexOf(":/");
+  const socket = split > 0 ? body.slice(0, split) : body;
+  const path = split > 0 ? body.slice(split + 1) : undefined;
+  if (socket === "") throw new Error("the socket's file name is missing");
+  checkPath(path);
+  return { address: { path: socket }, label: `unix:${socket}`, path };
+}
+
+function checkPath(path: string | undefined): void {
+  if (path !== undefined && (!PATH.test(path) || /[?#]/.test(path))) {
+    throw new Error("the path must be plain characters without ? or #");
+  }
+}
+
+/** A mux: the request paths it answers on, and where it is. */
+export interface MuxTarget {
+  target: Target;
+  /** Request paths, byte for byte up to `?` (SPEC 2). */
+  paths: string[];
+}
+
+/** The path browsers of agent-orchestrator use, answered when `--mux` names none. */
+export const DEFAULT_MUX_PATH = "/ao-terminal-mux";
+
+/**
+ * Parses `[path=]target` of `--mux`. `/term=14801/mux` answers on `/term` only; `14801/mux` on
+ * `/ao-terminal-mux` and on the target's own path (SPEC 1).
+ */
+export function parseMux(text: string): MuxTarget {
+  const named = /^(\/[^=]*)=(.*)$/.exec(text);
+  const target = parseTarget(named?.[2] ?? text);
+  if (named?.[1] !== undefined) {
+    checkPath(named[1]);
+    return { target, paths: [named[1]] };
+  }
+  const paths = [DEFAULT_MUX_PATH];
+  if (target.path !== undefined && target.path !== DEFAULT_MUX_PATH) paths.push(target.path);
+  return { target, paths };
+}
+
+const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|::1|::ffff:127(\.\d{1,3}){3})$/i;
+const ANY = /^(0\.0\.0\.0|::|)$/;
+
+/** Would connecting to `target` reach a server that listens on `host:port`? Names are not resolved. */
+export function isSameAddress(target: Target, host: string, port: number): boolean {
+  const { address } = target;
+  if (!("port" in address) || address.port !== port) return false;
+  if (address.host.toLowerCase() === host.toLowerCase()) return true;
+  const near = (name: string): boolean => LOOPBACK.test(name) || ANY.test(name);
+  return near(address.host) && near(host);
+}
