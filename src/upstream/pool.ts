@@ -1,0 +1,92 @@
+// The idle connections to one upstream. Called by upstream.ts only.
+// A pooled connection is a guess that the far side still wants it, so every rule here is about doubt.
+
+import type { Socket } from "node:net";
+import { cut, guard } from "../core/sockets.ts";
+import type { Clock, Deadline } from "../core/timer.ts";
+
+interface Idle {
+  socket: Socket;
+  since: number;
+  until: number;
+}
+
+/** Idle keep-alive connections, youngest first: the old ones at the bottom age out. */
+export class Pool implements Deadline {
+  due: number = Infinity;
+  readonly #clock: Clock;
+  readonly #recycleMs: number;
+  readonly #idle: Idle[] = [];
+  #forget: (() => void) | undefined;
+
+  /** @param recycleMs how long a connection may be idle before it is closed rather than reused (SPEC 3.4). */
+  constructor(clock: Clock, recycleMs: number) {
+    this.#clock = clock;
+    this.#recycleMs = recycleMs;
+  }
+
+  get size(): number {
+    return this.#idle.length;
+  }
+
+  /** Takes a connection that was idle for less than `maxIdleMs`. */
+  take(maxIdleMs: number): { socket: Socket; idleMs: number } | undefined {
+    const now = performance.now();
+    for (;;) {
+      const idle = this.#idle.at(-1);
+      // The youngest is too old, so all are: they stay for a request that is less afraid of a reset.
+      if (!idle || now - idle.since >= maxIdleMs) return undefined;
+      this.#idle.pop();
+      this.#unwatch(idle.socket);
+      if (idle.until > now && isUsable(idle.socket)) return { socket: idle.socket, idleMs: now - idle.since };
+      cut(idle.socket);
+    }
+  }
+
+  /** Puts back a connection whose exchange is complete. `hintMs` is the upstream's `Keep-Alive: timeout`. */
+  put(socket: Socket, hintMs: number | undefined): void {
+    // A fifth less than the upstream says: its timer started before ours, and a FIN takes time to arrive.
+    const keepMs = Math.min(this.#recycleMs, hintMs === undefined ? Infinity : hintMs * 0.8);
+    if (keepMs <= 0 || !isUsable(socket)) return cut(socket);
+    const now = performance.now();
+    this.#idle.push({ socket, since: now, until: now + keepMs });
+    socket.on("data", onUnasked);
+    socket.on("close", this.#onClose);
+    this.due = Math.min(this.due, now + keepMs);
+    this.#forget ??= this.#clock.watch(this);
+  }
+
+  /** Closes what has been idle for too long. */
+  onDue(now: number): void {
+    for (const idle of this.#idle.filter(({ until }) => until <= now)) cut(idle.socket);
+    this.due = Math.min(...this.#idle.filter(({ until }) => until > now).map(({ until }) => until));
+  }
+
+  /** Closes all of them: the upstream went away, or we do. */
+  clear(): void {
+    for (const { socket } of this.#idle.slice()) cut(socket);
+    this.#forget?.();
+    this.#forget = undefined;
+  }
+
+  #unwatch(socket: Socket): void {
+    socket.off("data", onUnasked);
+    socket.off("close", this.#onClose);
+  }
+
+  // One listener for all: which socket it was is found by asking who is destroyed, a handful at most.
+  readonly #onClose = (): void => {
+    for (let i = this.#idle.length - 1; i >= 0; i -= 1) {
+      if (this.#idle[i]?.socket.destroyed) this.#idle.splice(i, 1);
+    }
+  };
+}
+
+function isUsable(socket: Socket): boolean {
+  return !socket.destroyed && socket.readable && socket.writable && guard(socket).how === undefined;
+}
+
+/** Bytes that nobody asked for would be taken for the next answer: response smuggling. */
+function onUnasked(this: Socket): void {
+  cut(this);
+}

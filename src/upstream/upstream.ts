@@ -1,0 +1,257 @@
+// One upstream: dials it, keeps its idle connections, and holds requests while it is away (SPEC 3.3, 3.4).
+// Called by the relay for plain requests and tunnels alike; knows connections, never HTTP.
+
+import { connect, type Socket } from "node:net";
+import { codeOf, Failure } from "../core/errors.ts";
+import { cut, guard } from "../core/sockets.ts";
+import type { Clock } from "../core/timer.ts";
+import type { Target } from "../target.ts";
+import { Pool } from "./pool.ts";
+
+/** A connection, ready to be written to. */
+export interface Grant {
+  socket: Socket;
+  reused: boolean;
+  idleMs: number;
+}
+
+/** What a caller needs of its connection, and who hears of it. Exactly one of `granted` and `failed` is called. */
+export interface Want {
+  /** A pooled connection will do if it was idle for less than this; 0 asks for a fresh one. */
+  maxIdleMs: number;
+  /** May each side close by itself (a tunnel)? */
+  halfOpen: boolean;
+  /** Wait while the upstream cannot be reached? Otherwise one try. */
+  hold: boolean;
+  granted(grant: Grant): void;
+  failed(failure: Failure): void;
+  /** A try to connect failed with this code; the caller is still waiting. */
+  tried(code: string): void;
+}
+
+/** What is known of an upstream from its traffic; the link's state machine listens (SPEC 6). */
+export interface UpstreamWatcher {
+  connected(): void;
+  /** Could not connect, or lost a connection before it answered. */
+  failed(code: string): void;
+  /** Requests are waiting for it: a probe would not be early. */
+  wanted(): void;
+}
+
+/** The numbers of one upstream, from the options. */
+export interface UpstreamOptions {
+  connectTimeoutMs: number;
+  recycleMs: number;
+  holdMs: number;
+  keepAliveMs: number;
+}
+
+/** How many requests are held, over all upstreams (`--max-held`). */
+export interface HeldCount {
+  held: number;
+  readonly max: number;
+}
+
+interface Waiter {
+  want: Want;
+  arrived: number;
+  deadline: number;
+  /** Gives up the dial that is made for it just now, if there is one. */
+  cancelDial: (() => void) | undefined;
+}
+
+/** Between two tries while requests are held. */
+const RETRY_EVERY_MS = 250;
+// A server that has just come up has an accept backlog of 128 to 511: more at once would be dropped and cost 1 s.
+const MAX_DIALS_AFTER_HOLD = 64;
+
+/** One upstream. */
+export class Upstream {
+  readonly name: string;
+  readonly target: Target;
+  readonly #options: UpstreamOptions;
+  readonly #heldCount: HeldCount;
+  readonly #pool: Pool;
+  readonly #watcher: UpstreamWatcher;
+  /** In order of arrival; the first is the one whose turn it is. */
+  #held: Waiter[] = [];
+  #retry: NodeJS.Timeout | undefined;
+  #dialsForHeld = 0;
+  #closed = false;
+
+  constructor(
+    name: string,
+    target: Target,
+    parts: { options: UpstreamOptions; clock: Clock; heldCount: HeldCount; watcher: UpstreamWatcher },
+  ) {
+    this.name = name;
+    this.target = target;
+    this.#options = parts.options;
+    this.#heldCount = parts.heldCount;
+    this.#watcher = parts.watcher;
+    this.#pool = new Pool(parts.clock, parts.options.recycleMs);
+  }
+
+  get held(): number {
+    return this.#held.length;
+  }
+
+  /**
+   * Gets a connection: a pooled one at once, else a fresh one, else waits for the upstream to come back.
+   * Returns the function that gives up (the client left).
+   */
+  acquire(want: Want): () => void {
+    if (want.maxIdleMs > 0 && !want.halfOpen) {
+      const pooled = this.#pool.take(want.maxIdleMs);
+      if (pooled) {
+        want.granted({ socket: pooled.socket, reused: true, idleMs: pooled.idleMs });
+        return () => {};
+      }
+    }
+    const arrived = performance.now();
+    const waiter: Waiter = { want, arrived, deadline: arrived + this.#options.holdMs, cancelDial: undefined };
+    // Others wait already: overtaking them would serve late comers first.
+    if (want.hold && this.#held.length > 0) {
+      this.#hold(waiter);
+    } else {
+      waiter.cancelDial = this.#dial(want, (result) => {
+        waiter.cancelDial = undefined;
+        if (typeof result !== "string") return want.granted({ socket: result, reused: false, idleMs: 0 });
+        want.tried(result);
+        if (want.hold && this.#options.holdMs > 0 && !this.#closed) this.#hold(waiter);
+        else want.failed(new Failure("upstream_unavailable", { upstream: this.name }));
+      });
+    }
+    return () => {
+      waiter.cancelDial?.();
+      this.#leave(waiter);
+    };
+  }
+
+  /** Takes back a connection after a complete exchange. `hintMs`: the upstream's own keep-alive timeout. */
+  putBack(socket: Socket, hintMs: number | undefined): void {
+    if (this.#closed) cut(socket);
+    else this.#pool.put(socket, hintMs);
+  }
+
+  /** The upstream answered a probe: whoever waits is served now rather than at the next try. */
+  isBack(): void {
+    this.#serveHeld();
+  }
+
+  /** Its idle connections are of a process that is gone. */
+  dropIdle(): void {
+    this.#pool.clear();
+  }
+
+  /** Ends idle connections and answers whoever is held. */
+  close(): void {
+    this.#closed = true;
+    this.#pool.clear();
+    clearInterval(this.#retry);
+    for (const waiter of this.#held.slice()) {
+      waiter.cancelDial?.();
+      this.#leave(waiter);
+      waiter.want.failed(new Failure("draining", { upstream: this.name }));
+    }
+  }
+
+  /** Tries once to connect; calls back with the socket, or with the code of the failure. */
+  #dial(want: Pick<Want, "halfOpen">, done: (result: Socket | string) => void): () => void {
+    const { address } = this.target;
+    const socket = connect({
+      ...address,
+      allowHalfOpen: want.halfOpen,
+      noDelay: true,
+      keepAlive: true,
+      keepAliveInitialDelay: this.#options.keepAliveMs,
+    });
+    guard(socket);
+    let settled = false;
+    const settle = (result: Socket | string): void => {
+      if (settled) return;
+      settled = true;
+      clearTimeout(timer);
+      if (typeof result === "string") {
+        cut(socket);
+        this.#watcher.failed(result);
+      } else this.#watcher.connected();
+      done(result);
+    };
+    const timer = setTimeout(() => settle("ETIMEDOUT"), this.#options.connectTimeoutMs);
+    socket.once("connect", () => settle(socket));
+    socket.once("error", (error) => settle(codeOf(error)));
+    return () => {
+      if (settled) return;
+      settled = true;
+      clearTimeout(timer);
+      cut(socket);
+    };
+  }
+
+  #hold(waiter: Waiter): void {
+    if (this.#heldCount.held >= this.#heldCount.max) {
+      return waiter.want.failed(new Failure("too_many", { upstream: this.name }));
+    }
+    this.#heldCount.held += 1;
+    // By arrival: the dial of one that came earlier may fail later.
+    const after = this.#held.findLastIndex(({ arrived }) => arrived <= waiter.arrived);
+    this.#held.splice(after + 1, 0, waiter);
+    this.#watcher.wanted();
+    this.#retry ??= setInterval(() => this.#tryAgain(), RETRY_EVERY_MS);
+  }
+
+  #leave(waiter: Waiter): void {
+    const index = this.#held.indexOf(waiter);
+    if (index < 0) return;
+    this.#held.splice(index, 1);
+    this.#heldCount.held -= 1;
+  }
+
+  #tryAgain(): void {
+    const now = performance.now();
+    for (const waiter of this.#held.filter(({ deadline }) => deadline <= now)) {
+      waiter.cancelDial?.();
+      this.#leave(waiter);
+      waiter.want.failed(new Failure("upstream_unavailable", { upstream: this.name }));
+    }
+    if (this.#held.length === 0) {
+      clearInterval(this.#retry);
+      this.#retry = undefined;
+    } else if (this.#dialsForHeld === 0) {
+      // One try for all while it is away.
+      this.#dialFor(this.#held[0], (code) => {
+        for (const { want } of this.#held.slice()) want.tried(code);
+      });
+    }
+  }
+
+  /** It is back: everybody who waits dials, the longest waiting first, as many at a time as it can accept. */
+  #serveHeld(): void {
+    while (this.#dialsForHeld < MAX_DIALS_AFTER_HOLD) {
+      const next = this.#held.find(({ cancelDial }) => !cancelDial);
+      if (!next) return;
+      this.#dialFor(next, (code) => next.want.tried(code));
+    }
+  }
+
+  #dialFor(waiter: Waiter | undefined, failed: (code: string) => void): void {
+    if (!waiter) return;
+    this.#dialsForHeld += 1;
+    const over = (): void => {
+      this.#dialsForHeld -= 1;
+      waiter.cancelDial = undefined;
+    };
+    const cancel = this.#dial(waiter.want, (result) => {
+      over();
+      if (typeof result === "string") return failed(result);
+      this.#leave(waiter);
+      waiter.want.granted({ socket: result, reused: false, idleMs: 0 });
+      this.#serveHeld();
+    });
+    waiter.cancelDial = () => {
+      over();
+      cancel();
+    };
+  }
+}
