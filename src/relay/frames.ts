@@ -1,0 +1,192 @@
+// Follows the frame headers of one direction of a WebSocket through chunks cut anywhere (RFC 6455 5.2), so that the
+// tunnel knows where a frame of its own may stand. Called by tunnel.ts for each chunk; pure; touches header bytes only.
+
+const OPCODE_CONTINUATION = 0x0;
+const OPCODE_BINARY = 0x2;
+const OPCODE_CLOSE = 0x8;
+const OPCODE_PONG = 0xa;
+const FIN = 0x80;
+const MASKED = 0x80;
+/** Header of a control frame with a mask, and the longest payload it may have (RFC 6455 5.5). */
+const MAX_CONTROL_FRAME = 6 + 125;
+
+/** One direction of a tunnel. */
+export class FrameFollower {
+  /** A Close frame has passed: nothing of ours may follow it. */
+  closed = false;
+  /** The bytes broke RFC 6455, so they may be anything: relayed as they are, and nothing is put between them. */
+  opaque = false;
+  /** Where in the last chunk (as returned) the last frame ended; -1 if none did. */
+  boundary = -1;
+  readonly #masked: boolean;
+  readonly #extensions: boolean;
+  #pong: Buffer | undefined;
+  #onPong: (() => void) | undefined;
+
+  // Of the frame that is passing: header bytes seen, header bytes there will be, payload bytes to come.
+  #seen = 0;
+  #size = 2;
+  #remaining = 0;
+  #first = 0;
+  #length = 0;
+  #fragmented = false;
+
+  // What is kept back while it may be the pong that is to be cut out.
+  readonly #kept = Buffer.allocUnsafe(MAX_CONTROL_FRAME);
+  #keptLength = 0;
+  #keeping = false;
+
+  /**
+   * @param masked frames of this direction are masked: those of the client (RFC 6455 5.1).
+   * @param extensions an extension was negotiated, so the RSV bits may be set.
+   */
+  constructor(masked: boolean, extensions: boolean) {
+    this.#masked = masked;
+    this.#extensions = extensions;
+  }
+
+  /** May a frame of ours be written behind what was passed on so far? */
+  get betweenFrames(): boolean {
+    return !this.opaque && (this.#keeping || (this.#seen === 0 && this.#remaining === 0));
+  }
+
+  /** The next pong with this payload is ours: it is cut out and reported. One at a time; a new one replaces it. */
+  expectPong(payload: Buffer, onPong: () => void): void {
+    this.#pong = payload;
+    this.#onPong = onPong;
+  }
+
+  /** Follows a chunk. Returns what is to be passed on: the chunk itself, unless a pong is cut out of it. */
+  push(chunk: Buffer): Buffer {
+    this.boundary = -1;
+    if (this.opaque) return chunk;
+    // Only with a pong expected, or half of one kept, can the output differ from the input.
+    return this.#pong || this.#keeping ? this.#pushSifting(chunk) : this.#follow(chunk);
+  }
+
+  #follow(chunk: Buffer): Buffer {
+    const end = chunk.length;
+    let at = 0;
+    while (at < end) {
+      if (this.#remaining > 0) {
+        const step = Math.min(this.#remaining, end - at);
+        this.#remaining -= step;
+        at += step;
+      } else if (!this.#header(chunk[at++] ?? 0)) return chunk;
+      if (this.#remaining === 0 && this.#seen === 0) this.boundary = at;
+    }
+    return chunk;
+  }
+
+  /** The same byte by byte where it has to be, with what may be our pong kept back until it is known. */
+  #pushSifting(chunk: Buffer): Buffer {
+    const out: Buffer[] = [];
+    let passed = 0;
+    let from = 0;
+    let at = 0;
+    const pass = (piece: Buffer): void => {
+      if (piece.length === 0) return;
+      out.push(piece);
+      passed += piece.length;
+    };
+    while (at < chunk.length) {
+      const byte = chunk[at] ?? 0;
+      if (!this.#keeping && this.#seen === 0 && this.#remaining === 0 && this.#pong && byte === (FIN | OPCODE_PONG)) {
+        pass(chunk.subarray(from, at));
+        from = at;
+        this.#keeping = true;
+        this.#keptLength = 0;
+      }
+      let step = 1;
+      if (this.#remaining > 0) {
+        step = Math.min(this.#remaining, chunk.length - at);
+        this.#remaining -= step;
+      } else if (!this.#header(byte)) {
+        // It broke off being a frame: all that was kept goes on, and the rest as it is.
+        if (this.#keeping) pass(Buffer.from(this.#kept.subarray(0, this.#keptLength)));
+        this.#keeping = false;
+        pass(chunk.subarray(from));
+        return Buffer.concat(out);
+      }
+      if (this.#keeping) {
+        chunk.copy(this.#kept, this.#keptLength, at, at + step);
+        this.#keptLength += step;
+        from = at + step;
+      }
+      at += step;
+      if (this.#seen > 0 || this.#remaining > 0) continue;
+      if (this.#keeping) {
+        this.#keeping = false;
+        if (this.#isOurPong()) {
+          this.#pong = undefined;
+          this.#onPong?.();
+        } else pass(Buffer.from(this.#kept.subarray(0, this.#keptLength)));
+      } else {
+        pass(chunk.subarray(from, at));
+        from = at;
+      }
+      this.boundary = passed;
+    }
+    if (!this.#keeping) pass(chunk.subarray(from));
+    return out.length === 1 ? (out[0] as Buffer) : Buffer.concat(out);
+  }
+
+  #isOurPong(): boolean {
+    const kept = this.#kept.subarray(0, this.#keptLength);
+    const start = this.#masked ? 6 : 2;
+    if (!this.#pong || kept.length - start !== this.#pong.length) return false;
+    for (let i = 0; i < this.#pong.length; i += 1) {
+      const mask = this.#masked ? (kept[2 + (i % 4)] ?? 0) : 0;
+      if (((kept[start + i] ?? 0) ^ mask) !== this.#pong[i]) return false;
+    }
+    return true;
+  }
+
+  /** Takes one header byte; false when it breaks RFC 6455. At the end of the header the payload is to come. */
+  #header(byte: number): boolean {
+    const seen = this.#seen++;
+    if (seen === 0) {
+      this.#first = byte;
+    } else if (seen === 1) {
+      const length = byte & 0x7f;
+      const extended = length === 126 ? 2 : length === 127 ? 8 : 0;
+      this.#size = 2 + extended + (this.#masked ? 4 : 0);
+      this.#length = extended === 0 ? length : 0;
+      if (!this.#isLegal(byte, length)) return this.#break();
+    } else if (seen < this.#size - (this.#masked ? 4 : 0)) {
+      this.#length = this.#length * 256 + byte;
+    }
+    return this.#seen < this.#size || this.#endOfHeader();
+  }
+
+  /** May a frame begin like this, here? The length may still follow. */
+  #isLegal(second: number, length: number): boolean {
+    const opcode = this.#first & 0x0f;
+    const final = (this.#first & FIN) !== 0;
+    if (((second & MASKED) !== 0) !== this.#masked) return false;
+    if ((this.#first & 0x70) !== 0 && !this.#extensions) return false;
+    if (opcode >= OPCODE_CLOSE) return opcode <= OPCODE_PONG && final && length <= 125;
+    if (opcode > OPCODE_BINARY) return false;
+    // A continuation needs a beginning, and a new message the end of the last one (RFC 6455 5.4).
+    return (opcode === OPCODE_CONTINUATION) === this.#fragmented;
+  }
+
+  #endOfHeader(): boolean {
+    const extended = this.#size - 2 - (this.#masked ? 4 : 0);
+    // The shortest encoding has to be used, and more than 2^53 bytes cannot be counted here (nor anywhere).
+    const least = extended === 8 ? 65536 : extended === 2 ? 126 : 0;
+    if (this.#length < least || this.#length > Number.MAX_SAFE_INTEGER) return this.#break();
+    const opcode = this.#first & 0x0f;
+    if (opcode < OPCODE_CLOSE) this.#fragmented = (this.#first & FIN) === 0;
+    else if (opcode === OPCODE_CLOSE) this.closed = true;
+    this.#seen = 0;
+    this.#remaining = this.#length;
+    return true;
+  }
+
+  #break(): false {
+    this.opaque = true;
+    this.boundary = -1;
+    return false;
+  }
+}

@@ -1,0 +1,42 @@
+// Plain requests, carried by npm http-proxy: its server object, web(), pass pipeline and error callback are used. Its
+// `stream` pass is replaced by ours (before()), because the faults of SPEC appendix A live in it and neither events
+// nor options reach them. Made by daemon.ts, once per upstream.
+
+import type { IncomingMessage, ServerResponse } from "node:http";
+import httpProxy from "http-proxy";
+import type { Failure } from "../core/errors.ts";
+import type { Target } from "../target.ts";
+
+/** What a pass gets, as http-proxy calls it. A truthy result says that the request is taken care of. */
+type Pass = (
+  req: IncomingMessage,
+  res: ServerResponse,
+  options: unknown,
+  head: unknown,
+  server: unknown,
+  failed: (failure: Failure) => void,
+) => boolean;
+
+// before() and the callback as second to last argument are http-proxy's, but missing from its types.
+interface WebProxy {
+  before(type: "web", pass: "stream", ours: Pass): void;
+  web(req: IncomingMessage, res: ServerResponse, failed: (failure: Failure) => void): void;
+}
+
+/** Relays one plain request; `failed` is called at most once, when nothing was answered yet. */
+export type RelayPlain = (req: IncomingMessage, res: ServerResponse, failed: (failure: Failure) => void) => void;
+
+/**
+ * An http-proxy whose exchange is made by `exchange`. It is called without per-request options: merging them is what
+ * calls the deprecated `util._extend` (DEP0060).
+ */
+export function createPlainRelay(target: Target, exchange: RelayPlain): RelayPlain {
+  const { address } = target;
+  const detailed = "path" in address ? { host: "localhost", port: 80, socketPath: address.path } : address;
+  const proxy = httpProxy.createProxyServer({ target: detailed }) as unknown as WebProxy;
+  proxy.before("web", "stream", (req, res, _options, _head, _server, failed) => {
+    exchange(req, res, failed);
+    return true;
+  });
+  return (req, res, failed) => proxy.web(req, res, failed);
+}

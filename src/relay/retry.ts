@@ -1,0 +1,39 @@
+// This attempt failed so; may there be another (SPEC 3.3)? Called by exchange.ts; pure.
+
+import type { FailureCode, How } from "../core/errors.ts";
+
+/** A reset before any answer is retried this often, on a fresh connection each time. */
+export const MAX_RETRIES = 2;
+
+/** What is known of an exchange whose connection broke. */
+export interface Broken {
+  method: string;
+  idempotencyKey: boolean;
+  /** Did any byte of a response arrive, an interim one included? */
+  responded: boolean;
+  /** Can the body sent so far be sent again? True when there was none. */
+  replayable: boolean;
+  /** Retries made so far. */
+  retries: number;
+  how: How;
+}
+
+const SAFE_TO_REPEAT = /^(GET|HEAD|OPTIONS|TRACE|PUT|DELETE)$/;
+
+/**
+ * May the method be sent twice? RFC 9110 9.2.2: the idempotent ones. A POST only with the client's word for it: that a
+ * reused connection broke is no proof that the server did not act.
+ */
+export function isRepeatable(method: string, idempotencyKey: boolean): boolean {
+  return idempotencyKey || SAFE_TO_REPEAT.test(method);
+}
+
+/** "again", or the failure to tell the client. */
+export function afterBroken(broken: Broken): "again" | FailureCode {
+  if (broken.how === "protocol" || broken.responded)
+    return broken.how === "rst" ? "upstream_reset" : "upstream_bad_response";
+  if (broken.retries < MAX_RETRIES && broken.replayable && isRepeatable(broken.method, broken.idempotencyKey)) {
+    return "again";
+  }
+  return "upstream_reset";
+}
