@@ -1,0 +1,255 @@
+// Faces the clients: accepts, guards every socket before anything else, and hands out requests and upgrades one at a
+// time per connection. Built by daemon.ts, which gives it its handlers; it never knows where a request goes.
+
+import { createServer, ServerResponse, type IncomingMessage, type Server, type ServerOptions } from "node:http";
+import { BlockList, isIPv6, type Socket } from "node:net";
+import type { Client, Occupant } from "../core/client.ts";
+import { codeOf, Failure, howOf, type FailureCode } from "../core/errors.ts";
+import { nextId } from "../core/outcome.ts";
+import { refuseSocket } from "../core/refuse.ts";
+import { cut, finish, guard, type Fate } from "../core/sockets.ts";
+
+/** Limits of the client's side, in milliseconds and bytes (SPEC 3.1, 3.5, 4.4). */
+export interface ListenerOptions {
+  headersTimeoutMs: number;
+  /** The whole request; 0 means no limit. */
+  requestTimeoutMs: number;
+  clientKeepAliveMs: number;
+  maxHeaderBytes: number;
+  maxConnections: number;
+  keepAliveMs: number;
+  trusted: BlockList;
+}
+
+/** What becomes of what the clients ask for. */
+export interface Handlers {
+  request(req: IncomingMessage, res: ServerResponse, client: Client): void;
+  /** `res` writes to the bare socket until the handler detaches it; `early` is what came behind the head. */
+  upgrade(req: IncomingMessage, res: ServerResponse, client: Client, early: Buffer): void;
+  /** Does this upgrade get to `upgrade`, or is it a plain request (SPEC 2.3)? */
+  isUpgrade(req: IncomingMessage): boolean;
+  /** A connection was refused, or broke off, outside of any exchange. */
+  refused(failure: Failure, client: Client, id: string): void;
+}
+
+// A client that pipelines more than this is not read from until it has its answers.
+const MAX_PIPELINED = 16;
+
+/** The peer's address for logs and X-Forwarded-For. */
+function addressOf(socket: Socket): string {
+  const address = socket.remoteAddress ?? "";
+  return address.startsWith("::ffff:") ? address.slice(7) : address;
+}
+
+/** One accepted connection. */
+class Connection implements Client {
+  readonly socket: Socket;
+  readonly fate: Fate;
+  readonly address: string;
+  readonly trusted: boolean;
+  /** Its bytes broke HTTP; said once its turn comes. */
+  broken: FailureCode | undefined;
+  busy = false;
+  #occupant: Occupant | undefined;
+  readonly #turns: (() => void)[] = [];
+
+  constructor(socket: Socket, trusted: BlockList) {
+    this.socket = socket;
+    this.fate = guard(socket);
+    this.address = addressOf(socket);
+    // No address: a unix socket, whose peer is on this machine.
+    this.trusted = this.address === "" || trusted.check(this.address, isIPv6(this.address) ? "ipv6" : "ipv4");
+    socket.on("end", () => this.#occupant?.onClientGone("fin"));
+    socket.on("close", () => {
+      this.#turns.length = 0;
+      this.#occupant?.onClientGone(this.fate.how ?? "fin");
+    });
+    // Not the response's `drain`: node stops forwarding it when an upgrade was pipelined behind the response.
+    socket.on("drain", () => this.#occupant?.onClientDrain());
+  }
+
+  occupy(occupant: Occupant): void {
+    this.#occupant = occupant;
+  }
+
+  release(occupant: Occupant): void {
+    if (this.#occupant === occupant) this.#occupant = undefined;
+  }
+
+  /** Tells the occupant that the request broke; false when there is none whose request it was. */
+  brokeOccupant(code: FailureCode): boolean {
+    return this.#occupant?.onClientBroke(code) ?? false;
+  }
+
+  /**
+   * Runs when all earlier exchanges of this connection are over. Node hands out pipelined requests at once; answers
+   * have to stay in order, and an upgrade must not take the socket from under an answer (appendix A, 4).
+   */
+  takeTurn(run: () => void): void {
+    if (!this.busy) {
+      this.busy = true;
+      return run();
+    }
+    this.#turns.push(run);
+    if (this.#turns.length >= MAX_PIPELINED) this.socket.pause();
+  }
+
+  /** The exchange whose turn it was is over. Returns false when none follows. */
+  nextTurn(): boolean {
+    const run = this.#turns.shift();
+    this.busy = run !== undefined;
+    if (!run) return false;
+    if (this.#turns.length === 0) this.socket.resume();
+    run();
+    return true;
+  }
+}
+
+/** The public port. */
+export class Listener {
+  readonly server: Server;
+  readonly #options: ListenerOptions;
+  readonly #handlers: Handlers;
+  readonly #connections = new Map<Socket, Connection>();
+  #stopping = false;
+
+  constructor(options: ListenerOptions, handlers: Handlers) {
+    this.#options = options;
+    this.#handlers = handlers;
+    const limits = [options.headersTimeoutMs, options.requestTimeoutMs].filter((ms) => ms > 0);
+    const serverOptions: ServerOptions & { shouldUpgradeCallback(req: IncomingMessage): boolean } = {
+      headersTimeout: options.headersTimeoutMs,
+      requestTimeout: options.requestTimeoutMs,
+      keepAliveTimeout: options.clientKeepAliveMs,
+      maxHeaderSize: options.maxHeaderBytes,
+      // Node looks at the two limits above only this often; its default of 30 s would make 60 s up to 90.
+      connectionsCheckingInterval: Math.max(50, Math.min(5000, ...limits.map((ms) => ms / 4))),
+      keepAlive: true,
+      keepAliveInitialDelay: options.keepAliveMs,
+      noDelay: true,
+      // Missing and doubled Host are refused by the router, with a body that says why.
+      requireHostHeader: false,
+      // Node 22.21 and later; before, an upgrade that is none comes to #onUpgrade and is put back.
+      shouldUpgradeCallback: (req) => handlers.isUpgrade(req),
+    };
+    this.server = createServer(serverOptions);
+    // No cap on the number of fields: their size is limited, and what node would drop its parser honours (appendix A, 2).
+    this.server.maxHeadersCount = 0;
+    this.server.prependListener("connection", (socket: Socket) => this.#onConnection(socket));
+    const onRequest = (req: IncomingMessage, res: ServerResponse): void => this.#onRequest(req, res);
+    this.server.on("request", onRequest);
+    // The upstream decides about Expect (appendix A, 17).
+    this.server.on("checkContinue", onRequest);
+    this.server.on("checkExpectation", onRequest);
+    this.server.on("upgrade", (req, socket, early) => this.#onUpgrade(req, socket as Socket, early));
+    this.server.on("connect", (req, socket, early) => this.#onUpgrade(req, socket as Socket, early));
+    this.server.on("clientError", (error, socket) => this.#onClientError(error, socket as Socket));
+  }
+
+  get connections(): number {
+    return this.#connections.size;
+  }
+
+  /** Stops accepting and ends what is idle; what is in flight goes on, and its connections close after it. */
+  stop(): void {
+    this.#stopping = true;
+    this.server.close();
+    for (const connection of this.#connections.values()) if (!connection.busy) finish(connection.socket);
+  }
+
+  /** Ends every connection now. */
+  abandon(): void {
+    for (const socket of this.#connections.keys()) cut(socket);
+  }
+
+  #onConnection(socket: Socket): void {
+    // An upgrade that was put back as a plain request comes by a second time.
+    if (this.#connections.has(socket)) return;
+    const connection = new Connection(socket, this.#options.trusted);
+    this.#connections.set(socket, connection);
+    socket.once("close", () => this.#connections.delete(socket));
+    if (this.#connections.size <= this.#options.maxConnections) return;
+    connection.busy = true;
+    this.#refuse(connection, "too_many");
+  }
+
+  #refuse(connection: Connection, code: FailureCode): void {
+    const failure = new Failure(code);
+    const id = nextId();
+    connection.broken = code;
+    refuseSocket(connection.socket, failure, id);
+    this.#handlers.refused(failure, connection, id);
+  }
+
+  #onRequest(req: IncomingMessage, res: ServerResponse): void {
+    const connection = this.#connections.get(req.socket);
+    if (!connection) return;
+    connection.takeTurn(() => {
+      res.once("close", () => this.#onTurnOver(connection));
+      if (this.#stopping) res.shouldKeepAlive = false;
+      this.#handlers.request(req, res, connection);
+    });
+  }
+
+  #onTurnOver(connection: Connection): void {
+    if (connection.socket.destroyed || connection.nextTurn()) return;
+    if (connection.broken) this.#refuse(connection, connection.broken);
+    else if (this.#stopping) finish(connection.socket);
+  }
+
+  #onUpgrade(req: IncomingMessage, socket: Socket, early: Buffer): void {
+    const connection = this.#connections.get(socket);
+    if (!connection) return cut(socket);
+    connection.takeTurn(() => {
+      if (req.method !== "CONNECT" && !this.#handlers.isUpgrade(req)) return this.#putBack(req, connection, early);
+      // Nothing reads the socket now, so a client that leaves would not be noticed: what it sends early is kept.
+      const res = new ServerResponse(req);
+      res.shouldKeepAlive = false;
+      res.assignSocket(socket);
+      res.once("finish", () => finish(socket));
+      this.#handlers.upgrade(req, res, connection, early);
+    });
+  }
+
+  /**
+   * Serves an upgrade that is none for us as the plain request it also is (RFC 9110 7.8): node has let go of the
+   * connection, so the request is written back without its Upgrade and the connection begins anew. Only Node
+   * before 22.21 needs this.
+   */
+  #putBack(req: IncomingMessage, connection: Connection, early: Buffer): void {
+    let head = `${req.method} ${req.url} HTTP/${req.httpVersion}\r\n`;
+    for (let i = 0; i < req.rawHeaders.length; i += 2) {
+      const name = req.rawHeaders[i] ?? "";
+      if (name.toLowerCase() !== "upgrade") head += `${name}: ${req.rawHeaders[i + 1]}\r\n`;
+    }
+    connection.busy = false;
+    connection.socket.unshift(Buffer.concat([Buffer.from(`${head}\r\n`, "latin1"), early]));
+    this.server.emit("connection", connection.socket);
+  }
+
+  #onClientError(error: Error, socket: Socket): void {
+    const connection = this.#connections.get(socket);
+    if (!connection) return cut(socket);
+    // Node's parser reports every further chunk of a connection it has given up.
+    if (connection.broken !== undefined) return;
+    const code = failureOf(error);
+    if (!code) return cut(socket);
+    if (connection.brokeOccupant(code)) connection.broken = code;
+    // Earlier requests of this connection get their answers first.
+    else if (connection.busy) connection.broken = code;
+    else this.#refuse(connection, code);
+  }
+}
+
+/** What a client is told when its bytes do not make a request; undefined when it cannot be told anything. */
+function failureOf(error: Error): FailureCode | undefined {
+  switch (codeOf(error)) {
+    case "HPE_HEADER_OVERFLOW":
+    case "HPE_CHUNK_EXTENSIONS_OVERFLOW":
+      return "header_too_large";
+    case "ERR_HTTP_REQUEST_TIMEOUT":
+      return "request_timeout";
+    default:
+      return howOf(error) === "protocol" ? "bad_request" : undefined;
+  }
+}

@@ -1,0 +1,97 @@
+// Decides what a request is: plain, a tunnel, or something to refuse (SPEC 2, 4.4). Called for each request and
+// each upgrade by daemon.ts; pure, so every decision is a unit test.
+
+import type { FailureCode } from "../core/errors.ts";
+
+/** The facts a decision rests on; `RequestHead` of relay/headers.ts has them. */
+export interface Facts {
+  hosts: string[];
+  length: string | undefined;
+  codings: string[];
+  websocket: boolean;
+  origin: string | undefined;
+  forwardedHost: string | undefined;
+}
+
+/** The request line. */
+export interface RequestLine {
+  method: string;
+  /** The request target, byte for byte. */
+  url: string;
+  /** `1.0` or `1.1`. */
+  version: string;
+}
+
+/** What to do with a request. */
+export type Decision =
+  | { to: "plain" }
+  /** A tunnel to `upstream`; `path` replaces the request's path, if given. The query goes along. */
+  | { to: "tunnel"; upstream: string; path: string | undefined }
+  | { to: "refuse"; code: FailureCode };
+
+/** One path that leads to a mux. */
+export interface MuxRoute {
+  upstream: string;
+  /** The path the mux is asked for; undefined to leave the request's own. */
+  path: string | undefined;
+}
+
+/** What the router knows of the options. */
+export interface Routes {
+  /** By request path, byte for byte up to `?`. */
+  mux: ReadonlyMap<string, MuxRoute>;
+  /** Origins that may open a mux besides the page's own; `*` allows all. */
+  allowOrigin: ReadonlySet<string>;
+}
+
+const refuse = (code: FailureCode): Decision => ({ to: "refuse", code });
+
+/** The path of a request target: everything before `?`, not decoded and not normalised. */
+export function pathOf(url: string): string {
+  const query = url.indexOf("?");
+  return query < 0 ? url : url.slice(0, query);
+}
+
+// RFC 9110 7.2 with RFC 3986 3.2.2: a name, an IPv4 or a bracketed IPv6, and perhaps a port.
+const HOST = /^(\[[0-9a-fA-F:.]+\]|[\w.~!$&'()*+,;=%-]*)(:\d*)?$/;
+
+/** Is this the kind of upgrade that becomes a tunnel, if the router finds nothing against it (SPEC 2.1, 2.2)? */
+export function wantsTunnel(line: RequestLine, facts: Facts): boolean {
+  return facts.websocket && line.method === "GET" && line.version === "1.1";
+}
+
+/** Decides about one request. `trusted` says whether its X-Forwarded-Host is believed. */
+export function route(line: RequestLine, facts: Facts, trusted: boolean, routes: Routes): Decision {
+  if (line.method === "CONNECT") return refuse("method_not_allowed");
+  // Two hosts, or none: whom the client meant is a guess, and a front may have guessed differently (appendix A, 16).
+  const [host, another] = facts.hosts;
+  if (another !== undefined || (host === undefined ? line.version === "1.1" : !HOST.test(host))) {
+    return refuse("bad_request");
+  }
+  // The only transfer coding that can be relayed is one chunked; the parser lets `gzip, chunked` through.
+  const [coding, second] = facts.codings;
+  if (coding !== undefined && (coding !== "chunked" || second !== undefined)) return refuse("bad_request");
+  if (!wantsTunnel(line, facts)) return { to: "plain" };
+  // Nobody knows whether what follows such a head is its body or the first bytes of the tunnel (appendix A, 4).
+  if (coding !== undefined || (facts.length !== undefined && Number(facts.length) !== 0)) return refuse("bad_request");
+  const mux = routes.mux.get(pathOf(line.url));
+  if (!mux) return { to: "tunnel", upstream: "http", path: undefined };
+  if (!mayOpen(facts, trusted, routes.allowOrigin)) return refuse("origin_not_allowed");
+  return { to: "tunnel", upstream: mux.upstream, path: mux.path };
+}
+
+/**
+ * May a page of this origin open a mux (SPEC 4.4)? Browsers do not apply the same-origin policy to WebSockets, so
+ * without this any page on the internet could type into the terminal (RFC 6455 10.2).
+ */
+function mayOpen(facts: Facts, trusted: boolean, allowed: ReadonlySet<string>): boolean {
+  const { origin } = facts;
+  if (origin === undefined || allowed.has("*") || allowed.has(origin.toLowerCase())) return true;
+  const [, scheme, host] = /^(https?):\/\/([^/]+)$/i.exec(origin) ?? [];
+  if (scheme === undefined || host === undefined) return false;
+  const own = [facts.hosts[0], trusted ? facts.forwardedHost : undefined];
+  // The default port may be written or not, and what the page's scheme was only the front knows.
+  const bare = (name: string): string =>
+    name.toLowerCase().replace(scheme.toLowerCase() === "https" ? /:443$/ : /:80$/, "");
+  return own.some((name) => name !== undefined && bare(name) === bare(host));
+}
