@@ -1,0 +1,19 @@
+// The module: `import { startSinglePort } from "single-port"`.
+
+import { pino, type Logger } from "pino";
+import { startDaemon, type Daemon } from "./daemon.ts";
+import { optionsFrom, type Settings } from "./options.ts";
+
+export type { Daemon } from "./daemon.ts";
+export type { Settings } from "./options.ts";
+
+/**
+ * Starts a proxy in this process; resolves when it listens, with the bound address and `close()`. The options are
+ * those of the command line, as strings, in camel case: `{ port: "0", http: "4000", mux: ["14801/mux"] }`.
+ *
+ * @param log a pino logger; silent without one.
+ * @throws {UsageError} when an option is not accepted; the system's error when the port cannot be bound.
+ */
+export async function startSinglePort(settings: Settings, log: Logger = pino({ level: "silent" })): Promise<Daemon> {
+  return await startDaemon(optionsFrom(settings), log);
+}
