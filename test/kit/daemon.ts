@@ -1,0 +1,112 @@
+// The built daemon as a child process, as people run it. It stops itself when the test ends.
+
+import { spawn, type ChildProcess } from "node:child_process";
+import { readdirSync, readlinkSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { onTestFinished } from "vitest";
+import { until, within } from "./until.ts";
+
+/** The file that `npx single-port` runs. */
+export const BIN: string = fileURLToPath(new URL("../../bin/single-port.js", import.meta.url));
+/** The node that runs the daemon: another version with SINGLE_PORT_TEST_NODE. */
+export const NODE: string = process.env["SINGLE_PORT_TEST_NODE"] ?? process.execPath;
+
+/** One line of the log. */
+export type LogLine = Record<string, unknown> & { level: number; msg: string };
+
+/** A running daemon. */
+export interface TestDaemon {
+  child: ChildProcess;
+  pid: number;
+  port: number;
+  /** Lines logged so far; it only grows. */
+  log: LogLine[];
+  /** What came on stderr. */
+  stderr(): string;
+  /** The first line that matches, waited for. */
+  logged(matches: (line: LogLine) => boolean, what: string, ms?: number): Promise<LogLine>;
+  /** Resolves with the exit code (or signal) once it has ended. */
+  exited: Promise<number | string>;
+  /** Open sockets of the process, by /proc. */
+  sockets(): number;
+  /** Sends SIGTERM and resolves with the exit code. */
+  stop(): Promise<number | string>;
+}
+
+/** Environment without what would configure the daemon by accident. */
+export function cleanEnv(extra: Record<string, string> = {}): NodeJS.ProcessEnv {
+  const env: NodeJS.ProcessEnv = { ...process.env, ...extra };
+  for (const name of Object.keys(env)) {
+    if (name in extra) continue;
+    if (
+      name.startsWith("SINGLE_PORT_") ||
+      /^(PORT|HOST|NEXT_INTERNAL_PORT|DIRECT_TERMINAL_PORT|NODE_OPTIONS)$/.test(name)
+    ) {
+      delete env[name];
+    }
+  }
+  return env;
+}
+
+/**
+ * Starts the daemon on a free port; resolves when it listens. Logs every exchange, so that tests can look at outcomes.
+ *
+ * @param args options after `--port 0 --access-log`; a later one wins.
+ */
+export async function startDaemon(args: string[], env: Record<string, string> = {}): Promise<TestDaemon> {
+  const child = spawn(NODE, [BIN, "--port", "0", "--access-log", "--log-format", "json", ...args], {
+    env: cleanEnv(env),
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  const log: LogLine[] = [];
+  let stderr = "";
+  let rest = "";
+  child.stdout.setEncoding("utf8").on("data", (text: string) => {
+    const lines = (rest + text).split("\n");
+    rest = lines.pop() ?? "";
+    for (const line of lines) if (line !== "") log.push(JSON.parse(line) as LogLine);
+  });
+  child.stderr.setEncoding("utf8").on("data", (text: string) => (stderr += text));
+  const exited = new Promise<number | string>((resolve) => {
+    child.once("close", (code, signal) => resolve(code ?? signal ?? "unknown"));
+  });
+  const pid = child.pid ?? 0;
+  const daemon: TestDaemon = {
+    child,
+    pid,
+    port: 0,
+    log,
+    exited,
+    stderr: () => stderr,
+    logged: (matches, what, ms) => until(() => log.find(matches), `log line: ${what}`, ms),
+    sockets: () => openSockets(pid),
+    stop: () => {
+      child.kill("SIGTERM");
+      return within(exited, "daemon to stop after SIGTERM", 8000);
+    },
+  };
+  onTestFinished(async () => {
+    child.kill("SIGKILL");
+    await exited;
+  });
+  const ready = daemon.logged((line) => line.msg.startsWith("listening on"), "listening", 10_000);
+  const early = exited.then((code) => {
+    throw new Error(`daemon ended with ${code} before it listened: ${stderr}`);
+  });
+  const line = await Promise.race([ready, early]);
+  daemon.port = Number(/^listening on (\d+)/.exec(line.msg)?.[1]);
+  return daemon;
+}
+
+/** Counts the sockets a process has open. */
+export function openSockets(pid: number): number {
+  let count = 0;
+  for (const fd of readdirSync(`/proc/${pid}/fd`)) {
+    try {
+      if (readlinkSync(`/proc/${pid}/fd/${fd}`).startsWith("socket:")) count += 1;
+    } catch {
+      // Closed between the two calls.
+    }
+  }
+  return count;
+}

@@ -1,0 +1,25 @@
+// Waiting in tests: for an event or a condition, never for time, and with a sentence when it does not come.
+
+/** Rejects with `what` if `promise` has not settled after `ms`. */
+export async function within<T>(promise: Promise<T>, what: string, ms = 2000): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`not within ${ms} ms: ${what}`)), ms);
+  });
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** Resolves with the first truthy value of `condition`, looked at every 5 ms: for state outside of this process. */
+export async function until<T>(condition: () => T | Promise<T>, what: string, ms = 2000): Promise<NonNullable<T>> {
+  const deadline = performance.now() + ms;
+  for (;;) {
+    const value = await condition();
+    if (value) return value;
+    if (performance.now() > deadline) throw new Error(`not within ${ms} ms: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}

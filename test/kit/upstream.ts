@@ -1,0 +1,114 @@
+// Upstreams for tests: real servers on port 0, scripted by the byte, whose accepted sockets the test gets.
+
+import { createServer as createHttp, type RequestListener, type Server as HttpServer } from "node:http";
+import { createServer, type AddressInfo, type Server } from "node:net";
+import { onTestFinished } from "vitest";
+import { WebSocketServer, type WebSocket } from "ws";
+import { wrap, type RawClient } from "./client.ts";
+import { until } from "./until.ts";
+
+async function listen(server: Server, port = 0): Promise<number> {
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", reject);
+    server.listen(port, "127.0.0.1", resolve);
+  });
+  return (server.address() as AddressInfo).port;
+}
+
+/** A raw TCP server: every accepted socket is handed to the test, in order. */
+export interface RawUpstream {
+  port: number;
+  server: Server;
+  /** Accepted so far. */
+  accepted: RawClient[];
+  /** The next connection that has not been taken yet, waited for. */
+  next(ms?: number): Promise<RawClient>;
+  /** Stops listening and resets every connection: a process that was killed. */
+  kill(): Promise<void>;
+}
+
+/** Starts a raw upstream; `onConnection` scripts each connection, if given. */
+export async function rawUpstream(onConnection?: (peer: RawClient) => void, port = 0): Promise<RawUpstream> {
+  const accepted: RawClient[] = [];
+  let taken = 0;
+  const server = createServer({ allowHalfOpen: true }, (socket) => {
+    const peer = wrap(socket);
+    accepted.push(peer);
+    onConnection?.(peer);
+  });
+  const upstream: RawUpstream = {
+    port: await listen(server, port),
+    server,
+    accepted,
+    next: async (ms) => {
+      const index = taken++;
+      return await until(() => accepted[index], `connection ${index + 1} to the upstream`, ms);
+    },
+    kill: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve());
+        for (const peer of accepted) peer.reset();
+      }),
+  };
+  onTestFinished(() => upstream.kill());
+  return upstream;
+}
+
+/** A port on which nobody listens. */
+export async function deadPort(): Promise<number> {
+  const server = createServer();
+  const port = await listen(server);
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
+/** A node:http server. */
+export interface HttpUpstream {
+  port: number;
+  server: HttpServer;
+}
+
+/** Starts an HTTP upstream on a free port, or on `port`. */
+export async function httpUpstream(listener: RequestListener, port = 0): Promise<HttpUpstream> {
+  const server = createHttp({ maxHeaderSize: 256 * 1024, keepAliveTimeout: 60_000 }, listener);
+  server.maxHeadersCount = 0;
+  const bound = await listen(server, port);
+  onTestFinished(
+    () =>
+      new Promise<void>((resolve) => {
+        server.close(() => resolve());
+        server.closeAllConnections();
+      }),
+  );
+  return { port: bound, server };
+}
+
+/** A WebSocket mux that echoes, on /mux. */
+export interface MuxUpstream {
+  port: number;
+  server: WebSocketServer;
+  /** Connections so far. */
+  clients: WebSocket[];
+}
+
+/** Starts an echoing mux, with permessage-deflate if asked. */
+export async function muxUpstream(options: { deflate?: boolean; port?: number } = {}): Promise<MuxUpstream> {
+  const http = createHttp();
+  const server = new WebSocketServer({ server: http, path: "/mux", perMessageDeflate: options.deflate ?? false });
+  const clients: WebSocket[] = [];
+  server.on("connection", (client) => {
+    clients.push(client);
+    client.on("error", () => {});
+    client.on("message", (data, binary) => client.send(data, { binary }));
+  });
+  const port = await listen(http, options.port ?? 0);
+  onTestFinished(
+    () =>
+      new Promise<void>((resolve) => {
+        for (const client of clients) client.terminate();
+        http.close(() => resolve());
+        http.closeAllConnections();
+      }),
+  );
+  return { port, server, clients };
+}
