@@ -15,12 +15,15 @@ import { Clock } from "./core/timer.ts";
 import { Listener } from "./front/listener.ts";
 import { pathOf, route, wantsTunnel, type MuxRoute, type RequestLine, type Routes } from "./front/router.ts";
 import { bind } from "./life/bind.ts";
+import { tellParent } from "./life/notify.ts";
 import type { Options } from "./options.ts";
 import { Exchange, type RelayParts } from "./relay/exchange.ts";
 import { isLoop, readRequestHead, toUpstream, viaOf, type RequestHead } from "./relay/headers.ts";
 import { createPlainRelay, type RelayPlain } from "./relay/plain.ts";
 import type { Tunnel } from "./relay/tunnel.ts";
-import { Upstream } from "./upstream/upstream.ts";
+import { DownHook } from "./upstream/hook.ts";
+import { Monitor } from "./upstream/monitor.ts";
+import { Upstream, type HeldCount } from "./upstream/upstream.ts";
 import type { Target } from "./target.ts";
 
 /** A running proxy. */
@@ -49,14 +52,24 @@ function lineOf(req: IncomingMessage): RequestLine {
   return { method: req.method ?? "", url: req.url ?? "", version: req.httpVersion };
 }
 
+/** One upstream, and what watches over it. */
+interface Link {
+  upstream: Upstream;
+  monitor: Monitor;
+}
+
+/** For one probe of an upstream. */
+const PROBE_TIMEOUT_MS = 3000;
+
 class Proxy {
   readonly #options: Options;
   readonly #log: Logger;
   readonly #via = viaOf(randomBytes(4).toString("hex"));
   readonly #clock = new Clock();
-  readonly #exchanges = new LiveSet();
+  readonly #exchanges = new LiveSet<Exchange>();
   readonly #tunnels = new LiveSet<Tunnel>();
-  readonly #upstreams = new Map<string, Upstream>();
+  readonly #links = new Map<string, Link>();
+  readonly #heldCount: HeldCount;
   readonly #routes: Routes;
   readonly #relay: RelayParts;
   readonly #relayPlain: RelayPlain;
@@ -68,25 +81,12 @@ class Proxy {
     this.#options = options;
     this.#log = log;
     this.#lines = new LineLimit((kind, dropped) => log.info({ kind, dropped }, "more of the same were not logged"));
-    const heldCount = { held: 0, max: options.maxHeld };
-    const addUpstream = (name: string, target: Target): void => {
-      const numbers = {
-        connectTimeoutMs: options.connectTimeout,
-        recycleMs: options.recycle,
-        holdMs: options.hold,
-        keepAliveMs: options.tcpKeepAlive,
-      };
-      const watcher = { connected() {}, failed() {}, wanted() {} };
-      this.#upstreams.set(
-        name,
-        new Upstream(name, target, { options: numbers, clock: this.#clock, heldCount, watcher }),
-      );
-    };
-    addUpstream("http", options.http);
+    this.#heldCount = { held: 0, max: options.maxHeld };
+    this.#addLink("http", options.http);
     const mux = new Map<string, MuxRoute>();
     for (const [index, one] of options.mux.entries()) {
       const name = index === 0 ? "mux" : `mux${index + 1}`;
-      addUpstream(name, one.target);
+      this.#addLink(name, one.target);
       for (const path of one.paths) mux.set(path, { upstream: name, path: one.target.path });
     }
     this.#routes = { mux, allowOrigin: new Set(options.allowOrigin) };
@@ -127,6 +127,54 @@ class Proxy {
     );
   }
 
+  #addLink(name: string, target: Target): void {
+    const options = this.#options;
+    const log = this.#log.child({ upstream: name });
+    const onDown =
+      options.onDown === undefined
+        ? undefined
+        : new DownHook(options.onDown, { name, target: target.label }, (result) => {
+            log[result.code === 0 ? "info" : "warn"](result, "on-down command ended");
+          });
+    const monitor = new Monitor(
+      name,
+      target,
+      {
+        intervalMs: options.probeInterval,
+        timeoutMs: PROBE_TIMEOUT_MS,
+        httpPath: name === "http" ? options.httpProbe : undefined,
+      },
+      {
+        changed: (state, reason) => {
+          log.info({ state, reason, reconnectCount: monitor.status.reconnectCount }, `upstream ${name} is ${state}`);
+          if (state === "up") upstream.isBack();
+          if (state === "reconnecting" || state === "up") tellParent({ type: "upstream", name, state });
+        },
+        suspected: () => {
+          for (const tunnel of this.#tunnels) tunnel.onLinkSuspected(name);
+        },
+        lost: (since) => {
+          upstream.dropIdle();
+          for (const exchange of this.#exchanges) exchange.onLinkLost(name, since);
+          for (const tunnel of this.#tunnels) tunnel.onLinkLost(name, since);
+          if (onDown?.run()) log.info({ command: options.onDown }, "running the on-down command");
+        },
+      },
+    );
+    const upstream = new Upstream(name, target, {
+      options: {
+        connectTimeoutMs: options.connectTimeout,
+        recycleMs: options.recycle,
+        holdMs: options.hold,
+        keepAliveMs: options.tcpKeepAlive,
+      },
+      clock: this.#clock,
+      heldCount: this.#heldCount,
+      watcher: monitor,
+    });
+    this.#links.set(name, { upstream, monitor });
+  }
+
   async start(): Promise<Daemon> {
     const address = await bind(this.#listener.server, { host: this.#options.host, port: this.#options.port });
     const routes = [`HTTP → ${this.#options.http.label}`];
@@ -134,6 +182,7 @@ class Proxy {
       for (const path of paths) routes.push(`${path} → ${target.label}${target.path ?? ""}`);
     }
     this.#log.info(`listening on ${address.port}; ${routes.join("; ")}`);
+    for (const { monitor } of this.#links.values()) monitor.start();
     return { address, close: () => (this.#closing ??= this.#close()) };
   }
 
@@ -143,7 +192,10 @@ class Proxy {
     const deadline = this.#options.drain;
     await Promise.all([this.#exchanges.drain(deadline), this.#tunnels.drain(deadline)]);
     this.#listener.abandon();
-    for (const upstream of this.#upstreams.values()) upstream.close();
+    for (const { monitor, upstream } of this.#links.values()) {
+      monitor.stop();
+      upstream.close();
+    }
     this.#lines.flush();
     this.#log.info("stopped");
   }
@@ -180,7 +232,7 @@ class Proxy {
     upgrade?: { path: string; early: Buffer },
   ): void {
     const client = clients.get(req);
-    const upstream = this.#upstreams.get(upstreamName);
+    const upstream = this.#links.get(upstreamName)?.upstream;
     if (!client || !upstream) throw new Error(`no client or no upstream ${upstreamName}`);
     const head = headOf(req);
     const fields = toUpstream(head, req.method ?? "", client, this.#via, upgrade !== undefined);

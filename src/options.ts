@@ -1,10 +1,11 @@
 // Every option, once: flag, environment, default, check, and the words of --help and of the README's table.
 // Read by cli.ts and daemon.ts; the rooms get plain values.
 
-import { BlockList, isIP } from "node:net";
+import type { BlockList } from "node:net";
 import { InvalidArgumentError, Option } from "commander";
 import { LOG_LEVELS, type LogFormat } from "./core/log.ts";
-import { isSameAddress, parseMux, parseTarget, TARGET_FORMS, type MuxTarget, type Target } from "./target.ts";
+import { cidrs, duration, host, integer, mux, oneOf, origin, requestPath, size, target } from "./option-types.ts";
+import { isSameAddress, TARGET_FORMS, type MuxTarget, type Target } from "./target.ts";
 
 /** The options of a running proxy. Durations are milliseconds, sizes bytes. */
 export interface Options {
@@ -28,6 +29,9 @@ export interface Options {
   handshakeTimeout: number;
   bodyTimeout: number;
   clientKeepAlive: number;
+  probeInterval: number;
+  httpProbe: string | undefined;
+  onDown: string | undefined;
   tcpKeepAlive: number;
   stallTimeout: number;
   pingInterval: number;
@@ -58,92 +62,9 @@ const GROUPS = {
   tunnels: "Tunnels:",
   requests: "Plain requests:",
   limits: "Limits:",
+  links: "Upstream links:",
   process: "Process and log:",
 };
-
-function integer(min: number, max: number): (text: string) => number {
-  return (text) => {
-    const value = /^\d+$/.test(text) ? Number(text) : Number.NaN;
-    if (!(value >= min && value <= max)) throw new Error(`a whole number from ${min} to ${max}`);
-    return value;
-  };
-}
-
-const UNITS: Record<string, number> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, k: 1024, "": 1 };
-// setTimeout takes 31 bits of milliseconds, 24.8 days; more would fire at once.
-const MAX_MS = 2_147_483_647;
-
-function duration(minMs = 0): (text: string) => number {
-  return (text) => {
-    const match = /^(\d+(?:\.\d+)?)(ms|s|m|h)$/.exec(text);
-    const value = text === "0" ? 0 : Number(match?.[1]) * (UNITS[match?.[2] ?? ""] ?? Number.NaN);
-    if (!(value >= minMs && value <= MAX_MS)) {
-      throw new Error(`a duration like 250ms, 10s or 2m${minMs > 0 ? `, at least ${minMs}ms` : ", or 0"}`);
-    }
-    return Math.round(value);
-  };
-}
-
-function size(min: number, max: number): (text: string) => number {
-  return (text) => {
-    const match = /^(\d+)([km]?)$/i.exec(text);
-    const unit = { k: 1024, m: 1024 * 1024, "": 1 }[(match?.[2] ?? "").toLowerCase()];
-    const value = Number(match?.[1]) * (unit ?? Number.NaN);
-    if (!(value >= min && value <= max)) throw new Error(`a size like 64k or 1m, from ${min} to ${max} bytes`);
-    return value;
-  };
-}
-
-function oneOf(values: readonly string[]): (text: string) => string {
-  return (text) => {
-    if (!values.includes(text)) throw new Error(`one of ${values.join(", ")}`);
-    return text;
-  };
-}
-
-function host(text: string): string {
-  if (!/^[A-Za-z0-9._:%-]+$/.test(text) || (text.includes(":") && !isIP(text)))
-    throw new Error("an address or a host name");
-  return text;
-}
-
-function origin(text: string): string {
-  if (text !== "*" && !/^[a-z][a-z0-9+.-]*:\/\/[^/\s]+$/i.test(text)) {
-    throw new Error("an origin like https://example.org, or *");
-  }
-  return text.toLowerCase();
-}
-
-function cidrs(text: string): BlockList {
-  const list = new BlockList();
-  const names: Record<string, string> = { loopback: "127.0.0.0/8,::1/128", none: "" };
-  for (const item of (names[text] ?? text).split(",").filter((part) => part !== "")) {
-    const [address = "", bits] = item.trim().split("/");
-    const version = isIP(address);
-    const prefix = bits === undefined ? (version === 4 ? 32 : 128) : Number(bits);
-    if (version === 0 || !/^\d*$/.test(bits ?? "") || prefix > (version === 4 ? 32 : 128)) {
-      throw new Error("networks like 127.0.0.0/8,::1/128, or loopback, or none");
-    }
-    list.addSubnet(address, prefix, version === 4 ? "ipv4" : "ipv6");
-  }
-  return list;
-}
-
-function target(text: string): Target {
-  try {
-    return parseTarget(text);
-  } catch (error) {
-    throw new Error(`${TARGET_FORMS} (${(error as Error).message})`, { cause: error });
-  }
-}
-
-function mux(text: string): MuxTarget {
-  try {
-    return parseMux(text);
-  } catch (error) {
-    throw new Error(`[path=]target, where target is ${TARGET_FORMS} (${(error as Error).message})`, { cause: error });
-  }
-}
 
 const declared: Declared[] = [
   {
@@ -342,6 +263,29 @@ const declared: Declared[] = [
   },
 
   {
+    flags: "--probe-interval <time>",
+    env: "SINGLE_PORT_PROBE_INTERVAL",
+    group: GROUPS.links,
+    default: "10s",
+    parse: duration(),
+    text: "an upstream without traffic is probed this often; 0 never",
+  },
+  {
+    flags: "--http-probe <path>",
+    env: "SINGLE_PORT_HTTP_PROBE",
+    group: GROUPS.links,
+    parse: requestPath,
+    text: "probe the web server with GET of this path (any status below 500 counts), not only by connecting",
+  },
+  {
+    flags: "--on-down <command>",
+    env: "SINGLE_PORT_ON_DOWN",
+    group: GROUPS.links,
+    parse: String,
+    text: "run when an upstream is lost, at most every 30 s; has SINGLE_PORT_UPSTREAM and SINGLE_PORT_TARGET",
+  },
+
+  {
     flags: "--drain <time>",
     env: "SINGLE_PORT_DRAIN",
     group: GROUPS.process,
@@ -418,9 +362,15 @@ export function commanderOptions(): Option[] {
 
 /** The rows of the README's table; printed by `--help` too, from the same declaration. */
 export function optionTable(): string {
-  const rows = declared.map(({ flags, env, default: value, text, repeatable }) => {
+  const rows = declared.map(({ flags, env, default: value, text }) => {
     const shown =
-      value === undefined ? (flags.includes("<") ? (repeatable ? "none" : "required") : "off") : `\`${value}\``;
+      value === undefined
+        ? flags.includes("<")
+          ? env === "NEXT_INTERNAL_PORT"
+            ? "required"
+            : "none"
+          : "off"
+        : `\`${value}\``;
     return `| \`${flags}\` | \`${env}\` | ${shown} | ${text.replaceAll("|", "\\|")} |`;
   });
   return ["| option | environment | default | meaning |", "| --- | --- | --- | --- |", ...rows].join("\n");

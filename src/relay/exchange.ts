@@ -33,7 +33,7 @@ export interface RelayOptions extends TunnelOptions {
 export interface RelayParts {
   clock: Clock;
   tunnels: LiveSet<Tunnel>;
-  exchanges: LiveSet;
+  exchanges: LiveSet<Exchange>;
   observer: Observer;
   options: RelayOptions;
 }
@@ -88,6 +88,7 @@ export class Exchange implements Occupant, Live, Deadline {
   #grantBytes = 0;
   #retries = 0;
   #bytesOut = 0;
+  #lastByte = 0;
   #eventStream = false;
   #closeDelimited = false;
   #keepAliveHint: number | undefined;
@@ -252,6 +253,8 @@ export class Exchange implements Occupant, Live, Deadline {
     }
     this.#upRes = response;
     this.#phase = "response_body";
+    this.#lastByte = this.#parts.clock.now;
+    this.#in.upstream.heard(this.#lastByte);
     response.on("data", this.#onData);
     response.on("end", this.#onEnd);
     response.on("close", this.#onResponseClosed);
@@ -269,6 +272,7 @@ export class Exchange implements Occupant, Live, Deadline {
 
   readonly #onData = (chunk: Buffer): void => {
     this.#bytesOut += chunk.length;
+    this.#lastByte = this.#parts.clock.now;
     const flows = this.#in.res.write(chunk);
     if (!flows) this.#upRes?.pause();
     // A client that takes nothing is limited on event streams too: silence is theirs, a full buffer is not.
@@ -324,20 +328,17 @@ export class Exchange implements Occupant, Live, Deadline {
       this.#phase = "tunnel";
       this.#account(by, how, 101, undefined, bytesIn, bytesOut);
     };
+    const ponged = (side: "client" | "upstream", rttMs: number): void => {
+      if (side === "upstream") upstream.heard(this.#parts.clock.now);
+      observer.ponged(side, rttMs);
+    };
     this.#switched = true;
+    upstream.heard(this.#parts.clock.now);
     this.#leave();
     const extensions = response.headers["sec-websocket-extensions"] !== undefined;
-    const ends = {
-      client: client.socket,
-      upstream: socket,
-      extensions,
-      ended,
-      ponged: (side: "client" | "upstream", rttMs: number) => observer.ponged(side, rttMs),
-    };
-    new Tunnel(this.#parts, { ...ends, id: this.id, route: upstream.name, path }).start(
-      this.#early?.take() ?? Buffer.alloc(0),
-      early,
-    );
+    const ends = { client: client.socket, upstream: socket, extensions, ended, ponged };
+    const tunnel = new Tunnel(this.#parts, { ...ends, id: this.id, route: upstream.name, path });
+    tunnel.start(this.#early?.take() ?? Buffer.alloc(0), early);
   }
 
   // -- endings -------------------------------------------------------------------------------------------------------
@@ -379,6 +380,12 @@ export class Exchange implements Occupant, Live, Deadline {
   abandon(): void {
     if (this.#upRes) this.#settle("proxy", "drain");
     else this.#fail("draining", "proxy", "drain");
+  }
+
+  /** The link was lost: a stream from which nothing came since the first failure is dead (SPEC 6.2). */
+  onLinkLost(upstream: string, since: number): void {
+    if (upstream === this.#in.upstream.name && this.#upRes && this.#lastByte < since)
+      this.#settle("upstream", "timeout");
   }
 
   #setDue(ms: number): void {

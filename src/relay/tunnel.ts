@@ -296,6 +296,19 @@ export class Tunnel implements Live, Deadline {
     if (this.client.told && this.upstream.told) this.#endBoth();
   }
 
+  /** The link is under suspicion: the upstream is asked now, so that a living tunnel can prove it (SPEC 6.2). */
+  onLinkSuspected(upstream: string): void {
+    const end = this.upstream;
+    if (upstream !== this.route || this.#settled || !this.#isFramed() || end.ended || end.wantsPing) return;
+    if (this.#parts.options.pingIntervalMs > 0) this.#ask(end, this.client, this.#parts.clock.now);
+  }
+
+  /** The link was lost: without a byte since the first failure this tunnel is dead, too (SPEC 6.2). */
+  onLinkLost(upstream: string, since: number): void {
+    if (upstream !== this.route || this.#settled || this.upstream.liveness.lastByte >= since) return;
+    this.#lose(this.upstream, this.client, "timeout");
+  }
+
   abandon(): void {
     this.#settle("proxy", "drain");
     cut(this.client.socket);

@@ -32,10 +32,10 @@ export interface Want {
 /** What is known of an upstream from its traffic; the link's state machine listens (SPEC 6). */
 export interface UpstreamWatcher {
   connected(): void;
-  /** Could not connect, or lost a connection before it answered. */
+  /** Could not connect. A reset after that is no failure of the link: one bad route must not cut all other streams. */
   failed(code: string): void;
-  /** Requests are waiting for it: a probe would not be early. */
-  wanted(): void;
+  /** It sent something, at this time of the clock. */
+  heard(now: number): void;
 }
 
 /** The numbers of one upstream, from the options. */
@@ -134,6 +134,11 @@ export class Upstream {
     else this.#pool.put(socket, hintMs);
   }
 
+  /** It sent something: an answer, a pong. */
+  heard(now: number): void {
+    this.#watcher.heard(now);
+  }
+
   /** The upstream answered a probe: whoever waits is served now rather than at the next try. */
   isBack(): void {
     this.#serveHeld();
@@ -197,7 +202,6 @@ export class Upstream {
     // By arrival: the dial of one that came earlier may fail later.
     const after = this.#held.findLastIndex(({ arrived }) => arrived <= waiter.arrived);
     this.#held.splice(after + 1, 0, waiter);
-    this.#watcher.wanted();
     this.#retry ??= setInterval(() => this.#tryAgain(), RETRY_EVERY_MS);
   }
 

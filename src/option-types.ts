@@ -1,0 +1,104 @@
+// What an option's value may be: each function turns text into a value, or throws an Error whose message says what is
+// accepted. Used by options.ts; pure.
+
+import { BlockList, isIP } from "node:net";
+import { parseMux, parseTarget, TARGET_FORMS, type MuxTarget, type Target } from "./target.ts";
+
+/** A whole number within bounds. */
+export function integer(min: number, max: number): (text: string) => number {
+  return (text) => {
+    const value = /^\d+$/.test(text) ? Number(text) : Number.NaN;
+    if (!(value >= min && value <= max)) throw new Error(`a whole number from ${min} to ${max}`);
+    return value;
+  };
+}
+
+const UNITS: Record<string, number> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, k: 1024, "": 1 };
+// setTimeout takes 31 bits of milliseconds, 24.8 days; more would fire at once.
+const MAX_MS = 2_147_483_647;
+
+/** A duration like `250ms`, `10s`, `2m`, or `0`; in milliseconds. */
+export function duration(minMs = 0): (text: string) => number {
+  return (text) => {
+    const match = /^(\d+(?:\.\d+)?)(ms|s|m|h)$/.exec(text);
+    const value = text === "0" ? 0 : Number(match?.[1]) * (UNITS[match?.[2] ?? ""] ?? Number.NaN);
+    if (!(value >= minMs && value <= MAX_MS)) {
+      throw new Error(`a duration like 250ms, 10s or 2m${minMs > 0 ? `, at least ${minMs}ms` : ", or 0"}`);
+    }
+    return Math.round(value);
+  };
+}
+
+/** A size like `64k` or `1m`; in bytes. */
+export function size(min: number, max: number): (text: string) => number {
+  return (text) => {
+    const match = /^(\d+)([km]?)$/i.exec(text);
+    const unit = { k: 1024, m: 1024 * 1024, "": 1 }[(match?.[2] ?? "").toLowerCase()];
+    const value = Number(match?.[1]) * (unit ?? Number.NaN);
+    if (!(value >= min && value <= max)) throw new Error(`a size like 64k or 1m, from ${min} to ${max} bytes`);
+    return value;
+  };
+}
+
+/** One of a few words. */
+export function oneOf(values: readonly string[]): (text: string) => string {
+  return (text) => {
+    if (!values.includes(text)) throw new Error(`one of ${values.join(", ")}`);
+    return text;
+  };
+}
+
+/** An address to bind, or a name. */
+export function host(text: string): string {
+  if (!/^[A-Za-z0-9._:%-]+$/.test(text) || (text.includes(":") && !isIP(text)))
+    throw new Error("an address or a host name");
+  return text;
+}
+
+/** An origin as browsers send it (RFC 6454 7), or `*`. */
+export function origin(text: string): string {
+  if (text !== "*" && !/^[a-z][a-z0-9+.-]*:\/\/[^/\s]+$/i.test(text)) {
+    throw new Error("an origin like https://example.org, or *");
+  }
+  return text.toLowerCase();
+}
+
+/** A path to ask an upstream for. */
+export function requestPath(text: string): string {
+  if (!/^\/[\x21-\x7e]*$/.test(text)) throw new Error("a path like /healthz");
+  return text;
+}
+
+/** Networks in CIDR notation, or `loopback`, or `none`. */
+export function cidrs(text: string): BlockList {
+  const list = new BlockList();
+  const names: Record<string, string> = { loopback: "127.0.0.0/8,::1/128", none: "" };
+  for (const item of (names[text] ?? text).split(",").filter((part) => part !== "")) {
+    const [address = "", bits] = item.trim().split("/");
+    const version = isIP(address);
+    const prefix = bits === undefined ? (version === 4 ? 32 : 128) : Number(bits);
+    if (version === 0 || !/^\d*$/.test(bits ?? "") || prefix > (version === 4 ? 32 : 128)) {
+      throw new Error("networks like 127.0.0.0/8,::1/128, or loopback, or none");
+    }
+    list.addSubnet(address, prefix, version === 4 ? "ipv4" : "ipv6");
+  }
+  return list;
+}
+
+/** An upstream. */
+export function target(text: string): Target {
+  try {
+    return parseTarget(text);
+  } catch (error) {
+    throw new Error(`${TARGET_FORMS} (${(error as Error).message})`, { cause: error });
+  }
+}
+
+/** A mux, with the path it answers on or without. */
+export function mux(text: string): MuxTarget {
+  try {
+    return parseMux(text);
+  } catch (error) {
+    throw new Error(`[path=]target, where target is ${TARGET_FORMS} (${(error as Error).message})`, { cause: error });
+  }
+}

@@ -1,0 +1,196 @@
+// Watches the link to one upstream: learns from its traffic, probes it when there is none, and says when its state
+// changes (SPEC 6). Built by daemon.ts beside each Upstream; state.ts decides, this acts.
+
+import { get } from "node:http";
+import { connect, type Socket } from "node:net";
+import { codeOf } from "../core/errors.ts";
+import { cut, guard } from "../core/sockets.ts";
+import type { Address, Target } from "../target.ts";
+import { failed, nextProbeMs, seen, UNSEEN, type LinkFacts, type LinkState } from "./state.ts";
+import type { UpstreamWatcher } from "./upstream.ts";
+
+/** The numbers of a monitor. */
+export interface MonitorOptions {
+  /** Between probes while there is no traffic; 0 never probes. */
+  intervalMs: number;
+  timeoutMs: number;
+  /** Ask for this path instead of only connecting; any status below 500 counts. */
+  httpPath: string | undefined;
+}
+
+/** What one link looks like from outside (SPEC 8.3). Times are dates. */
+export interface LinkStatus {
+  name: string;
+  target: string;
+  state: LinkState;
+  reconnectCount: number;
+  connectedSince: string | undefined;
+  lastProbeAt: string | undefined;
+  lastProbeOk: boolean | undefined;
+  /** Why the last probe failed. */
+  lastError: string | undefined;
+}
+
+/** Who hears of changes. `since` is when the first failure was. */
+export interface MonitorEvents {
+  changed(state: LinkState, reason: string | undefined): void;
+  /** Two failures in a row: what has been silent since the first is dead. */
+  lost(since: number): void;
+  /** A first failure: whoever can should ask it for a sign of life. */
+  suspected(): void;
+}
+
+/** A monitor of one upstream. */
+export class Monitor implements UpstreamWatcher {
+  readonly name: string;
+  readonly #target: Target;
+  readonly #options: MonitorOptions;
+  readonly #events: MonitorEvents;
+  #facts: LinkFacts = UNSEEN;
+  #lastHeard = -Infinity;
+  #lastProbe: { at: number; error: string | undefined } | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #cancel: (() => void) | undefined;
+  #stopped = false;
+
+  constructor(name: string, target: Target, options: MonitorOptions, events: MonitorEvents) {
+    this.name = name;
+    this.#target = target;
+    this.#options = options;
+    this.#events = events;
+  }
+
+  get state(): LinkState {
+    return this.#facts.state;
+  }
+
+  get status(): LinkStatus {
+    const { state, reconnectCount, connectedSince } = this.#facts;
+    const last = this.#lastProbe;
+    return {
+      name: this.name,
+      target: this.#target.label,
+      state,
+      reconnectCount,
+      connectedSince: connectedSince === undefined ? undefined : dateOf(connectedSince),
+      lastProbeAt: last && dateOf(last.at),
+      lastProbeOk: last && last.error === undefined,
+      lastError: last?.error,
+    };
+  }
+
+  /** Begins to probe: at once, so that `connecting` does not last until the first request. */
+  start(): void {
+    this.#probe();
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    clearTimeout(this.#timer);
+    this.#cancel?.();
+  }
+
+  /** A connection stands. With an HTTP probe that proves nothing: the kernel accepts for a frozen process, too. */
+  connected(): void {
+    if (this.#options.httpPath === undefined) this.heard(performance.now());
+  }
+
+  /** It sent something. Called for each answer and pong, so it has to be cheap. */
+  heard(now: number): void {
+    this.#lastHeard = now;
+    if (this.#facts.state !== "up") this.#move(seen(this.#facts, now), undefined);
+  }
+
+  failed(code: string): void {
+    this.#move(failed(this.#facts, performance.now(), false), code);
+  }
+
+  #move(facts: LinkFacts, reason: string | undefined): void {
+    const before = this.#facts.state;
+    this.#facts = facts;
+    if (facts.state === before || this.#stopped) return;
+    this.#events.changed(facts.state, reason);
+    if (facts.state === "suspect") this.#events.suspected();
+    if (facts.state === "reconnecting") this.#events.lost(facts.firstFailure ?? 0);
+    // A probe that was planned for another state would come too late, or too early.
+    this.#schedule();
+  }
+
+  #schedule(): void {
+    clearTimeout(this.#timer);
+    if (this.#stopped || this.#options.intervalMs === 0) return;
+    const wait = nextProbeMs(this.#facts, this.#options.intervalMs, Math.random());
+    this.#timer = setTimeout(() => this.#probe(), wait);
+    this.#timer.unref();
+  }
+
+  #probe(): void {
+    const now = performance.now();
+    // Real traffic says it better.
+    if (this.#facts.state === "up" && now - this.#lastHeard < this.#options.intervalMs) return this.#schedule();
+    if (this.#cancel) return;
+    const { httpPath, timeoutMs } = this.#options;
+    const over = (error: string | undefined): void => {
+      this.#cancel = undefined;
+      if (this.#stopped) return;
+      const at = performance.now();
+      this.#lastProbe = { at, error };
+      const before = this.#facts.state;
+      if (error === undefined) this.heard(at);
+      else this.#move(failed(this.#facts, at, true), error);
+      if (this.#facts.state === before) this.#schedule();
+    };
+    this.#cancel =
+      httpPath === undefined
+        ? probeConnect(this.#target.address, timeoutMs, over)
+        : probeHttp(this.#target.address, httpPath, timeoutMs, over);
+  }
+}
+
+function dateOf(monotonic: number): string {
+  return new Date(performance.timeOrigin + monotonic).toISOString();
+}
+
+/** Calls back once, with why it failed; returns the function that gives up. */
+type Probe = (error: string | undefined) => void;
+
+/** Can it be connected to? */
+export function probeConnect(address: Address, timeoutMs: number, done: Probe): () => void {
+  const socket = connect(address);
+  return settleOnce(socket, timeoutMs, done, (settle) => {
+    socket.once("connect", () => settle(undefined));
+    socket.once("error", (error) => settle(codeOf(error)));
+  });
+}
+
+function probeHttp(address: Address, path: string, timeoutMs: number, done: Probe): () => void {
+  const socket = connect(address);
+  return settleOnce(socket, timeoutMs, done, (settle) => {
+    const request = get({ createConnection: () => socket, path, headers: { Host: "localhost", Connection: "close" } });
+    request.once("error", (error) => settle(codeOf(error)));
+    request.once("response", (response) => {
+      response.resume();
+      const { statusCode = 0 } = response;
+      settle(statusCode < 500 ? undefined : `status ${statusCode}`);
+    });
+  });
+}
+
+function settleOnce(socket: Socket, timeoutMs: number, done: Probe, listen: (settle: Probe) => void): () => void {
+  guard(socket);
+  let settled = false;
+  const settle = (error: string | undefined): void => {
+    if (settled) return;
+    settled = true;
+    clearTimeout(timer);
+    cut(socket);
+    done(error);
+  };
+  const timer = setTimeout(settle, timeoutMs, `no answer within ${timeoutMs} ms`);
+  listen(settle);
+  return () => {
+    settled = true;
+    clearTimeout(timer);
+    cut(socket);
+  };
+}
