@@ -206,7 +206,7 @@ class Proxy {
     if (decision.to === "refuse") return this.#refuse(req, res, client, decision.code);
     if (isLoop(head, this.#via)) return this.#refuse(req, res, client, "loop_detected");
     clients.set(req, client);
-    this.#relayPlain(req, res, (failure) => refuse(res, failure, idOf(req)));
+    this.#relayPlain(req, res, (failure) => this.#say(req, res, failure));
   }
 
   #onUpgrade(req: IncomingMessage, res: ServerResponse, client: Client, early: Buffer): void {
@@ -220,7 +220,7 @@ class Proxy {
     clients.set(req, client);
     const url = req.url ?? "/";
     const path = decision.path === undefined ? url : decision.path + url.slice(pathOf(url).length);
-    const failed = (failure: Failure): void => refuse(res, failure, idOf(req));
+    const failed = (failure: Failure): void => this.#say(req, res, failure);
     this.#exchange(req, res, decision.upstream, failed, { path, early });
   }
 
@@ -240,6 +240,12 @@ class Proxy {
     const exchange = new Exchange(this.#relay, { req, res, head, client, upstream, path, fields, upgrade, refused });
     ids.set(req, exchange.id);
     exchange.start();
+  }
+
+  /** Tells a client why its exchange failed. */
+  #say(req: IncomingMessage, res: ServerResponse, failure: Failure): void {
+    const awaySince = failure.upstream === undefined ? undefined : this.#links.get(failure.upstream)?.monitor.awaySince;
+    refuse(res, failure, idOf(req), awaySince);
   }
 
   #refuse(req: IncomingMessage, res: ServerResponse, client: Client, code: FailureCode): void {

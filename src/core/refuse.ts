@@ -1,39 +1,59 @@
 // The one way to say no: on a response, or on a bare socket that never became one (SPEC 5).
 // Called by every room that refuses. Never says why in the system's words: no message, stack or address leaks.
 
-import { STATUS_CODES, type ServerResponse } from "node:http";
+import { STATUS_CODES, type IncomingMessage, type ServerResponse } from "node:http";
 import type { Socket } from "node:net";
+import { errorPage } from "./error-page.ts";
 import type { Failure } from "./errors.ts";
 import { finish } from "./sockets.ts";
 
 // After these nobody knows where the next request begins, or the client must not be listened to any more.
 const CLOSES = new Set([400, 405, 408, 431, 508]);
 const RETRY_AFTER_SECONDS = "1";
+const PAGE_POLICY =
+  "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; frame-ancestors 'self'";
 
-function bodyOf(failure: Failure, id: string): string {
+function jsonOf(failure: Failure, id: string): string {
   const { code, status, message, upstream, attempts } = failure;
   return `${JSON.stringify({ error: { code, status, message, upstream, attempts, id } })}\n`;
 }
 
 function fieldsOf(failure: Failure, type: string, body: string): string[] {
-  const fields = ["Content-Type", type, "Content-Length", String(Buffer.byteLength(body)), "Cache-Control", "no-store"];
+  const fields = ["Content-Type", type, "Content-Length", String(Buffer.byteLength(body))];
+  // The field tells the waiting page that it is still us who answer.
+  fields.push("Cache-Control", "no-store", "X-Single-Port-Error", failure.code);
   if (failure.status === 503) fields.push("Retry-After", RETRY_AFTER_SECONDS);
   if (failure.status === 405) fields.push("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS, TRACE");
   return fields;
 }
 
-/** Answers a request with a failure. The connection stays open where the next request can be trusted. */
-export function refuse(res: ServerResponse, failure: Failure, id: string): void {
-  const body = bodyOf(failure, id);
+/** A person at a browser reads HTML; everybody else gets JSON. */
+function wantsPage(req: IncomingMessage): boolean {
+  return /\btext\/html\b/i.test(req.headers.accept ?? "") && req.headers.upgrade === undefined;
+}
+
+/**
+ * Answers a request with a failure. The connection stays open where the next request can be trusted.
+ *
+ * @param since since when the upstream is away, if it is.
+ */
+export function refuse(res: ServerResponse, failure: Failure, id: string, since?: Date): void {
+  const { req } = res;
+  const page = wantsPage(req);
+  const repeatable = req.method === "GET" || req.method === "HEAD";
+  const body = page ? errorPage(failure, { id, since, repeatable }) : jsonOf(failure, id);
+  const fields = fieldsOf(failure, page ? "text/html; charset=utf-8" : "application/json", body);
+  fields.push("Vary", "Accept");
+  if (page) fields.push("Content-Security-Policy", PAGE_POLICY);
   if (CLOSES.has(failure.status)) res.shouldKeepAlive = false;
-  res.writeHead(failure.status, fieldsOf(failure, "application/json", body));
+  res.writeHead(failure.status, fields);
   res.end(body);
 }
 
 /** Answers on a socket that has no response object, and ends it. */
 export function refuseSocket(socket: Socket, failure: Failure, id: string): void {
   if (socket.writable) {
-    const body = bodyOf(failure, id);
+    const body = jsonOf(failure, id);
     const fields = [...fieldsOf(failure, "application/json", body), "Connection", "close"];
     let head = `HTTP/1.1 ${failure.status} ${STATUS_CODES[failure.status]}\r\nDate: ${new Date().toUTCString()}\r\n`;
     for (let i = 0; i < fields.length; i += 2) head += `${fields[i]}: ${fields[i + 1]}\r\n`;

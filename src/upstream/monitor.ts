@@ -64,6 +64,12 @@ export class Monitor implements UpstreamWatcher {
     return this.#facts.state;
   }
 
+  /** When the first of its failures in a row was; undefined while it is up. */
+  get awaySince(): Date | undefined {
+    const { firstFailure } = this.#facts;
+    return firstFailure === undefined ? undefined : new Date(performance.timeOrigin + firstFailure);
+  }
+
   get status(): LinkStatus {
     const { state, reconnectCount, connectedSince } = this.#facts;
     const last = this.#lastProbe;

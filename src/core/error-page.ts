@@ -1,0 +1,82 @@
+// The page a person sees when a request could not be served (SPEC 5). Called by refuse.ts; pure.
+// Self-contained: whatever it would load from outside is most likely behind the same broken upstream.
+
+import type { Failure, FailureCode } from "./errors.ts";
+
+/** What the page can say beyond the failure itself. */
+export interface PageFacts {
+  id: string;
+  /** Since when the upstream cannot be reached. */
+  since: Date | undefined;
+  /** May the page ask again by itself? Only what a GET asked for. */
+  repeatable: boolean;
+}
+
+/** The headline and a sentence for each failure a person can meet in a browser. */
+const WORDS: Partial<Record<FailureCode, readonly [headline: string, sentence: string]>> = {
+  upstream_unavailable: [
+    "The dashboard is not running",
+    "It may be restarting. This page opens it as soon as it is back.",
+  ],
+  upstream_reset: ["The dashboard broke off", "It closed the connection before it answered, so it may be restarting."],
+  upstream_bad_response: [
+    "The dashboard gave a broken answer",
+    "What it sent is not valid HTTP. Its log should say more.",
+  ],
+  upstream_timeout: ["The dashboard does not answer", "It accepted the request and then stayed silent for too long."],
+  too_many: ["Too busy at the moment", "Too many requests wait for the dashboard already."],
+  draining: ["Restarting", "This server is shutting down. It should be back in a moment."],
+};
+
+/** Failures that pass by themselves: the page asks again. */
+const PASSING = new Set<FailureCode>([
+  "upstream_unavailable",
+  "upstream_reset",
+  "upstream_timeout",
+  "too_many",
+  "draining",
+]);
+
+const STYLE = `:root{color-scheme:light dark;--bg:#f6f7f9;--fg:#1c2733;--dim:#5a6775;--line:#d9dee5;--card:#fff;--mark:#b4540a}
+@media(prefers-color-scheme:dark){:root{--bg:#12161b;--fg:#e4e9ef;--dim:#98a5b3;--line:#2b333d;--card:#1a2027;--mark:#f0a35e}}
+*{box-sizing:border-box}body{margin:0;min-height:100vh;display:grid;place-items:center;padding:1.5rem;background:var(--bg);color:var(--fg);font:1rem/1.55 system-ui,sans-serif}
+main{width:100%;max-width:32rem;padding:2rem;background:var(--card);border:1px solid var(--line);border-radius:12px;border-top:4px solid var(--mark)}
+h1{margin:0 0 .5rem;font-size:1.5rem;line-height:1.25;text-wrap:balance}p{margin:.5rem 0}.state{margin-top:1.25rem;font-weight:600}
+dl{display:grid;grid-template-columns:auto 1fr;gap:.25rem 1rem;margin:1.25rem 0 0;padding-top:1.25rem;border-top:1px solid var(--line);font-size:.875rem;color:var(--dim)}
+dt{font-weight:600}dd{margin:0;overflow-wrap:anywhere}a{color:inherit}`;
+
+// Asks for the very page, with a HEAD that wants no page: the answer is anything but ours once the upstream is back.
+// The state is written only when it changes, so that a screen reader is not interrupted and nothing flashes.
+const SCRIPT = `(()=>{const state=document.getElementById("state"),say=t=>{if(state.textContent!==t)state.textContent=t};
+for(const t of document.querySelectorAll("time"))t.textContent=new Date(t.dateTime).toLocaleTimeString();
+const ask=async()=>{try{const r=await fetch(location.href,{method:"HEAD",cache:"no-store",headers:{Accept:"application/json"}});
+if(r.status<500||!r.headers.has("x-single-port-error")){say("It is back. Opening it…");location.reload();return}say("Waiting for it to come back…")}
+catch{say("The connection to this server is lost. Still trying…")}setTimeout(ask,1500)};setTimeout(ask,1000)})()`;
+
+function escape(text: string): string {
+  return text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll('"', "&quot;");
+}
+
+/** The page for one failure. */
+export function errorPage(failure: Failure, facts: PageFacts): string {
+  const [headline, sentence] = WORDS[failure.code] ?? ["This did not work", failure.message];
+  const asks = facts.repeatable && PASSING.has(failure.code);
+  const server = failure.upstream === undefined || failure.upstream === "http" ? "web server" : failure.upstream;
+  const rows = [`<dt>Server</dt><dd>${escape(server)}</dd>`];
+  if (facts.since) {
+    const iso = facts.since.toISOString();
+    rows.push(`<dt>Away since</dt><dd><time datetime="${iso}">${iso}</time></dd>`);
+  }
+  rows.push(`<dt>Error</dt><dd>${failure.status} ${failure.code}</dd>`, `<dt>Request</dt><dd>${escape(facts.id)}</dd>`);
+  const state = asks
+    ? `<p class="state" id="state" role="status">Waiting for it to come back…</p><noscript><meta http-equiv="refresh" content="5"></noscript>`
+    : facts.repeatable
+      ? `<p class="state"><a href="">Try again</a></p>`
+      : `<p class="state">What you sent was not accepted. Go back and send it again.</p>`;
+  return `<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">
+<meta name="robots" content="noindex"><title>${escape(headline)}</title><style>${STYLE}</style></head>
+<body><main><h1>${escape(headline)}</h1><p>${escape(sentence)}</p>${state}<dl>${rows.join("")}</dl></main>
+${asks ? `<script>${SCRIPT}</script>` : ""}</body></html>
+`;
+}
