@@ -1,11 +1,11 @@
 // The command line: argv to options, subcommands, exit codes. Nothing here serves a request.
 
-import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { codeOf } from "./core/errors.ts";
-import { createLog } from "./core/log.ts";
-import { check } from "./check.ts";
-import { startDaemon } from "./daemon.ts";
+import { createLog, LineLimit } from "./core/log.ts";
+import { logDropped, Proxy, VERSION } from "./daemon.ts";
+import { PortBusyError } from "./life/bind.ts";
+import { notifyReady, notifyStopping } from "./life/notify.ts";
 import { installStop } from "./life/stop.ts";
 import { commanderOptions, completeOptions, readEnvironment, UsageError, type Options } from "./options.ts";
 
@@ -13,11 +13,6 @@ import { commanderOptions, completeOptions, readEnvironment, UsageError, type Op
 const EXIT_USAGE = 64;
 const EXIT_NOPERM = 77;
 const EXIT_CONFIG = 78;
-
-function version(): string {
-  const text = readFileSync(new URL("../package.json", import.meta.url), "utf8");
-  return (JSON.parse(text) as { version: string }).version;
-}
 
 /** Says one line on stderr and exits. */
 function fail(code: number, line: string): never {
@@ -27,19 +22,43 @@ function fail(code: number, line: string): never {
 
 async function run(options: Options): Promise<void> {
   const { log, flush } = await createLog(options.logLevel, options.logFormat);
+  const lines = new LineLimit((kind, dropped) => logDropped(log, kind, dropped));
+  let stop: (reason: string) => void = () => {};
+  const proxy = new Proxy(options, log, { lines, control: true, stop: (reason) => stop(reason) });
+  let stopping = false;
+  const close = (): Promise<void> => {
+    stopping = true;
+    notifyStopping();
+    return proxy.close();
+  };
+  // Before the port is bound: a signal may come while it is waited for.
+  stop = installStop({ log, lines, flush, close, onUncaught: () => proxy.metrics.uncaught() }, options.parentPid);
   try {
-    const daemon = await startDaemon(options, log);
-    installStop({ log, flush, close: () => daemon.close() });
+    await proxy.start();
+    if (!stopping) notifyReady();
   } catch (error) {
+    if (stopping) return;
     flush();
-    const where = `${options.host}:${options.port}`;
-    const code = codeOf(error);
-    if (code === "EACCES")
-      fail(EXIT_NOPERM, `no right to listen on ${where} (option '--port'); ports from 1024 up need none`);
-    if (code === "EADDRINUSE") fail(EXIT_CONFIG, `${where} is in use (option '--port')`);
-    if (code === "EADDRNOTAVAIL" || code === "ENOTFOUND")
-      fail(EXIT_CONFIG, `${options.host} is no address of this machine (option '--host')`);
-    throw error;
+    explain(error, options);
+  }
+}
+
+/** Ends a start that failed, in one line where the reason is the machine's or the caller's. */
+function explain(error: unknown, { host, port }: Options): never {
+  if (error instanceof PortBusyError) fail(EXIT_CONFIG, error.message);
+  switch (codeOf(error)) {
+    case "EACCES":
+      return fail(
+        EXIT_NOPERM,
+        `no right to listen on ${host}:${port}. Accepted for option '--port': 1024 and up, or 0.`,
+      );
+    case "EADDRINUSE":
+      return fail(EXIT_CONFIG, `the address of option '--admin' is in use. Accepted: a free one.`);
+    case "EADDRNOTAVAIL":
+    case "ENOTFOUND":
+      return fail(EXIT_CONFIG, `${host} is no address of this machine. Accepted for option '--host': one that is.`);
+    default:
+      throw error;
   }
 }
 
@@ -50,15 +69,16 @@ function addOptions(command: Command): Command {
 
 const program = addOptions(new Command("single-port"))
   .description("Puts a web server and its WebSocket mux on one port, and survives whatever a peer does to a socket.")
-  .version(version(), "-V, --version")
-  .showHelpAfterError(false)
+  .version(VERSION, "-V, --version")
   .exitOverride()
   .configureOutput({ outputError: () => {} })
   .action(async (given: Partial<Options>) => run(completeOptions(given)));
 
+// What only some commands need is loaded by them: the start is waited for by somebody (SPEC 9).
 addOptions(program.command("check"))
   .description("validate the options, probe the upstreams, print what would run; exit 0 or 78")
   .action(async (given: Partial<Options>) => {
+    const { check } = await import("./check.ts");
     const ok = await check(completeOptions(given), (line) => process.stdout.write(`${line}\n`));
     process.exitCode = ok ? 0 : EXIT_CONFIG;
   });

@@ -1,101 +1,105 @@
-// Builds the rooms and wires them: listener -> router -> relay -> upstream, and outcomes to the log.
-// Called by cli.ts and index.ts. It holds the one state of the process: starting, running, draining, stopped.
+// Builds the rooms and wires them: listener -> gate -> relay -> upstream, and outcomes to the log and the metrics.
+// Called by cli.ts and index.ts. It holds the one state of the process: running, draining, stopped.
 
 import { randomBytes } from "node:crypto";
-import type { IncomingMessage, ServerResponse } from "node:http";
+import { readFileSync } from "node:fs";
+import type { Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { Logger } from "pino";
-import type { Client } from "./core/client.ts";
-import { Failure, type FailureCode } from "./core/errors.ts";
+import { serveControl } from "./core/control.ts";
 import { LiveSet } from "./core/live-set.ts";
 import { endedWell, LineLimit } from "./core/log.ts";
-import { nextId, type Observer, type Outcome } from "./core/outcome.ts";
-import { refuse } from "./core/refuse.ts";
+import type { Outcome } from "./core/outcome.ts";
 import { Clock } from "./core/timer.ts";
 import { Listener } from "./front/listener.ts";
-import { pathOf, route, wantsTunnel, type MuxRoute, type RequestLine, type Routes } from "./front/router.ts";
-import { bind } from "./life/bind.ts";
-import { tellParent } from "./life/notify.ts";
+import type { MuxRoute } from "./front/router.ts";
+import { Gate } from "./gate.ts";
+import { bind, bindAdmin } from "./life/bind.ts";
+import { Links } from "./links.ts";
+import { createAdmin, type AdminParts } from "./ops/admin.ts";
+import { Metrics } from "./ops/metrics.ts";
+import type { Report, TunnelReport, TunnelSideReport } from "./ops/report.ts";
 import type { Options } from "./options.ts";
-import { Exchange, type RelayParts } from "./relay/exchange.ts";
-import { isLoop, readRequestHead, toUpstream, viaOf, type RequestHead } from "./relay/headers.ts";
-import { createPlainRelay, type RelayPlain } from "./relay/plain.ts";
-import type { Tunnel } from "./relay/tunnel.ts";
-import { DownHook } from "./upstream/hook.ts";
-import { Monitor } from "./upstream/monitor.ts";
-import { Upstream, type HeldCount } from "./upstream/upstream.ts";
+import type { Exchange, RelayParts } from "./relay/exchange.ts";
+import { viaOf } from "./relay/headers.ts";
+import type { End, Tunnel } from "./relay/tunnel.ts";
 import type { Target } from "./target.ts";
 
 /** A running proxy. */
 export interface Daemon {
   /** Where it listens, with the port that was picked for 0. */
-  address: AddressInfo;
+  readonly address: AddressInfo;
   /** Stops accepting, finishes what is in flight, and resolves when all is ended: `drain` after the call at most. */
   close(): Promise<void>;
 }
 
-/** Starts a proxy; resolves when it listens. Its upstreams may come later. */
-export async function startDaemon(options: Options, log: Logger): Promise<Daemon> {
-  const proxy = new Proxy(options, log);
-  return await proxy.start();
+/** What a process adds to a daemon. */
+export interface Process {
+  /** Bounds the lines of the log. */
+  lines: LineLimit;
+  /** Has a socket (`single-port status`, takeover); not when used as a module. */
+  control: boolean;
+  /** A newer self takes over, or an operator wants it: end the process. */
+  stop(reason: string): void;
 }
 
-/** A request's head, read once and used by the decision and by the relay. */
-const heads = new WeakMap<IncomingMessage, RequestHead>();
-function headOf(req: IncomingMessage): RequestHead {
-  let head = heads.get(req);
-  if (!head) heads.set(req, (head = readRequestHead(req.rawHeaders)));
-  return head;
+/** The version of this package. */
+export const VERSION: string = (
+  JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8")) as { version: string }
+).version;
+
+/** Starts a proxy that is part of another program: without a control socket, and ended by `close()` only. */
+export async function startDaemon(options: Options, log: Logger): Promise<Proxy> {
+  const lines = new LineLimit((kind, dropped) => logDropped(log, kind, dropped));
+  const proxy = new Proxy(options, log, { lines, control: false, stop: () => {} });
+  await proxy.start();
+  return proxy;
 }
 
-function lineOf(req: IncomingMessage): RequestLine {
-  return { method: req.method ?? "", url: req.url ?? "", version: req.httpVersion };
+/** Says how many lines of a kind were left out. */
+export function logDropped(log: Logger, kind: string, dropped: number): void {
+  log.info({ kind, dropped }, "more of the same were not logged");
 }
 
-/** One upstream, and what watches over it. */
-interface Link {
-  upstream: Upstream;
-  monitor: Monitor;
-}
-
-/** For one probe of an upstream. */
-const PROBE_TIMEOUT_MS = 3000;
-
-class Proxy {
+/** A proxy: made, then started once, then closed once. */
+export class Proxy implements Daemon {
+  readonly metrics: Metrics = new Metrics(() => this.report());
   readonly #options: Options;
   readonly #log: Logger;
-  readonly #via = viaOf(randomBytes(4).toString("hex"));
+  readonly #process: Process;
   readonly #clock = new Clock();
   readonly #exchanges = new LiveSet<Exchange>();
   readonly #tunnels = new LiveSet<Tunnel>();
-  readonly #links = new Map<string, Link>();
-  readonly #heldCount: HeldCount;
-  readonly #routes: Routes;
-  readonly #relay: RelayParts;
-  readonly #relayPlain: RelayPlain;
+  readonly #links: Links;
   readonly #listener: Listener;
-  readonly #lines: LineLimit;
+  readonly #started = performance.now();
+  readonly #starting = new AbortController();
+  readonly #admins: { server: Server; remove: () => void }[] = [];
+  #state: Report["state"] = "running";
+  #address: AddressInfo | undefined;
+  #shared = false;
   #closing: Promise<void> | undefined;
 
-  constructor(options: Options, log: Logger) {
+  constructor(options: Options, log: Logger, parent: Process) {
     this.#options = options;
     this.#log = log;
-    this.#lines = new LineLimit((kind, dropped) => log.info({ kind, dropped }, "more of the same were not logged"));
-    this.#heldCount = { held: 0, max: options.maxHeld };
-    this.#addLink("http", options.http);
+    this.#process = parent;
+    const targets: [string, Target][] = [["http", options.http]];
     const mux = new Map<string, MuxRoute>();
     for (const [index, one] of options.mux.entries()) {
       const name = index === 0 ? "mux" : `mux${index + 1}`;
-      this.#addLink(name, one.target);
+      targets.push([name, one.target]);
       for (const path of one.paths) mux.set(path, { upstream: name, path: one.target.path });
     }
-    this.#routes = { mux, allowOrigin: new Set(options.allowOrigin) };
-    const observer: Observer = { ended: (outcome) => this.#onEnded(outcome), ponged: () => {} };
-    this.#relay = {
-      clock: this.#clock,
-      exchanges: this.#exchanges,
-      tunnels: this.#tunnels,
-      observer,
+    const live = { clock: this.#clock, exchanges: this.#exchanges, tunnels: this.#tunnels };
+    this.#links = new Links({ ...live, options, log, changed: () => {} }, targets);
+    const relay: RelayParts = {
+      ...live,
+      observer: {
+        ended: (outcome) => this.#onEnded(outcome),
+        opened: (route) => this.metrics.opened(route),
+        ponged: (side, rttMs) => this.metrics.ponged(side, rttMs),
+      },
       options: {
         responseTimeoutMs: options.responseTimeout,
         handshakeTimeoutMs: options.handshakeTimeout,
@@ -107,7 +111,14 @@ class Proxy {
         pingTimeoutMs: options.pingTimeout,
       },
     };
-    this.#relayPlain = createPlainRelay(options.http, (req, res, failed) => this.#exchange(req, res, "http", failed));
+    const gate = new Gate({
+      routes: { mux, allowOrigin: new Set(options.allowOrigin) },
+      links: this.#links,
+      relay,
+      via: viaOf(randomBytes(4).toString("hex")),
+      maxTunnels: options.maxTunnels,
+      http: options.http,
+    });
     this.#listener = new Listener(
       {
         headersTimeoutMs: options.headersTimeout,
@@ -118,177 +129,136 @@ class Proxy {
         keepAliveMs: options.tcpKeepAlive,
         trusted: options.trustProxy,
       },
-      {
-        request: (req, res, client) => this.#onRequest(req, res, client),
-        upgrade: (req, res, client, early) => this.#onUpgrade(req, res, client, early),
-        isUpgrade: (req) => wantsTunnel(lineOf(req), headOf(req)) && !hasBody(headOf(req)),
-        refused: (failure, client, id) => this.#onRefused(failure, id, client),
-      },
+      gate,
     );
   }
 
-  #addLink(name: string, target: Target): void {
-    const options = this.#options;
-    const log = this.#log.child({ upstream: name });
-    const onDown =
-      options.onDown === undefined
-        ? undefined
-        : new DownHook(options.onDown, { name, target: target.label }, (result) => {
-            log[result.code === 0 ? "info" : "warn"](result, "on-down command ended");
-          });
-    const monitor = new Monitor(
-      name,
-      target,
-      {
-        intervalMs: options.probeInterval,
-        timeoutMs: PROBE_TIMEOUT_MS,
-        httpPath: name === "http" ? options.httpProbe : undefined,
-      },
-      {
-        changed: (state, reason) => {
-          log.info({ state, reason, reconnectCount: monitor.status.reconnectCount }, `upstream ${name} is ${state}`);
-          if (state === "up") upstream.isBack();
-          if (state === "reconnecting" || state === "up") tellParent({ type: "upstream", name, state });
-        },
-        suspected: () => {
-          for (const tunnel of this.#tunnels) tunnel.onLinkSuspected(name);
-        },
-        lost: (since) => {
-          upstream.dropIdle();
-          for (const exchange of this.#exchanges) exchange.onLinkLost(name, since);
-          for (const tunnel of this.#tunnels) tunnel.onLinkLost(name, since);
-          if (onDown?.run()) log.info({ command: options.onDown }, "running the on-down command");
-        },
-      },
-    );
-    const upstream = new Upstream(name, target, {
-      options: {
-        connectTimeoutMs: options.connectTimeout,
-        recycleMs: options.recycle,
-        holdMs: options.hold,
-        keepAliveMs: options.tcpKeepAlive,
-      },
-      clock: this.#clock,
-      heldCount: this.#heldCount,
-      watcher: monitor,
-    });
-    this.#links.set(name, { upstream, monitor });
+  get address(): AddressInfo {
+    if (!this.#address) throw new Error("not listening");
+    return this.#address;
   }
 
-  async start(): Promise<Daemon> {
-    const address = await bind(this.#listener.server, { host: this.#options.host, port: this.#options.port });
+  /** Listens; its upstreams may come later. */
+  async start(): Promise<void> {
+    const { host, port, bindRetry, takeover } = this.#options;
+    const place = { host, port, retryMs: bindRetry, takeover };
+    const bound = await bind(this.#listener.server, place, this.#starting.signal);
+    if (this.#closing) return void this.#listener.server.close();
+    this.#address = bound.address;
+    this.#shared = bound.shared;
     const routes = [`HTTP → ${this.#options.http.label}`];
     for (const { target, paths } of this.#options.mux) {
       for (const path of paths) routes.push(`${path} → ${target.label}${target.path ?? ""}`);
     }
-    this.#log.info(`listening on ${address.port}; ${routes.join("; ")}`);
-    for (const { monitor } of this.#links.values()) monitor.start();
-    return { address, close: () => (this.#closing ??= this.#close()) };
+    if (bound.tookOver) this.#log.info("took over from an older single-port");
+    this.#log.info(`listening on ${bound.address.port ?? "a socket of systemd"}; ${routes.join("; ")}`);
+    this.#links.start();
+    await this.#startAdmin(bound.tookOver);
+    await this.metrics.load();
+  }
+
+  close(): Promise<void> {
+    return (this.#closing ??= this.#close());
   }
 
   async #close(): Promise<void> {
-    this.#log.info({ exchanges: this.#exchanges.size, tunnels: this.#tunnels.size }, "draining");
+    this.#starting.abort();
+    this.#state = "draining";
+    this.#log.info({ requests: this.#exchanges.size, tunnels: this.#tunnels.size }, "draining");
     this.#listener.stop();
+    // Whoever takes over asks on the control socket; from now on that is not us.
+    for (const { remove } of this.#admins) remove();
     const deadline = this.#options.drain;
     await Promise.all([this.#exchanges.drain(deadline), this.#tunnels.drain(deadline)]);
     this.#listener.abandon();
-    for (const { monitor, upstream } of this.#links.values()) {
-      monitor.stop();
-      upstream.close();
+    this.#links.close();
+    this.#state = "stopped";
+    for (const { server } of this.#admins) {
+      server.close();
+      server.closeAllConnections();
     }
-    this.#lines.flush();
+    this.#process.lines.flush();
     this.#log.info("stopped");
   }
 
-  #onRequest(req: IncomingMessage, res: ServerResponse, client: Client): void {
-    const head = headOf(req);
-    const decision = route(lineOf(req), head, client.trusted, this.#routes);
-    if (decision.to === "refuse") return this.#refuse(req, res, client, decision.code);
-    if (isLoop(head, this.#via)) return this.#refuse(req, res, client, "loop_detected");
-    clients.set(req, client);
-    this.#relayPlain(req, res, (failure) => this.#say(req, res, failure));
+  /** Serves the admin handler where it is wanted, and on the control socket. */
+  async #startAdmin(replace: boolean): Promise<void> {
+    const parts: AdminParts = {
+      report: () => this.report(),
+      metrics: () => this.metrics.text(),
+      page: async () => (await import("./ops/page.ts")).livePage(),
+    };
+    const { admin } = this.#options;
+    if (admin) {
+      const server = createAdmin(parts);
+      this.#admins.push({ server, remove: () => {} });
+      const address = await bindAdmin(server, admin);
+      this.#log.info(
+        `admin on ${typeof address === "string" ? `unix:${address}` : `${address.address}:${address.port}`}`,
+      );
+    }
+    if (!this.#process.control) return;
+    const server = createAdmin({ ...parts, drain: () => this.#process.stop("taken over") });
+    try {
+      this.#admins.push({ server, remove: await serveControl(server, this.address.port, replace) });
+    } catch (error) {
+      // It serves all the same: only `single-port status` and a takeover will not find it.
+      server.close();
+      this.#log.warn({ err: error }, "no control socket");
+    }
   }
 
-  #onUpgrade(req: IncomingMessage, res: ServerResponse, client: Client, early: Buffer): void {
-    const head = headOf(req);
-    const decision = route(lineOf(req), head, client.trusted, this.#routes);
-    if (decision.to === "refuse") return this.#refuse(req, res, client, decision.code);
-    // The listener asks isUpgrade() first, so this is a request whose upgrade the router found to be none.
-    if (decision.to === "plain") return this.#refuse(req, res, client, "bad_request");
-    if (isLoop(head, this.#via)) return this.#refuse(req, res, client, "loop_detected");
-    if (this.#tunnels.size >= this.#options.maxTunnels) return this.#refuse(req, res, client, "too_many");
-    clients.set(req, client);
-    const url = req.url ?? "/";
-    const path = decision.path === undefined ? url : decision.path + url.slice(pathOf(url).length);
-    const failed = (failure: Failure): void => this.#say(req, res, failure);
-    this.#exchange(req, res, decision.upstream, failed, { path, early });
-  }
-
-  #exchange(
-    req: IncomingMessage,
-    res: ServerResponse,
-    upstreamName: string,
-    refused: (failure: Failure) => void,
-    upgrade?: { path: string; early: Buffer },
-  ): void {
-    const client = clients.get(req);
-    const upstream = this.#links.get(upstreamName)?.upstream;
-    if (!client || !upstream) throw new Error(`no client or no upstream ${upstreamName}`);
-    const head = headOf(req);
-    const fields = toUpstream(head, req.method ?? "", client, this.#via, upgrade !== undefined);
-    const path = upgrade?.path ?? req.url ?? "/";
-    const exchange = new Exchange(this.#relay, { req, res, head, client, upstream, path, fields, upgrade, refused });
-    ids.set(req, exchange.id);
-    exchange.start();
-  }
-
-  /** Tells a client why its exchange failed. */
-  #say(req: IncomingMessage, res: ServerResponse, failure: Failure): void {
-    const awaySince = failure.upstream === undefined ? undefined : this.#links.get(failure.upstream)?.monitor.awaySince;
-    refuse(res, failure, idOf(req), awaySince);
-  }
-
-  #refuse(req: IncomingMessage, res: ServerResponse, client: Client, code: FailureCode): void {
-    const failure = new Failure(code);
-    const id = nextId();
-    refuse(res, failure, id);
-    this.#onRefused(failure, id, client, req);
-  }
-
-  #onRefused(failure: Failure, id: string, _client: Client, req?: IncomingMessage): void {
-    const how = failure.code === "request_timeout" ? "timeout" : failure.code === "too_many" ? "limit" : "protocol";
-    this.#onEnded({
-      id,
-      kind: "request",
-      route: "",
-      method: req?.method ?? "",
-      path: pathOf(req?.url ?? ""),
-      status: failure.status,
-      error: failure.code,
-      bytesIn: 0,
-      bytesOut: 0,
-      ms: 0,
-      attempts: [],
-      by: failure.status === 503 ? "proxy" : "client",
-      how,
-      phase: "head",
-      ray: req && headOf(req).ray,
-    });
+  /** What /status says. */
+  report(): Report {
+    const tunnels = [...this.#tunnels].map((tunnel) => tunnelReport(tunnel, performance.now()));
+    return {
+      name: "single-port",
+      version: VERSION,
+      node: process.version,
+      pid: process.pid,
+      state: this.#state,
+      startedAt: new Date(performance.timeOrigin + this.#started).toISOString(),
+      uptimeSeconds: Math.round((performance.now() - this.#started) / 1000),
+      listening: this.#address ? `${this.#address.address}:${this.#address.port}` : "",
+      shared: this.#shared,
+      connections: this.#listener.connections,
+      requests: this.#exchanges.size,
+      held: this.#links.heldCount.held,
+      totals: this.metrics.totals,
+      links: [...this.#links.byName.values()].map(({ monitor, upstream }) => ({
+        ...monitor.status,
+        held: upstream.held,
+        lastPongAgeMs: youngest(
+          tunnels.filter(({ route }) => route === monitor.name).map((one) => one.upstream.lastPongAgeMs),
+        ),
+      })),
+      tunnels,
+    };
   }
 
   #onEnded(outcome: Outcome): void {
+    this.metrics.ended(outcome);
     const good = endedWell(outcome);
     const level = good && !this.#options.accessLog ? "debug" : "info";
     if (!this.#log.isLevelEnabled(level)) return;
-    if (!good && !this.#lines.allows(`${outcome.by} ${outcome.how}`)) return;
+    if (!good && !this.#process.lines.allows(`${outcome.by} ${outcome.how}`)) return;
     this.#log[level](outcome, outcome.kind === "tunnel" ? "tunnel ended" : "request ended");
   }
 }
 
-const clients = new WeakMap<IncomingMessage, Client>();
-const ids = new WeakMap<IncomingMessage, string>();
-const idOf = (req: IncomingMessage): string => ids.get(req) ?? nextId();
+function youngest(ages: (number | undefined)[]): number | undefined {
+  const known = ages.filter((age) => age !== undefined);
+  return known.length === 0 ? undefined : Math.min(...known);
+}
 
-function hasBody(head: RequestHead): boolean {
-  return head.codings.length > 0 || Number(head.length ?? 0) !== 0;
+function tunnelReport(tunnel: Tunnel, now: number): TunnelReport {
+  const side = ({ bytes, liveness }: End): TunnelSideReport => ({
+    bytes,
+    lastByteAgeMs: Math.max(0, Math.round(now - liveness.lastByte)),
+    rttMs: liveness.rttMs,
+    lastPongAgeMs: liveness.lastPong === undefined ? undefined : Math.max(0, Math.round(now - liveness.lastPong)),
+  });
+  const { id, route, path } = tunnel;
+  const ageMs = Math.max(0, Math.round(now - tunnel.started));
+  return { id, route, path, ageMs, client: side(tunnel.client), upstream: side(tunnel.upstream) };
 }

@@ -2,7 +2,7 @@
 // accepted. Used by options.ts; pure.
 
 import { BlockList, isIP } from "node:net";
-import { parseMux, parseTarget, TARGET_FORMS, type MuxTarget, type Target } from "./target.ts";
+import { parseMux, parseTarget, TARGET_FORMS, type Address, type MuxTarget, type Target } from "./target.ts";
 
 /** A whole number within bounds. */
 export function integer(min: number, max: number): (text: string) => number {
@@ -100,5 +100,18 @@ export function mux(text: string): MuxTarget {
     return parseMux(text);
   } catch (error) {
     throw new Error(`[path=]target, where target is ${TARGET_FORMS} (${(error as Error).message})`, { cause: error });
+  }
+}
+
+/** Where operators look: a port on loopback, an address, or a unix socket. */
+export function adminAddress(text: string): Address {
+  const accepted = "PORT, HOST:PORT or unix:PATH";
+  if (text === "0") return { host: "127.0.0.1", port: 0 };
+  try {
+    const { address, path } = parseTarget(text.replace(/:0$/, ":1"));
+    if (path !== undefined) throw new Error("no path is wanted");
+    return text.endsWith(":0") && "host" in address ? { host: address.host, port: 0 } : address;
+  } catch (error) {
+    throw new Error(`${accepted} (${(error as Error).message})`, { cause: error });
   }
 }

@@ -4,8 +4,20 @@
 import type { BlockList } from "node:net";
 import { InvalidArgumentError, Option } from "commander";
 import { LOG_LEVELS, type LogFormat } from "./core/log.ts";
-import { cidrs, duration, host, integer, mux, oneOf, origin, requestPath, size, target } from "./option-types.ts";
-import { isSameAddress, TARGET_FORMS, type MuxTarget, type Target } from "./target.ts";
+import {
+  adminAddress,
+  cidrs,
+  duration,
+  host,
+  integer,
+  mux,
+  oneOf,
+  origin,
+  requestPath,
+  size,
+  target,
+} from "./option-types.ts";
+import { isSameAddress, TARGET_FORMS, type Address, type MuxTarget, type Target } from "./target.ts";
 
 /** The options of a running proxy. Durations are milliseconds, sizes bytes. */
 export interface Options {
@@ -37,6 +49,10 @@ export interface Options {
   pingInterval: number;
   pingTimeout: number;
   drain: number;
+  bindRetry: number;
+  takeover: boolean;
+  parentPid: number | undefined;
+  admin: Address | undefined;
   logLevel: string;
   logFormat: LogFormat;
   accessLog: boolean;
@@ -294,6 +310,34 @@ const declared: Declared[] = [
     text: "for what is in flight after SIGTERM; agent-orchestrator kills at 5 s",
   },
   {
+    flags: "--bind-retry <time>",
+    env: "SINGLE_PORT_BIND_RETRY",
+    group: GROUPS.process,
+    default: "2s",
+    parse: duration(),
+    text: "how long to try again, every 500 ms, when the port is busy; then exit 78",
+  },
+  {
+    flags: "--takeover",
+    env: "SINGLE_PORT_TAKEOVER",
+    group: GROUPS.process,
+    text: "have an older single-port of this user on this port hand over and drain",
+  },
+  {
+    flags: "--parent-pid <pid>",
+    env: "SINGLE_PORT_PARENT_PID",
+    group: GROUPS.process,
+    parse: integer(1, 4_194_304),
+    text: "drain and exit when this process is gone; under npx the parent seen from here is npx",
+  },
+  {
+    flags: "--admin <addr>",
+    env: "SINGLE_PORT_ADMIN",
+    group: GROUPS.process,
+    parse: adminAddress,
+    text: "serve /live, /ready, /status, /metrics and a live page on PORT, HOST:PORT or unix:PATH",
+  },
+  {
     flags: "--log-level <level>",
     env: "SINGLE_PORT_LOG_LEVEL",
     group: GROUPS.process,
@@ -388,7 +432,7 @@ export function completeOptions(given: Given): Options {
   if (given.http === undefined) {
     throw new UsageError(`option '--http <target>' (or NEXT_INTERNAL_PORT) is required. Accepted: ${TARGET_FORMS}.`);
   }
-  const options = { mux: [], allowOrigin: [], accessLog: false, ...given } as unknown as Options;
+  const options = { mux: [], allowOrigin: [], accessLog: false, takeover: false, ...given } as unknown as Options;
   const targets: [string, Target][] = [["--http", options.http]];
   for (const one of options.mux) targets.push(["--mux", one.target]);
   for (const [flag, one] of targets) {

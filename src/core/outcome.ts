@@ -48,6 +48,8 @@ export interface Outcome {
 export interface Observer {
   /** An exchange is over. */
   ended(outcome: Outcome): void;
+  /** A tunnel was opened to this upstream. */
+  opened(route: string): void;
   /** A side of a tunnel answered a ping. */
   ponged(side: "client" | "upstream", rttMs: number): void;
 }

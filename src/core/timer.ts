@@ -49,7 +49,7 @@ export class Clock {
   }
 }
 
-/** Resolves after `ms`, or at once when `signal` is aborted. Does not keep the process alive. */
+/** Resolves after `ms`, or at once when `signal` is aborted. Keeps the process alive. */
 export function sleep(ms: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     if (signal?.aborted) return resolve();
@@ -59,7 +59,6 @@ export function sleep(ms: number, signal?: AbortSignal): Promise<void> {
       resolve();
     };
     const timer = setTimeout(done, ms);
-    timer.unref();
     signal?.addEventListener("abort", done, { once: true });
   });
 }

@@ -60,6 +60,11 @@ export function wantsTunnel(line: RequestLine, facts: Facts): boolean {
   return facts.websocket && line.method === "GET" && line.version === "1.1";
 }
 
+/** Does a body follow the head (RFC 9112 6.3)? */
+export function announcesBody(facts: Facts): boolean {
+  return facts.codings.length > 0 || (facts.length !== undefined && Number(facts.length) !== 0);
+}
+
 /** Decides about one request. `trusted` says whether its X-Forwarded-Host is believed. */
 export function route(line: RequestLine, facts: Facts, trusted: boolean, routes: Routes): Decision {
   if (line.method === "CONNECT") return refuse("method_not_allowed");
@@ -73,7 +78,7 @@ export function route(line: RequestLine, facts: Facts, trusted: boolean, routes:
   if (coding !== undefined && (coding !== "chunked" || second !== undefined)) return refuse("bad_request");
   if (!wantsTunnel(line, facts)) return { to: "plain" };
   // Nobody knows whether what follows such a head is its body or the first bytes of the tunnel (appendix A, 4).
-  if (coding !== undefined || (facts.length !== undefined && Number(facts.length) !== 0)) return refuse("bad_request");
+  if (announcesBody(facts)) return refuse("bad_request");
   const mux = routes.mux.get(pathOf(line.url));
   if (!mux) return { to: "tunnel", upstream: "http", path: undefined };
   if (!mayOpen(facts, trusted, routes.allowOrigin)) return refuse("origin_not_allowed");

@@ -1,6 +1,30 @@
-// Tells whoever started us: over the IPC channel. Called by daemon.ts and cli.ts; says nothing when nobody listens.
+// Tells whoever started us: an IPC parent, systemd (SPEC 7.2). Called by daemon.ts and cli.ts; says nothing when nobody
+// listens, and no failure to tell is one of ours.
 
-/** Sends a message to an IPC parent, if there is one (`child_process.fork`, pm2). A parent that is gone is no error. */
+import { execFile } from "node:child_process";
+
+/** Sends a message to an IPC parent, if there is one (`child_process.fork`, pm2). */
 export function tellParent(message: unknown): void {
   if (process.connected) process.send?.(message, undefined, undefined, () => {});
+}
+
+/** Sends a state to systemd. Its own tool does it: the datagram socket it takes is one that node cannot open. */
+function tellSystemd(state: string): void {
+  if (!process.env["NOTIFY_SOCKET"]) return;
+  execFile("systemd-notify", [`--pid=${process.pid}`, state], { timeout: 5000 }, () => {});
+}
+
+/** We serve: `ready` for pm2 (`wait_ready`), READY=1 for systemd, and from then on its watchdog, if it wants one. */
+export function notifyReady(): void {
+  tellParent("ready");
+  tellSystemd("READY=1");
+  const { WATCHDOG_USEC: usec, WATCHDOG_PID: pid } = process.env;
+  if (!(Number(usec) > 0) || (pid !== undefined && Number(pid) !== process.pid)) return;
+  // Half of what is allowed, as sd_watchdog_enabled(3) recommends.
+  setInterval(() => tellSystemd("WATCHDOG=1"), Number(usec) / 2000).unref();
+}
+
+/** We drain. */
+export function notifyStopping(): void {
+  tellSystemd("STOPPING=1");
 }

@@ -1,30 +1,37 @@
-// How the process ends: signals, and what nobody caught (SPEC 7.3, 7.4). Wired by cli.ts.
+// How the process ends: signals, a parent that is gone, and what nobody caught (SPEC 7.3, 7.4). Wired by cli.ts.
 
+import { readFileSync } from "node:fs";
 import type { Logger } from "pino";
 import { isSocketError } from "../core/errors.ts";
+import type { LineLimit } from "../core/log.ts";
 
 /** What ends, and how. */
 export interface Stoppable {
   log: Logger;
-  /** Ends politely; resolves when everything is ended. */
+  lines: LineLimit;
+  /** Ends politely; resolves when everything is ended. Also called while it is still starting. */
   close(): Promise<void>;
   /** Writes out what the log still holds. */
   flush(): void;
+  /** A socket error that had no owner. */
+  onUncaught(): void;
 }
 
 /** sysexits.h EX_SOFTWARE: a bug. */
 const EXIT_BUG = 70;
 const SIGNALS = { SIGINT: 130, SIGTERM: 143 } as const;
+const PARENT_CHECK_MS = 1000;
 
-/** Installs the handlers. The first signal drains and exits 0, a second one exits at once. */
-export function installStop(stoppable: Stoppable): void {
-  const { log } = stoppable;
+/** Installs the handlers. The first reason drains and exits 0, a second signal exits at once. */
+export function installStop(stoppable: Stoppable, parentPid: number | undefined): (reason: string) => void {
+  const { log, lines } = stoppable;
   let stopping = false;
   const exit = (code: number): never => {
     stoppable.flush();
     process.exit(code);
   };
   const stop = (code: number, reason: string): void => {
+    if (stopping) return;
     stopping = true;
     log.info({ reason }, "stopping");
     stoppable.close().then(
@@ -38,16 +45,57 @@ export function installStop(stoppable: Stoppable): void {
   for (const [signal, code] of Object.entries(SIGNALS)) {
     process.on(signal, () => (stopping ? exit(code) : stop(0, signal)));
   }
+  process.on("message", (message) => {
+    if (message === "shutdown" || (message as { type?: unknown } | null)?.type === "shutdown")
+      stop(0, "shutdown message");
+  });
+  if (process.connected) process.once("disconnect", () => stop(0, "the IPC channel closed"));
+  if (parentPid !== undefined) watchParent(parentPid, () => stop(0, `process ${parentPid} is gone`));
+
   const uncaught = (error: unknown): void => {
     if (isSocketError(error)) {
       // Some socket had no owner for a moment. That is a bug to be found, and no reason to end everybody else's.
-      log.error({ err: error }, "uncaught socket error");
+      stoppable.onUncaught();
+      if (lines.allows("uncaught")) log.error({ err: error }, "uncaught socket error");
       return;
     }
     log.fatal({ err: error }, "bug: uncaught exception");
-    if (stopping) return;
     stop(EXIT_BUG, "uncaught exception");
   };
   process.on("uncaughtException", uncaught);
   process.on("unhandledRejection", uncaught);
+  return (reason) => stop(0, reason);
+}
+
+/** Looks every second whether a process is there, and still the same one: pids are used again. */
+function watchParent(pid: number, gone: () => void): void {
+  const started = startTimeOf(pid);
+  const timer = setInterval(() => {
+    if (isAlive(pid) && startTimeOf(pid) === started) return;
+    clearInterval(timer);
+    gone();
+  }, PARENT_CHECK_MS);
+  timer.unref();
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch (error) {
+    // It is there, but somebody else's.
+    return (error as NodeJS.ErrnoException).code === "EPERM";
+  }
+}
+
+/** When a process was started, in the kernel's ticks; a zombie counts as gone. Undefined where there is no /proc. */
+function startTimeOf(pid: number): string | undefined {
+  try {
+    // The command's name stands in parentheses and may hold anything: the fields are counted behind the last one.
+    const fields = readFileSync(`/proc/${pid}/stat`, "utf8")
+      .replace(/^.*\) /s, "")
+      .split(" ");
+    return fields[0] === "Z" ? "zombie" : fields[19];
+  } catch {
+    return undefined;
+  }
 }

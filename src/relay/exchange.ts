@@ -333,6 +333,7 @@ export class Exchange implements Occupant, Live, Deadline {
       observer.ponged(side, rttMs);
     };
     this.#switched = true;
+    observer.opened(upstream.name);
     upstream.heard(this.#parts.clock.now);
     this.#leave();
     const extensions = response.headers["sec-websocket-extensions"] !== undefined;

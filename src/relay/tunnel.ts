@@ -71,23 +71,23 @@ function controlFrame(opcode: number, payload: Buffer, mask: boolean): Buffer {
 }
 
 /** One end: what comes from it, and how it is doing. */
-class End {
+export class End {
   readonly name: "client" | "upstream";
   readonly socket: Socket;
   /** Follows the bytes that come from this end. */
   readonly follower: FrameFollower;
   readonly liveness: Liveness;
-  bytes = 0;
+  bytes: number = 0;
   /** Since when it takes nothing, while bytes wait for it. */
   blockedSince: number | undefined;
   /** Its FIN came. */
-  ended = false;
-  closed = false;
+  ended: boolean = false;
+  closed: boolean = false;
   /** A frame of ours waits for the end of one that is on its way to this end. */
-  wantsPing = false;
+  wantsPing: boolean = false;
   wantsClose: number | undefined;
   /** It got a Close of ours: nothing may follow. */
-  told = false;
+  told: boolean = false;
 
   constructor(name: "client" | "upstream", socket: Socket, extensions: boolean, liveness: Liveness) {
     this.name = name;

@@ -29,7 +29,20 @@ export interface LinkStatus {
   lastProbeOk: boolean | undefined;
   /** Why the last probe failed. */
   lastError: string | undefined;
+  /** Since its last byte: an answer, a pong. */
+  lastHeardAgeMs: number | undefined;
+  /** The latest changes, oldest first. */
+  history: LinkChange[];
 }
+
+/** One change of a link's state. */
+export interface LinkChange {
+  at: string;
+  state: LinkState;
+  reason: string | undefined;
+}
+
+const MAX_HISTORY = 50;
 
 /** Who hears of changes. `since` is when the first failure was. */
 export interface MonitorEvents {
@@ -52,6 +65,7 @@ export class Monitor implements UpstreamWatcher {
   #timer: NodeJS.Timeout | undefined;
   #cancel: (() => void) | undefined;
   #stopped = false;
+  readonly #history: LinkChange[] = [];
 
   constructor(name: string, target: Target, options: MonitorOptions, events: MonitorEvents) {
     this.name = name;
@@ -82,6 +96,8 @@ export class Monitor implements UpstreamWatcher {
       lastProbeAt: last && dateOf(last.at),
       lastProbeOk: last && last.error === undefined,
       lastError: last?.error,
+      lastHeardAgeMs: this.#lastHeard === -Infinity ? undefined : Math.round(performance.now() - this.#lastHeard),
+      history: this.#history,
     };
   }
 
@@ -115,6 +131,8 @@ export class Monitor implements UpstreamWatcher {
     const before = this.#facts.state;
     this.#facts = facts;
     if (facts.state === before || this.#stopped) return;
+    this.#history.push({ at: dateOf(performance.now()), state: facts.state, reason });
+    if (this.#history.length > MAX_HISTORY) this.#history.shift();
     this.#events.changed(facts.state, reason);
     if (facts.state === "suspect") this.#events.suspected();
     if (facts.state === "reconnecting") this.#events.lost(facts.firstFailure ?? 0);

@@ -1,0 +1,124 @@
+// The control socket: where it is, how it is put there, and how another process asks on it (SPEC 8.3).
+// Used by the daemon to serve it, by `single-port status` to ask, and by a takeover to tell an older self to drain.
+
+import { chmodSync, linkSync, lstatSync, mkdirSync, readdirSync, renameSync, statSync, unlinkSync } from "node:fs";
+import { request, type Server } from "node:http";
+import { tmpdir, userInfo } from "node:os";
+import { join } from "node:path";
+import { codeOf } from "./errors.ts";
+
+/** Answers of a control socket come from this machine and from memory: slower is dead. */
+const ASK_TIMEOUT_MS = 1000;
+
+function folder(): string {
+  const base = process.env["XDG_RUNTIME_DIR"] || tmpdir();
+  return join(base, `single-port-${userInfo().uid}`);
+}
+
+/** Where the control socket of a user's proxy on a port is. */
+export function controlPath(port: number): string {
+  if (process.platform === "win32") return `\\\\.\\pipe\\single-port-${userInfo().username}-${port}`;
+  return join(folder(), `${port}.sock`);
+}
+
+/** The ports of all control sockets of this user, dead ones too. */
+export function controlPorts(): number[] {
+  if (process.platform === "win32") return [];
+  try {
+    return readdirSync(folder()).flatMap((name) => (/^\d+\.sock$/.test(name) ? [Number.parseInt(name, 10)] : []));
+  } catch {
+    return [];
+  }
+}
+
+/** Asks a control socket. Resolves with undefined when nobody answers there. */
+export function askControl(
+  path: string,
+  method: "GET" | "POST",
+  url: string,
+): Promise<{ status: number; body: string } | undefined> {
+  return new Promise((resolve) => {
+    const asked = request({ socketPath: path, method, path: url, agent: false, timeout: ASK_TIMEOUT_MS });
+    asked.on("error", () => resolve(undefined));
+    asked.on("timeout", () => asked.destroy());
+    asked.on("response", (response) => {
+      let body = "";
+      response.setEncoding("utf8").on("data", (text: string) => (body += text));
+      response.on("end", () => resolve({ status: response.statusCode ?? 0, body }));
+      response.on("error", () => resolve(undefined));
+    });
+    asked.end();
+  });
+}
+
+/** Makes the folder, or checks it: ours, and for nobody else. Anything else in its place is refused. */
+function prepareFolder(): void {
+  const path = folder();
+  mkdirSync(path, { mode: 0o700, recursive: true });
+  const found = lstatSync(path);
+  if (!found.isDirectory() || found.uid !== userInfo().uid) throw new Error(`${path} is not a folder of this user`);
+  if ((found.mode & 0o077) !== 0) chmodSync(path, 0o700);
+}
+
+/**
+ * Serves `server` on the control socket of `port`. It listens under a name of its own and is then moved to the known
+ * one in one step: whoever asks there always meets somebody, and an older self that closes cannot take ours away.
+ *
+ * @param replace move it over one that still answers: an older self that drains.
+ * @returns the function that takes the socket away, if it still is ours.
+ * @throws when the place is not safe, or another proxy answers there.
+ */
+export async function serveControl(server: Server, port: number, replace: boolean): Promise<() => void> {
+  const path = controlPath(port);
+  if (process.platform === "win32") {
+    await listen(server, path);
+    return () => {};
+  }
+  prepareFolder();
+  const own = join(folder(), `${port}.${process.pid}.tmp`);
+  removeIfThere(own);
+  await listen(server, own);
+  chmodSync(own, 0o600);
+  const { ino } = statSync(own);
+  try {
+    linkSync(own, path);
+    unlinkSync(own);
+  } catch (error) {
+    if (codeOf(error) !== "EEXIST") throw error;
+    const found = lstatSync(path);
+    if (!found.isSocket() || found.uid !== userInfo().uid) {
+      unlinkSync(own);
+      throw new Error(`${path} is not a socket of this user`, { cause: error });
+    }
+    if (!replace && (await askControl(path, "GET", "/live"))) {
+      unlinkSync(own);
+      throw new Error(`another single-port answers on ${path}`, { cause: error });
+    }
+    renameSync(own, path);
+  }
+  return () => {
+    try {
+      if (lstatSync(path).ino === ino) unlinkSync(path);
+    } catch {
+      // Gone already.
+    }
+  };
+}
+
+function removeIfThere(path: string): void {
+  try {
+    unlinkSync(path);
+  } catch {
+    // It was not there.
+  }
+}
+
+function listen(server: Server, path: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once("error", reject);
+    server.listen(path, () => {
+      server.off("error", reject);
+      resolve();
+    });
+  });
+}

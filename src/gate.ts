@@ -1,0 +1,153 @@
+// Lets requests in: reads the head once, has the router decide, and opens the exchange or refuses.
+// Built by daemon.ts between the listener and the relay; what a request costs before it is relayed is all here.
+
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Client } from "./core/client.ts";
+import { Failure, type FailureCode } from "./core/errors.ts";
+import { nextId, type Outcome } from "./core/outcome.ts";
+import { refuse } from "./core/refuse.ts";
+import type { Handlers } from "./front/listener.ts";
+import { announcesBody, pathOf, route, wantsTunnel, type RequestLine, type Routes } from "./front/router.ts";
+import type { Links } from "./links.ts";
+import { Exchange, type RelayParts } from "./relay/exchange.ts";
+import { isLoop, readRequestHead, toUpstream, type RequestHead } from "./relay/headers.ts";
+import { createPlainRelay, type RelayPlain } from "./relay/plain.ts";
+import type { Target } from "./target.ts";
+
+/** What the gate needs of the other rooms. */
+export interface GateParts {
+  routes: Routes;
+  links: Links;
+  relay: RelayParts;
+  /** How this instance signs the Via field. */
+  via: string;
+  maxTunnels: number;
+  http: Target;
+}
+
+/** What is known of a request beside node's object. */
+interface Known {
+  head: RequestHead;
+  client: Client | undefined;
+  id: string | undefined;
+}
+const known = new WeakMap<IncomingMessage, Known>();
+
+function knownOf(req: IncomingMessage): Known {
+  let facts = known.get(req);
+  if (!facts) known.set(req, (facts = { head: readRequestHead(req.rawHeaders), client: undefined, id: undefined }));
+  return facts;
+}
+
+function lineOf(req: IncomingMessage): RequestLine {
+  return { method: req.method ?? "", url: req.url ?? "", version: req.httpVersion };
+}
+
+/** The listener's handlers. */
+export class Gate implements Handlers {
+  readonly #parts: GateParts;
+  readonly #relayPlain: RelayPlain;
+
+  constructor(parts: GateParts) {
+    this.#parts = parts;
+    this.#relayPlain = createPlainRelay(parts.http, (req, res, failed) => this.#open(req, res, "http", failed));
+  }
+
+  isUpgrade(req: IncomingMessage): boolean {
+    const { head } = knownOf(req);
+    return wantsTunnel(lineOf(req), head) && !announcesBody(head);
+  }
+
+  request(req: IncomingMessage, res: ServerResponse, client: Client): void {
+    const facts = knownOf(req);
+    facts.client = client;
+    const decision = route(lineOf(req), facts.head, client.trusted, this.#parts.routes);
+    if (decision.to === "refuse") return this.#refuse(req, res, decision.code);
+    if (isLoop(facts.head, this.#parts.via)) return this.#refuse(req, res, "loop_detected");
+    this.#relayPlain(req, res, (failure) => this.#say(req, res, failure));
+  }
+
+  upgrade(req: IncomingMessage, res: ServerResponse, client: Client, early: Buffer): void {
+    const facts = knownOf(req);
+    facts.client = client;
+    const decision = route(lineOf(req), facts.head, client.trusted, this.#parts.routes);
+    if (decision.to === "refuse") return this.#refuse(req, res, decision.code);
+    // The listener asks isUpgrade() first, so the router has no reason to find a plain request here.
+    if (decision.to === "plain") return this.#refuse(req, res, "bad_request");
+    if (isLoop(facts.head, this.#parts.via)) return this.#refuse(req, res, "loop_detected");
+    if (this.#parts.relay.tunnels.size >= this.#parts.maxTunnels) return this.#refuse(req, res, "too_many");
+    const url = req.url ?? "/";
+    const path = decision.path === undefined ? url : decision.path + url.slice(pathOf(url).length);
+    const failed = (failure: Failure): void => this.#say(req, res, failure);
+    this.#open(req, res, decision.upstream, failed, { path, early });
+  }
+
+  /** A connection was refused, or broke off, outside of any exchange. */
+  refused(failure: Failure, _client: Client, id: string): void {
+    this.#account(failure, id);
+  }
+
+  #open(
+    req: IncomingMessage,
+    res: ServerResponse,
+    upstreamName: string,
+    refused: (failure: Failure) => void,
+    upgrade?: { path: string; early: Buffer },
+  ): void {
+    const facts = knownOf(req);
+    const { head, client } = facts;
+    const upstream = this.#parts.links.byName.get(upstreamName)?.upstream;
+    if (!client || !upstream) throw new Error(`a request without a client, or for no upstream (${upstreamName})`);
+    const fields = toUpstream(head, req.method ?? "", client, this.#parts.via, upgrade !== undefined);
+    const path = upgrade?.path ?? req.url ?? "/";
+    const exchange = new Exchange(this.#parts.relay, {
+      req,
+      res,
+      head,
+      client,
+      upstream,
+      path,
+      fields,
+      upgrade,
+      refused,
+    });
+    facts.id = exchange.id;
+    exchange.start();
+  }
+
+  /** Tells a client why its exchange failed; the exchange has accounted for itself. */
+  #say(req: IncomingMessage, res: ServerResponse, failure: Failure): void {
+    const link = failure.upstream === undefined ? undefined : this.#parts.links.byName.get(failure.upstream);
+    refuse(res, failure, knownOf(req).id ?? nextId(), link?.monitor.awaySince);
+  }
+
+  /** Refuses before there is an exchange. */
+  #refuse(req: IncomingMessage, res: ServerResponse, code: FailureCode): void {
+    const failure = new Failure(code);
+    const id = nextId();
+    refuse(res, failure, id);
+    this.#account(failure, id, req);
+  }
+
+  #account(failure: Failure, id: string, req?: IncomingMessage): void {
+    const { code, status } = failure;
+    const outcome: Outcome = {
+      id,
+      kind: "request",
+      route: "",
+      method: req?.method ?? "",
+      path: pathOf(req?.url ?? ""),
+      status,
+      error: code,
+      bytesIn: 0,
+      bytesOut: 0,
+      ms: 0,
+      attempts: [],
+      by: status === 503 ? "proxy" : "client",
+      how: code === "request_timeout" ? "timeout" : code === "bad_request" ? "protocol" : "limit",
+      phase: "head",
+      ray: req && knownOf(req).head.ray,
+    };
+    this.#parts.relay.observer.ended(outcome);
+  }
+}

@@ -1,0 +1,107 @@
+// The upstreams and what watches over them. Built by daemon.ts; when a link changes, this is where it is logged, the
+// parent told, the hook run and the streams of a dead upstream cut (SPEC 6).
+
+import type { Logger } from "pino";
+import type { LiveSet } from "./core/live-set.ts";
+import type { Clock } from "./core/timer.ts";
+import { tellParent } from "./life/notify.ts";
+import type { Options } from "./options.ts";
+import type { Exchange } from "./relay/exchange.ts";
+import type { Tunnel } from "./relay/tunnel.ts";
+import type { Target } from "./target.ts";
+import { DownHook } from "./upstream/hook.ts";
+import { Monitor } from "./upstream/monitor.ts";
+import type { LinkState } from "./upstream/state.ts";
+import { Upstream, type HeldCount } from "./upstream/upstream.ts";
+
+/** What the links need of the other rooms. */
+export interface LinkParts {
+  options: Options;
+  log: Logger;
+  clock: Clock;
+  exchanges: LiveSet<Exchange>;
+  tunnels: LiveSet<Tunnel>;
+  changed(name: string, state: LinkState): void;
+}
+
+/** One upstream, and its monitor. */
+export interface Link {
+  upstream: Upstream;
+  monitor: Monitor;
+}
+
+/** For one probe of an upstream. */
+const PROBE_TIMEOUT_MS = 3000;
+
+/** All upstreams by name: `http`, `mux`, `mux2` ... */
+export class Links {
+  readonly byName: ReadonlyMap<string, Link>;
+  readonly heldCount: HeldCount;
+  readonly #parts: LinkParts;
+
+  constructor(parts: LinkParts, targets: Iterable<[name: string, target: Target]>) {
+    this.#parts = parts;
+    this.heldCount = { held: 0, max: parts.options.maxHeld };
+    this.byName = new Map([...targets].map(([name, target]) => [name, this.#build(name, target)]));
+  }
+
+  start(): void {
+    for (const { monitor } of this.byName.values()) monitor.start();
+  }
+
+  close(): void {
+    for (const { monitor, upstream } of this.byName.values()) {
+      monitor.stop();
+      upstream.close();
+    }
+  }
+
+  #build(name: string, target: Target): Link {
+    const { options, clock } = this.#parts;
+    const log = this.#parts.log.child({ upstream: name });
+    const hook =
+      options.onDown === undefined
+        ? undefined
+        : new DownHook(options.onDown, { name, target: target.label }, (result) => {
+            log[result.code === 0 ? "info" : "warn"](result, "on-down command ended");
+          });
+    const monitor = new Monitor(
+      name,
+      target,
+      {
+        intervalMs: options.probeInterval,
+        timeoutMs: PROBE_TIMEOUT_MS,
+        httpPath: name === "http" ? options.httpProbe : undefined,
+      },
+      {
+        changed: (state, reason) => {
+          log.info({ state, reason, reconnectCount: monitor.status.reconnectCount }, `upstream ${name} is ${state}`);
+          this.#parts.changed(name, state);
+          if (state === "up") upstream.isBack();
+          if (state === "up" || state === "reconnecting") tellParent({ type: "upstream", name, state });
+        },
+        suspected: () => {
+          for (const tunnel of this.#parts.tunnels) tunnel.onLinkSuspected(name);
+        },
+        lost: (since) => {
+          upstream.dropIdle();
+          for (const exchange of this.#parts.exchanges) exchange.onLinkLost(name, since);
+          for (const tunnel of this.#parts.tunnels) tunnel.onLinkLost(name, since);
+          if (hook?.run()) log.info({ command: options.onDown }, "running the on-down command");
+        },
+      },
+    );
+    const upstream = new Upstream(name, target, {
+      options: {
+        connectTimeoutMs: options.connectTimeout,
+        recycleMs: options.recycle,
+        holdMs: options.hold,
+        keepAliveMs: options.tcpKeepAlive,
+      },
+      clock,
+      heldCount: this.heldCount,
+      watcher: monitor,
+    });
+    return { upstream, monitor };
+  }
+}

@@ -1,0 +1,186 @@
+// Metrics (SPEC 8.2) on prom-client. Hears outcomes as an Observer; gauges are read from the report when asked.
+// prom-client is loaded after the start: what happens before is kept and counted then.
+
+import type { Counter, Gauge, Histogram, Registry } from "prom-client";
+import type { Observer, Outcome } from "../core/outcome.ts";
+import type { Report } from "./report.ts";
+
+type Event =
+  | { kind: "ended"; outcome: Outcome }
+  | { kind: "opened"; route: string }
+  | { kind: "ponged"; side: "client" | "upstream"; rttMs: number };
+
+// Codes that may be a label value; anything else is "other", so that no peer can make new series.
+const REASONS = new Set(["ECONNREFUSED", "ECONNRESET", "EPIPE", "ENOENT", "ETIMEDOUT", "EHOSTUNREACH", "timeout"]);
+
+/** Counts what the relay reports. */
+export class Metrics implements Observer {
+  readonly #report: () => Report;
+  readonly #totals: Report["totals"] = { requests: 0, tunnels: 0, retries: 0, uncaught: 0, endings: {} };
+  readonly #closedBytes = new Map<string, { in: number; out: number }>();
+  #early: Event[] | undefined = [];
+  #series: Series | undefined;
+
+  /** @param report what the gauges are read from, called for each scrape. */
+  constructor(report: () => Report) {
+    this.#report = report;
+  }
+
+  /** The counters that /status shows. */
+  get totals(): Report["totals"] {
+    return this.#totals;
+  }
+
+  ended(outcome: Outcome): void {
+    const ending = `${outcome.by} ${outcome.how}`;
+    this.#totals.endings[ending] = (this.#totals.endings[ending] ?? 0) + 1;
+    if (outcome.kind === "request") this.#totals.requests += 1;
+    else this.#addBytes(outcome);
+    this.#take({ kind: "ended", outcome });
+  }
+
+  opened(route: string): void {
+    this.#totals.requests += 1;
+    this.#totals.tunnels += 1;
+    this.#take({ kind: "opened", route });
+  }
+
+  ponged(side: "client" | "upstream", rttMs: number): void {
+    this.#take({ kind: "ponged", side, rttMs });
+  }
+
+  /** A socket error nobody caught. */
+  uncaught(): void {
+    this.#totals.uncaught += 1;
+  }
+
+  /** The text of /metrics. */
+  async text(): Promise<{ type: string; body: string }> {
+    const { registry } = await this.load();
+    return { type: registry.contentType, body: await registry.metrics() };
+  }
+
+  /** Loads prom-client and counts what has happened so far. */
+  async load(): Promise<Series> {
+    const { default: prom } = await import("prom-client");
+    this.#series ??= createSeries(prom, this.#report, this.#closedBytes);
+    const early = this.#early ?? [];
+    this.#early = undefined;
+    for (const event of early) this.#count(this.#series, event);
+    return this.#series;
+  }
+
+  #take(event: Event): void {
+    if (this.#series) this.#count(this.#series, event);
+    else this.#early?.push(event);
+  }
+
+  #addBytes({ route, bytesIn, bytesOut }: Outcome): void {
+    const bytes = this.#closedBytes.get(route) ?? { in: 0, out: 0 };
+    this.#closedBytes.set(route, { in: bytes.in + bytesIn, out: bytes.out + bytesOut });
+  }
+
+  #count(series: Series, event: Event): void {
+    if (event.kind === "opened") return series.requests.inc({ route: event.route, status: 101 });
+    if (event.kind === "ponged") return series.rtt.observe({ side: event.side }, event.rttMs / 1000);
+    const { outcome } = event;
+    series.endings.inc({ side: outcome.by, how: outcome.how, phase: outcome.phase });
+    for (const { code, times } of outcome.attempts.slice(0, -1)) {
+      this.#totals.retries += times;
+      series.retries.inc({ reason: code !== undefined && REASONS.has(code) ? code : "other" }, times);
+    }
+    const route = outcome.route || "none";
+    if (outcome.kind === "tunnel") return series.tunnels.inc({ route, end: `${outcome.by}_${outcome.how}` });
+    series.requests.inc({ route, status: outcome.status || "none" });
+    series.duration.observe({ route }, outcome.ms / 1000);
+  }
+}
+
+/** The series that are counted; the gauges read the report themselves. */
+interface Series {
+  registry: Registry;
+  requests: Counter;
+  duration: Histogram;
+  retries: Counter;
+  tunnels: Counter;
+  endings: Counter;
+  rtt: Histogram;
+}
+
+const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 120];
+
+function createSeries(
+  prom: typeof import("prom-client"),
+  report: () => Report,
+  closedBytes: ReadonlyMap<string, { in: number; out: number }>,
+): Series {
+  const registry = new prom.Registry();
+  const registers = [registry];
+  prom.collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: 100 });
+  // Gauges whose names end like a counter's, which promtool warns of.
+  for (const name of ["nodejs_active_handles_total", "nodejs_active_requests_total", "nodejs_active_resources_total"]) {
+    registry.removeSingleMetric(name);
+  }
+  const counter = (name: string, help: string, labelNames: string[]): Counter =>
+    new prom.Counter({ name: `single_port_${name}`, help, labelNames, registers });
+  // Read from the report when they are asked for, so that nothing has to be kept in step.
+  const read =
+    (kind: typeof prom.Gauge | typeof prom.Counter) =>
+    (name: string, help: string, labelNames: string[], readings: (report: Report) => Reading[]): void => {
+      const collect = function collect(this: Gauge | Counter): void {
+        this.reset();
+        for (const [labels, value] of readings(report())) this.inc(labels, value);
+      };
+      registry.registerMetric(new kind({ name: `single_port_${name}`, help, labelNames, registers: [], collect }));
+    };
+  const gauge = read(prom.Gauge);
+  const total = read(prom.Counter);
+  gauge("connections_open", "Client connections.", [], ({ connections }) => [[{}, connections]]);
+  gauge("held_requests", "Requests that wait for an upstream.", [], ({ held }) => [[{}, held]]);
+  gauge("tunnels_open", "Open tunnels.", ["route"], ({ links, tunnels }) =>
+    links.map(({ name }) => [{ route: name }, tunnels.filter(({ route }) => route === name).length]),
+  );
+  gauge("upstream_up", "1 when the link is up.", ["upstream"], ({ links }) =>
+    links.map(({ name, state }) => [{ upstream: name }, state === "up" ? 1 : 0]),
+  );
+  total("upstream_reconnects_total", "Tries made while reconnecting.", ["upstream"], ({ links }) =>
+    links.map(({ name, reconnectCount }) => [{ upstream: name }, reconnectCount]),
+  );
+  total("uncaught_total", "Socket errors that nobody caught: a bug if not zero.", [], ({ totals }) => [
+    [{}, totals.uncaught],
+  ]);
+  // Open tunnels count, too: some live for weeks.
+  total("tunnel_bytes_total", "Bytes relayed, from (in) and to (out) the client.", ["route", "direction"], (now) =>
+    now.links.flatMap(({ name }): Reading[] => {
+      const open = now.tunnels.filter(({ route }) => route === name);
+      const closed = closedBytes.get(name) ?? { in: 0, out: 0 };
+      return [
+        [{ route: name, direction: "in" }, open.reduce((sum, { client }) => sum + client.bytes, closed.in)],
+        [{ route: name, direction: "out" }, open.reduce((sum, { upstream }) => sum + upstream.bytes, closed.out)],
+      ];
+    }),
+  );
+  return {
+    registry,
+    requests: counter("requests_total", "Requests by answer; 101 opened a tunnel.", ["route", "status"]),
+    retries: counter("retries_total", "Attempts that were made again, by what the one before failed of.", ["reason"]),
+    tunnels: counter("tunnels_total", "Tunnels that ended, by side and kind.", ["route", "end"]),
+    endings: counter("endings_total", "Exchanges that ended, by side, kind and phase.", ["side", "how", "phase"]),
+    duration: new prom.Histogram({
+      name: "single_port_request_duration_seconds",
+      help: "From the request's head to the end of its answer.",
+      labelNames: ["route"],
+      buckets: SECONDS,
+      registers,
+    }),
+    rtt: new prom.Histogram({
+      name: "single_port_ping_rtt_seconds",
+      help: "From our ping to its pong.",
+      labelNames: ["side"],
+      buckets: SECONDS,
+      registers,
+    }),
+  };
+}
+
+type Reading = [labels: Record<string, string>, value: number];

@@ -1,0 +1,73 @@
+// What the proxy says of itself: the shape of /status (SPEC 8.3). Filled in by daemon.ts; read by the admin handler,
+// the live page and `single-port status`.
+
+/** One change of a link's state. */
+export interface LinkChange {
+  at: string;
+  state: string;
+  reason?: string | undefined;
+}
+
+/** One upstream link. */
+export interface LinkReport {
+  name: string;
+  target: string;
+  state: "connecting" | "up" | "suspect" | "reconnecting";
+  reconnectCount: number;
+  connectedSince?: string | undefined;
+  lastProbeAt?: string | undefined;
+  lastProbeOk?: boolean | undefined;
+  lastError?: string | undefined;
+  lastHeardAgeMs?: number | undefined;
+  /** Of the tunnel that answered a ping last. */
+  lastPongAgeMs?: number | undefined;
+  held: number;
+  history: LinkChange[];
+}
+
+/** One side of a tunnel. */
+export interface TunnelSideReport {
+  /** Bytes that came from it. */
+  bytes: number;
+  lastByteAgeMs: number;
+  rttMs?: number | undefined;
+  lastPongAgeMs?: number | undefined;
+}
+
+/** One open tunnel. */
+export interface TunnelReport {
+  id: string;
+  route: string;
+  path: string;
+  ageMs: number;
+  client: TunnelSideReport;
+  upstream: TunnelSideReport;
+}
+
+/** Everything. */
+export interface Report {
+  name: "single-port";
+  version: string;
+  node: string;
+  pid: number;
+  state: "running" | "draining" | "stopped";
+  startedAt: string;
+  uptimeSeconds: number;
+  listening: string;
+  /** Another single-port can bind beside this one (SO_REUSEPORT). */
+  shared: boolean;
+  connections: number;
+  /** Requests being served. */
+  requests: number;
+  held: number;
+  totals: {
+    requests: number;
+    tunnels: number;
+    retries: number;
+    uncaught: number;
+    /** How many exchanges ended so, by side and kind: `client rst`. */
+    endings: Record<string, number>;
+  };
+  links: LinkReport[];
+  tunnels: TunnelReport[];
+}
