@@ -1,0 +1,32 @@
+import { execFileSync } from "node:child_process";
+import { existsSync, readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { expect, test } from "vitest";
+import { optionTable } from "../../src/options.ts";
+import { BIN } from "../kit/daemon.ts";
+
+const root = fileURLToPath(new URL("../..", import.meta.url));
+const readme = readFileSync(`${root}/README.md`, "utf8");
+
+test("the option table is the one that the code prints", () => {
+  const table = /<!-- options: [^>]*-->\n(.*?)<!-- \/options -->/s.exec(readme)?.[1];
+  expect(table?.trim()).toBe(optionTable());
+});
+
+test("every option of the table is in --help", () => {
+  const help = execFileSync(process.execPath, [BIN, "--help"], { encoding: "utf8" });
+  const flags = [...optionTable().matchAll(/^\| `(?:-\w, )?(--[a-z-]+)/gm)].map((match) => match[1] ?? "");
+  expect(flags.length).toBeGreaterThan(20);
+  for (const flag of flags) expect(help).toContain(flag);
+});
+
+test("every file that is named exists", () => {
+  const files = [...readme.matchAll(/`(src\/[\w./-]+)`/g)].map((match) => match[1] ?? "");
+  expect(files.length).toBeGreaterThan(5);
+  for (const file of files) expect(existsSync(`${root}/${file}`), file).toBe(true);
+});
+
+test("How it works has at most 60 lines", () => {
+  const section = /## How it works\n(.*?)\n## /s.exec(readme)?.[1] ?? "";
+  expect(section.split("\n").length).toBeLessThanOrEqual(60);
+});
