@@ -31,12 +31,11 @@ interface Known {
   client: Client | undefined;
   id: string | undefined;
 }
-const known = new WeakMap<IncomingMessage, Known>();
+// On the request itself: a WeakMap with an entry for each request costs the collector more than the request does.
+const KNOWN = Symbol("known");
 
-function knownOf(req: IncomingMessage): Known {
-  let facts = known.get(req);
-  if (!facts) known.set(req, (facts = { head: readRequestHead(req.rawHeaders), client: undefined, id: undefined }));
-  return facts;
+function knownOf(req: IncomingMessage & { [KNOWN]?: Known }): Known {
+  return (req[KNOWN] ??= { head: readRequestHead(req.rawHeaders), client: undefined, id: undefined });
 }
 
 function lineOf(req: IncomingMessage): RequestLine {
