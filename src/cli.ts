@@ -70,6 +70,8 @@ function addOptions(command: Command): Command {
 const program = addOptions(new Command("single-port"))
   .description("Puts a web server and its WebSocket mux on one port, and survives whatever a peer does to a socket.")
   .version(VERSION, "-V, --version")
+  // Otherwise the program itself takes the options behind a command: they are declared on both.
+  .enablePositionalOptions()
   .exitOverride()
   .configureOutput({ outputError: () => {} })
   .action(async (given: Partial<Options>) => run(completeOptions(given)));
@@ -84,6 +86,12 @@ addOptions(program.command("check"))
   });
 
 program.command("demo").description("run in front of a built-in dashboard and mux; needs nothing else");
+
+// And then those in front of it would count for nothing.
+program.hook("preSubcommand", (_, command) => {
+  const early = program.options.find((one) => program.getOptionValueSource(one.attributeName()) === "cli");
+  if (early) throw new UsageError(`option '${early.long}' stands before '${command.name()}'. Accepted: behind it.`);
+});
 
 readEnvironment(process.env);
 try {
