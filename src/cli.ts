@@ -4,6 +4,7 @@ import { Command, CommanderError } from "commander";
 import { codeOf } from "./core/errors.ts";
 import { createLog, LineLimit } from "./core/log.ts";
 import { logDropped, Proxy, VERSION } from "./daemon.ts";
+import type { Demo } from "./demo/demo.ts";
 import { PortBusyError } from "./life/bind.ts";
 import { notifyReady, notifyStopping } from "./life/notify.ts";
 import { installStop } from "./life/stop.ts";
@@ -20,21 +21,24 @@ function fail(code: number, line: string): never {
   process.exit(code);
 }
 
-async function run(options: Options): Promise<void> {
+/** Runs the proxy; `demo` is what it starts in front of, and ends with. */
+async function run(options: Options, demo?: Demo): Promise<void> {
   const { log, flush } = await createLog(options.logLevel, options.logFormat);
   const lines = new LineLimit((kind, dropped) => logDropped(log, kind, dropped));
   let stop: (reason: string) => void = () => {};
   const proxy = new Proxy(options, log, { lines, control: true, stop: (reason) => stop(reason) });
   let stopping = false;
-  const close = (): Promise<void> => {
+  const close = async (): Promise<void> => {
     stopping = true;
     notifyStopping();
-    return proxy.close();
+    await proxy.close();
+    await demo?.close();
   };
   // Before the port is bound: a signal may come while it is waited for.
   stop = installStop({ log, lines, flush, close, onUncaught: () => proxy.metrics.uncaught() }, options.parentPid);
   try {
     await proxy.start();
+    if (demo) log.info(demo.greeting(options.host, proxy.address.port));
     if (!stopping) notifyReady();
   } catch (error) {
     if (stopping) return;
@@ -62,8 +66,10 @@ function explain(error: unknown, { host, port }: Options): never {
   }
 }
 
-function addOptions(command: Command): Command {
-  for (const option of commanderOptions()) command.addOption(option);
+function addOptions(command: Command, without: string[] = []): Command {
+  for (const option of commanderOptions()) {
+    if (!without.includes(option.attributeName())) command.addOption(option);
+  }
   return command;
 }
 
@@ -85,7 +91,13 @@ addOptions(program.command("check"))
     process.exitCode = ok ? 0 : EXIT_CONFIG;
   });
 
-program.command("demo").description("run in front of a built-in dashboard and mux; needs nothing else");
+addOptions(program.command("demo"), ["http", "mux"])
+  .description("run in front of a built-in dashboard and mux; needs nothing else")
+  .action(async (given: Partial<Options>) => {
+    const { startDemo } = await import("./demo/demo.ts");
+    const demo = await startDemo();
+    await run(completeOptions({ ...given, http: demo.http, mux: demo.mux }), demo);
+  });
 
 // And then those in front of it would count for nothing.
 program.hook("preSubcommand", (_, command) => {

@@ -1,0 +1,94 @@
+// The demo's web server, as a child process: the page, a clock, downloads, and the buttons that hurt.
+
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import { page } from "./page.ts";
+import { killSelf, serve, type Hurt } from "./part.ts";
+
+/** Twice a second, so that no second is skipped. */
+const TICK_MS = 500;
+/** A download is 1 MiB in 5 s: over within the default drain, or nearly. */
+const CHUNK = Buffer.alloc(16 * 1024, "single-port ");
+const CHUNKS = 64;
+const CHUNK_EVERY_MS = 80;
+
+/** Downloads in progress, by the id their page chose. */
+const downloads = new Map<string, ServerResponse>();
+
+function clock(res: ServerResponse): void {
+  res.writeHead(200, { "Content-Type": "text/event-stream", "Cache-Control": "no-store" });
+  const tick = (): boolean => res.write(`data: ${JSON.stringify({ now: Date.now(), pid: process.pid })}\n\n`);
+  tick();
+  const timer = setInterval(tick, TICK_MS);
+  res.once("close", () => clearInterval(timer));
+}
+
+function download(res: ServerResponse, id: string): void {
+  res.writeHead(200, {
+    "Content-Type": "application/octet-stream",
+    "Content-Length": CHUNK.length * CHUNKS,
+    "Cache-Control": "no-store",
+  });
+  downloads.set(id, res);
+  let left = CHUNKS;
+  const timer = setInterval(() => {
+    if (res.writableNeedDrain) return;
+    res.write(CHUNK);
+    left -= 1;
+    if (left === 0) res.end();
+    if (left === 0) clearInterval(timer);
+  }, CHUNK_EVERY_MS);
+  res.once("close", () => {
+    clearInterval(timer);
+    if (downloads.get(id) === res) downloads.delete(id);
+  });
+}
+
+/** What the buttons do, by path. */
+const hurts: Record<string, (id: string) => void> = {
+  "/hurt/download": (id) => downloads.get(id)?.socket?.resetAndDestroy(),
+  "/hurt/socket": (id) => tellMux({ hurt: "socket", id }),
+  "/hurt/mux": () => tellMux({ hurt: "kill" }),
+  // After the answer to the button has left.
+  "/hurt/web": () => void setTimeout(killSelf, 50),
+};
+
+function tellMux(hurt: Hurt): void {
+  process.send?.(hurt);
+}
+
+/**
+ * May this request hurt? It runs on a developer's machine, where any page of the internet can post to loopback. A
+ * browser says where a request comes from in one of two ways; who says nothing is none.
+ */
+function isCrossSite(req: IncomingMessage): boolean {
+  const site = req.headers["sec-fetch-site"];
+  if (site !== undefined) return site !== "same-origin";
+  const { origin, host } = req.headers;
+  return origin !== undefined && origin !== `http://${host}` && origin !== `https://${host}`;
+}
+
+const server = createServer((req, res) => {
+  const [path = "", query] = (req.url ?? "").split("?");
+  const id = new URLSearchParams(query).get("id") ?? "";
+  const hurt = Object.hasOwn(hurts, path) ? hurts[path] : undefined;
+  if (hurt) {
+    if (req.method !== "POST") return void res.writeHead(405, { Allow: "POST" }).end();
+    if (isCrossSite(req)) return void res.writeHead(403).end();
+    res.writeHead(202, { "Cache-Control": "no-store" }).end();
+    return hurt(id);
+  }
+  if (req.method !== "GET") return void res.writeHead(405, { Allow: "GET" }).end();
+  if (path === "/clock") return clock(res);
+  if (path === "/download") return download(res, id);
+  if (path !== "/") return void res.writeHead(404).end();
+  res.writeHead(200, {
+    "Content-Type": "text/html; charset=utf-8",
+    "Cache-Control": "no-store",
+    // Nothing from elsewhere, and nobody may put the buttons into a frame of theirs.
+    "Content-Security-Policy":
+      "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+  });
+  res.end(page);
+});
+
+serve(server, (hurt) => hurt.hurt === "kill" && killSelf());

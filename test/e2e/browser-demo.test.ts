@@ -1,0 +1,122 @@
+// The demo's page in a real browser: each button hurts one stream, the others go on, and the hurt one comes back.
+
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { chromium, type BrowserContext, type Page } from "playwright-core";
+import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from "vitest";
+import { startDemo } from "../kit/demo.ts";
+import { until } from "../kit/until.ts";
+
+// Restarts take their 1.5 s, and the waits have their own limits.
+vi.setConfig({ testTimeout: 15_000 });
+
+const CHROMIUM = "/usr/bin/chromium";
+const FLAGS = [
+  "--headless",
+  "--no-sandbox",
+  "--disable-gpu",
+  "--disable-quic",
+  "--no-first-run",
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-sync",
+];
+const STREAMS = ["clock", "terminal", "download"] as const;
+type Stream = (typeof STREAMS)[number];
+
+/** Is every stream of the page live? */
+async function allLive(page: Page): Promise<boolean> {
+  return (await page.locator(".card[data-state=live]").count()) === STREAMS.length;
+}
+
+/** How often a stream recovered, as the page says it. */
+async function recoveries(page: Page, stream: Stream): Promise<number> {
+  const words = (await page.textContent(`#${stream} .again`)) ?? "";
+  return words === "recovered once" ? 1 : Number(/\d+/.exec(words)?.[0] ?? 0);
+}
+
+/** What moves in each stream while it goes on. */
+async function progress(page: Page): Promise<Record<Stream, string>> {
+  const texts = await Promise.all(["#time", "#trips", "#bytes"].map((where) => page.textContent(where)));
+  return { clock: texts[0] ?? "", terminal: texts[1] ?? "", download: texts[2] ?? "" };
+}
+
+describe.skipIf(!existsSync(CHROMIUM))(`in Chromium (skipped where there is no ${CHROMIUM})`, () => {
+  const profile = mkdtempSync(join(tmpdir(), "single-port-chromium-"));
+  let browser: BrowserContext;
+  beforeAll(async () => {
+    browser = await chromium.launchPersistentContext(profile, { executablePath: CHROMIUM, args: FLAGS });
+  }, 30_000);
+  afterAll(async () => {
+    await browser.close();
+    rmSync(profile, { recursive: true, force: true });
+  });
+
+  /** A demo of its own, and its page with everything live. */
+  async function open(): Promise<{ page: Page; errors: Error[] }> {
+    const demo = await startDemo();
+    const page = await browser.newPage();
+    onTestFinished(() => page.close());
+    const errors: Error[] = [];
+    page.on("pageerror", (error) => errors.push(error));
+    await page.goto(`http://127.0.0.1:${demo.port}/`);
+    await until(() => allLive(page), "all streams live", 8000);
+    return { page, errors };
+  }
+
+  test("what is typed comes back from the mux", async () => {
+    const { page, errors } = await open();
+    await page.getByLabel("Type here").fill("hello");
+    await until(async () => (await page.textContent("#echo")) === "hello", "echo");
+    expect(errors).toEqual([]);
+  });
+
+  test.each<[string, Stream[]]>([
+    ["Reset my WebSocket", ["terminal"]],
+    ["Reset the download", ["download"]],
+    ["Kill the mux", ["terminal"]],
+    ["Kill the web server", ["clock", "download"]],
+  ])("%s: that part comes back, the rest is not interrupted", async (button, hurt) => {
+    const { page, errors } = await open();
+    await page.getByRole("button", { name: button }).press("Enter");
+    await until(async () => (await recoveries(page, hurt[0] ?? "clock")) === 1, `${hurt[0]} to come back`, 8000);
+    await until(() => allLive(page), "all streams live again", 8000);
+    for (const stream of STREAMS) {
+      expect(await recoveries(page, stream), stream).toBe(hurt.includes(stream) ? 1 : 0);
+    }
+    const before = await progress(page);
+    const moves = async (): Promise<boolean> => {
+      const now = await progress(page);
+      return STREAMS.every((stream) => now[stream] !== before[stream]);
+    };
+    await until(moves, "every stream to go on", 5000);
+    expect(await page.textContent("#log")).toContain(`Not interrupted: `);
+    expect(errors).toEqual([]);
+  });
+
+  test("typing while the mux is away is not lost", async () => {
+    const { page } = await open();
+    await page.getByRole("button", { name: "Kill the mux" }).press("Enter");
+    await page.waitForSelector("#terminal[data-state=lost]");
+    await page.getByLabel("Type here").fill("meanwhile");
+    await until(async () => (await page.textContent("#echo")) === "meanwhile", "echo after the restart", 8000);
+  });
+
+  test.each([
+    ["phone", 390, 844],
+    ["desktop", 1280, 800],
+  ])("on a %s nothing is cut off, and every button has a name and is in view", async (_, width, height) => {
+    const { page } = await open();
+    await page.setViewportSize({ width, height });
+    expect(await page.evaluate("document.documentElement.scrollWidth")).toBe(width);
+    const buttons = await page.getByRole("button").all();
+    expect(buttons).toHaveLength(4);
+    for (const button of buttons) {
+      const box = await button.boundingBox();
+      expect((box?.y ?? height) + (box?.height ?? 0)).toBeLessThanOrEqual(height);
+      expect(box?.height).toBeGreaterThanOrEqual(44);
+      expect((await button.innerText()).trim()).not.toBe("");
+    }
+  });
+});
