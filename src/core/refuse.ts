@@ -46,7 +46,8 @@ export function refuse(res: ServerResponse, failure: Failure, id: string, since?
   fields.push("Vary", "Accept");
   if (page) fields.push("Content-Security-Policy", PAGE_POLICY);
   if (CLOSES.has(failure.status)) res.shouldKeepAlive = false;
-  res.writeHead(failure.status, fields);
+  // The reason phrase is given: one that could not be relayed may have been set on the response before.
+  res.writeHead(failure.status, STATUS_CODES[failure.status], fields);
   res.end(body);
 }
 
