@@ -259,8 +259,9 @@ export class Exchange implements Occupant, Live, Deadline {
     response.on("end", this.#onEnd);
     response.on("close", this.#onResponseClosed);
     res.on("finish", this.#onAnswered);
-    // A head without a first byte of body (SSE) must not wait for one; one that came together goes out together.
-    process.nextTick(() => !this.#settled && res.flushHeaders());
+    // A head without a first byte of body (SSE) must not wait for one; one that came together goes out together. Not
+    // flushHeaders(): it writes raw bytes as UTF-8, twice encoded then.
+    process.nextTick(() => !this.#settled && !res.writableEnded && res.write("", "latin1"));
     this.#setDue(this.#eventStream ? 0 : this.#parts.options.bodyTimeoutMs);
   }
 

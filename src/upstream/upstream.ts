@@ -172,6 +172,8 @@ export class Upstream {
       keepAliveInitialDelay: this.#options.keepAliveMs,
     });
     guard(socket);
+    // Node writes a head that is sent ahead of its body without naming an encoding, and raw bytes in it are latin1.
+    socket.setDefaultEncoding("latin1");
     let settled = false;
     const settle = (result: Socket | string): void => {
       if (settled) return;
