@@ -198,6 +198,8 @@ export function isLoop(head: RequestHead, via: string): boolean {
 export function toUpstream(head: RequestHead, method: string, peer: Peer, via: string, upgrade: boolean): string[] {
   const out = head.fields.slice();
   const host = head.hosts[0];
+  // An HTTP/1.0 client may leave it out (health checks do); we speak 1.1 to the upstream, which must not.
+  if (host === undefined) out.push("Host", "localhost");
   const hops = peer.trusted ? head.forwardedFor.filter((hop) => hop.trim() !== "") : [];
   if (peer.address !== "") hops.push(peer.address);
   if (hops.length > 0) out.push("X-Forwarded-For", hops.join(", "));

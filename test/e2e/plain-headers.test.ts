@@ -203,7 +203,8 @@ test("a request that comes back to the instance it passed through gets 508", asy
   const first = await startDaemon(["--http", String(wire.port)]);
   const second = await startDaemon(["--http", String(first.port)]);
   wire.server.on("connection", (socket) => {
-    socket.pipe(connect(second.port, "127.0.0.1")).pipe(socket);
+    const onward = connect(second.port, "127.0.0.1").on("error", () => {});
+    socket.pipe(onward).pipe(socket);
   });
   const response = await ask(first.port, head("GET /round HTTP/1.1", "Host: a"));
   expect(response.status).toBe(508);
