@@ -153,7 +153,7 @@ export class Exchange implements Occupant, Live, Deadline {
     if (this.#body && !this.#body.complete && !head.expectsContinue) this.#phase = "request_body";
     if (this.#body) {
       request.flushHeaders();
-      this.#body.sendTo(request);
+      this.#body.sendTo(request, grant.socket);
     } else request.end();
     const uploads = this.#phase === "request_body";
     this.#setDue(upgrade ? options.handshakeTimeoutMs : uploads ? options.bodyTimeoutMs : options.responseTimeoutMs);

@@ -2,6 +2,7 @@
 // Used by exchange.ts. It reads nothing before a connection stands, so a held upload costs no memory (SPEC 3.3).
 
 import type { ClientRequest, IncomingMessage } from "node:http";
+import type { Socket } from "node:net";
 import { passTrailers } from "./headers.ts";
 
 /** The body of one request, sent to one attempt after another. */
@@ -39,14 +40,18 @@ export class RequestBody {
     return this.#to?.writableNeedDrain ?? false;
   }
 
-  /** Sends the body to this attempt: first the copy of what an earlier one got, then the rest as it comes. */
-  sendTo(upstream: ClientRequest): void {
+  /** Sends the body to this attempt, made on `socket`: first the copy of what an earlier one got, then the rest as it comes. */
+  sendTo(upstream: ClientRequest, socket: Socket): void {
     this.#to = upstream;
     for (const chunk of this.#copy ?? []) upstream.write(chunk);
     if (this.complete) return this.#end();
-    upstream.on("drain", () => {
+    const onDrain = (): void => {
       if (this.#to === upstream) this.#req.resume();
-    });
+    };
+    upstream.on("drain", onDrain);
+    // Node stops forwarding `drain` when an early answer is complete, while the upload still goes on.
+    socket.on("drain", onDrain);
+    upstream.once("close", () => socket.off("drain", onDrain));
     if (this.#reading) this.#req.resume();
     else {
       this.#reading = true;

@@ -1,0 +1,137 @@
+import { expect, test } from "vitest";
+import { dial, head } from "../kit/client.ts";
+import { startDaemon } from "../kit/daemon.ts";
+import { ask, endOf, nextResponse } from "../kit/messages.ts";
+import { httpUpstream, rawUpstream } from "../kit/upstream.ts";
+import { until } from "../kit/until.ts";
+
+test("fifty pipelined requests are answered in order, however long each takes", async () => {
+  const waiting: (() => void)[] = [];
+  const web = await httpUpstream((req, res) => {
+    const n = Number(req.url?.slice(1));
+    // Every third answer waits until it is told, and those with a body in pieces end later than they begin.
+    if (n % 3 === 0) waiting.push(() => res.end(`answer ${n}`));
+    else if (n % 3 === 1) res.end(`answer ${n}`);
+    else res.write("answer ", () => setImmediate(() => res.end(String(n))));
+  });
+  const daemon = await startDaemon(["--http", String(web.port)]);
+  const client = await dial(daemon.port);
+  client.send(Array.from({ length: 50 }, (_, n) => head(`GET /${n} HTTP/1.1`, "Host: a")).join(""));
+  for (let n = 0; n < 50; n += 1) {
+    if (n % 3 === 0) (await until(() => waiting.shift(), `request ${n} at the upstream`))();
+    expect((await nextResponse(client)).body).toBe(`answer ${n}`);
+  }
+});
+
+test("fifty pipelined uploads keep their bodies apart", async () => {
+  const web = await httpUpstream((req, res) => {
+    let body = "";
+    req.setEncoding("latin1").on("data", (text: string) => (body += text));
+    req.on("end", () => res.end(`${req.url}:${body}`));
+  });
+  const daemon = await startDaemon(["--http", String(web.port)]);
+  const client = await dial(daemon.port);
+  const requests = Array.from({ length: 50 }, (_, n) => {
+    const body = String(n).repeat(n);
+    return n % 2 === 0
+      ? `${head(`PUT /${n} HTTP/1.1`, "Host: a", `Content-Length: ${body.length}`)}${body}`
+      : `${head(`PUT /${n} HTTP/1.1`, "Host: a", "Transfer-Encoding: chunked")}${body.length.toString(16)}\r\n${body}\r\n0\r\n\r\n`;
+  });
+  client.send(requests.join(""));
+  for (let n = 0; n < 50; n += 1) expect((await nextResponse(client)).body).toBe(`/${n}:${String(n).repeat(n)}`);
+});
+
+test("what is pipelined behind a request that is no HTTP waits for the answer, then gets 400", async () => {
+  const up = await rawUpstream();
+  const daemon = await startDaemon(["--http", String(up.port)]);
+  const client = await dial(daemon.port);
+  client.send(`${head("GET / HTTP/1.1", "Host: a")}NONSENSE\r\n\r\n`);
+  const peer = await up.next();
+  await peer.readUntil("\r\n\r\n");
+  peer.send(`${head("HTTP/1.1 200 OK", "Content-Length: 2")}ok`);
+  expect((await nextResponse(client)).body).toBe("ok");
+  expect((await nextResponse(client)).status).toBe(400);
+  expect(await endOf(client)).toBe("fin");
+});
+
+test("requests one after another use one connection to the upstream", async () => {
+  const ports: (number | undefined)[] = [];
+  const web = await httpUpstream((req, res) => {
+    ports.push(req.socket.remotePort);
+    // Node's client takes an answer to HEAD that says no length for the last one on its connection.
+    res.setHeader("Content-Length", "2").end("ok");
+  });
+  const daemon = await startDaemon(["--http", String(web.port)]);
+  for (const method of ["GET", "HEAD", "OPTIONS", "PUT", "DELETE", "GET"]) {
+    await ask(daemon.port, head(`${method} / HTTP/1.1`, "Host: a"));
+  }
+  expect(ports).toEqual(Array.from({ length: 6 }, () => ports[0]));
+});
+
+test("a POST or PATCH gets a connection of its own, which the next GET may use", async () => {
+  const ports: (number | undefined)[] = [];
+  const web = await httpUpstream((req, res) => {
+    ports.push(req.socket.remotePort);
+    res.end("ok");
+  });
+  const daemon = await startDaemon(["--http", String(web.port)]);
+  for (const method of ["GET", "POST", "PATCH", "GET"]) {
+    await ask(daemon.port, head(`${method} / HTTP/1.1`, "Host: a", "Content-Length: 0"));
+  }
+  expect(new Set(ports.slice(0, 3)).size).toBe(3);
+  expect(ports[3]).toBe(ports[2]);
+});
+
+test("a POST with an Idempotency-Key may use a pooled connection", async () => {
+  const ports = new Set<number | undefined>();
+  const web = await httpUpstream((req, res) => {
+    ports.add(req.socket.remotePort);
+    res.end("ok");
+  });
+  const daemon = await startDaemon(["--http", String(web.port)]);
+  await ask(daemon.port, head("GET / HTTP/1.1", "Host: a"));
+  await ask(daemon.port, head("POST / HTTP/1.1", "Host: a", "Idempotency-Key: k", "Content-Length: 0"));
+  expect(ports.size).toBe(1);
+});
+
+test("an upstream connection idle for longer than --recycle is closed", async () => {
+  const up = await rawUpstream((peer) => {
+    void peer.readUntil("\r\n\r\n").then(() => peer.send(head("HTTP/1.1 200 OK", "Content-Length: 0")));
+  });
+  const daemon = await startDaemon(["--http", String(up.port), "--recycle", "200ms"]);
+  await ask(daemon.port, head("GET / HTTP/1.1", "Host: a"));
+  expect(await endOf(up.accepted[0]!)).toBe("fin");
+});
+
+test("a shorter Keep-Alive hint of the upstream wins over --recycle", async () => {
+  const up = await rawUpstream((peer) => {
+    void peer
+      .readUntil("\r\n\r\n")
+      .then(() => peer.send(head("HTTP/1.1 200 OK", "Keep-Alive: timeout=1, max=5", "Content-Length: 0")));
+  });
+  const daemon = await startDaemon(["--http", String(up.port), "--recycle", "1h"]);
+  await ask(daemon.port, head("GET / HTTP/1.1", "Host: a"));
+  expect(await endOf(up.accepted[0]!)).toBe("fin");
+});
+
+test("a connection the upstream closes is not used again, nor one on which unasked bytes came", async () => {
+  const up = await rawUpstream();
+  const daemon = await startDaemon(["--http", String(up.port)]);
+  const client = await dial(daemon.port);
+  const answer = async (tail: string): Promise<void> => {
+    client.send(head("GET / HTTP/1.1", "Host: a"));
+    const peer = await up.next();
+    await peer.readUntil("\r\n\r\n");
+    peer.send(head("HTTP/1.1 200 OK", ...(tail === "close" ? ["Connection: close"] : []), "Content-Length: 0"));
+    await nextResponse(client);
+    if (tail === "bytes") {
+      peer.send(`${head("HTTP/1.1 200 OK", "Content-Length: 6")}poison`);
+      await endOf(peer);
+    }
+  };
+  await answer("close");
+  await answer("bytes");
+  await answer("");
+  expect(client.received()).not.toContain("poison");
+  expect(up.accepted).toHaveLength(3);
+});
