@@ -103,7 +103,7 @@ export class Monitor implements UpstreamWatcher {
 
   /** Begins to probe: at once, so that `connecting` does not last until the first request. */
   start(): void {
-    this.#probe();
+    if (this.#options.intervalMs > 0) this.#probe();
   }
 
   stop(): void {

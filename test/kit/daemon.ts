@@ -51,13 +51,12 @@ export function cleanEnv(extra: Record<string, string> = {}): NodeJS.ProcessEnv 
 /**
  * Starts the daemon on a free port; resolves when it listens. Logs every exchange, so that tests can look at outcomes.
  *
- * @param args options after `--port 0 --access-log`; a later one wins.
+ * @param args options after `--port 0 --access-log --probe-interval 0`; a later one wins.
  */
 export async function startDaemon(args: string[], env: Record<string, string> = {}): Promise<TestDaemon> {
-  const child = spawn(NODE, [BIN, "--port", "0", "--access-log", "--log-format", "json", ...args], {
-    env: cleanEnv(env),
-    stdio: ["ignore", "pipe", "pipe"],
-  });
+  // No probes by default: raw upstreams count the connections they get.
+  const own = ["--port", "0", "--access-log", "--log-format", "json", "--probe-interval", "0"];
+  const child = spawn(NODE, [BIN, ...own, ...args], { env: cleanEnv(env), stdio: ["ignore", "pipe", "pipe"] });
   const log: LogLine[] = [];
   let stderr = "";
   let rest = "";
