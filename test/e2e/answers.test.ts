@@ -22,7 +22,9 @@ function own(response: WireResponse, status: number, code: string, more: Record<
   expect(error["id"]).toMatch(/^\S+$/);
   expect(typeof error["attempts"]).toBe("number");
   expect(Object.keys(error).filter((key) => !/^(code|status|message|upstream|attempts|id)$/.test(key))).toEqual([]);
-  expect(response.raw).not.toMatch(/127\.0\.0\.1|localhost|ECONN|EPIPE|HPE_|Parse Error|node:|\.js\b|\.ts\b|stack|\bat \S+:\d/);
+  expect(response.raw).not.toMatch(
+    /127\.0\.0\.1|localhost|ECONN|EPIPE|HPE_|Parse Error|node:|\.js\b|\.ts\b|stack|\bat \S+:\d/,
+  );
 }
 
 test.each([
