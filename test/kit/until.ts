@@ -1,5 +1,7 @@
 // Waiting in tests: for an event or a condition, never for time, and with a sentence when it does not come.
 
+import { onTestFinished } from "vitest";
+
 /** Rejects with `what` if `promise` has not settled after `ms`. */
 export async function within<T>(promise: Promise<T>, what: string, ms = 2000): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
@@ -22,4 +24,11 @@ export async function until<T>(condition: () => T | Promise<T>, what: string, ms
     if (performance.now() > deadline) throw new Error(`not within ${ms} ms: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
+}
+
+/** Does something every `ms`, for peers that are slow on purpose; returns the function that stops it. */
+export function every(ms: number, act: () => void): () => void {
+  const timer = setInterval(act, ms);
+  onTestFinished(() => clearInterval(timer));
+  return () => clearInterval(timer);
 }
