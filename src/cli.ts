@@ -66,6 +66,15 @@ function explain(error: unknown, { host, port }: Options): never {
   }
 }
 
+/** Commander's words in one line, with what it leaves out: what was given, and what is accepted (SPEC 1). */
+function usageLine(error: CommanderError): string {
+  if (error.code === "commander.excessArguments") {
+    return `there is no command '${program.args.join(" ")}'. Accepted: options and commands as in --help.`;
+  }
+  const said = error.message.replace(/^error: /, "").replaceAll("\n", " ");
+  return said.includes("Accepted: ") ? said : `${said}. Accepted: options and commands as in --help.`;
+}
+
 function addOptions(command: Command, without: string[] = []): Command {
   for (const option of commanderOptions()) {
     if (!without.includes(option.attributeName())) command.addOption(option);
@@ -111,7 +120,7 @@ try {
 } catch (error) {
   if (error instanceof CommanderError) {
     if (error.exitCode === 0) process.exit(0);
-    fail(EXIT_USAGE, error.message.replace(/^error: /, "").replaceAll("\n", " "));
+    fail(EXIT_USAGE, usageLine(error));
   }
   if (error instanceof UsageError) fail(EXIT_USAGE, error.message);
   throw error;

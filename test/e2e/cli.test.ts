@@ -1,0 +1,137 @@
+import { describe, expect, test } from "vitest";
+import { singlePort, type Ended } from "../kit/command.ts";
+import { head } from "../kit/client.ts";
+import { startDaemon } from "../kit/daemon.ts";
+import { ask } from "../kit/messages.ts";
+import { deadPort, httpUpstream } from "../kit/upstream.ts";
+
+test("--version prints the version, and nothing else", async () => {
+  const { default: manifest } = await import("../../package.json", { with: { type: "json" } });
+  for (const flag of ["--version", "-V"]) {
+    expect(await singlePort([flag])).toEqual({ code: 0, stdout: `${manifest.version}\n`, stderr: "" });
+  }
+});
+
+test("--help lists every option in its group, with default and environment variable", async () => {
+  const { code, stdout, stderr } = await singlePort(["--help"]);
+  expect([code, stderr]).toEqual([0, ""]);
+  const groups = [...stdout.matchAll(/^\S.*:$/gm)].map(([line]) => line);
+  expect(groups).toEqual(
+    expect.arrayContaining([
+      "What goes where:",
+      "Tunnels:",
+      "Plain requests:",
+      "Limits:",
+      "Process and log:",
+      "Commands:",
+    ]),
+  );
+  const text = stdout.replaceAll(/\s+/g, " ");
+  expect(text).toContain("the public port; 0 picks a free one (default: 3000, env: PORT)");
+  expect(text).toContain("(default: 10s, env: SINGLE_PORT_HOLD)");
+  expect(text).toContain("(required) (env: NEXT_INTERNAL_PORT)");
+});
+
+/** One line on stderr, nothing on stdout, exit 64. Returns the line. */
+function usage({ code, stdout, stderr }: Ended): string {
+  expect(stderr).toMatch(/^single-port: [^\n]+\n$/);
+  expect([code, stdout]).toEqual([64, ""]);
+  expect(stderr).toContain("Accepted: ");
+  return stderr;
+}
+
+describe("a usage error is one line that names the option, what was given and what is accepted; exit 64", () => {
+  const http = ["--http", "4000"];
+  test.each<[string, string[], string, string]>([
+    ["a duration", [...http, "--hold", "soon"], "--hold", "'soon'"],
+    ["a duration below its least", [...http, "--ping-timeout", "1ms"], "--ping-timeout", "'1ms'"],
+    ["a duration too long for a timer", [...http, "--drain", "600h"], "--drain", "'600h'"],
+    ["a size", [...http, "--replay-buffer", "1x"], "--replay-buffer", "'1x'"],
+    ["a size above its most", [...http, "--max-header-size", "2m"], "--max-header-size", "'2m'"],
+    ["a number", [...http, "--max-tunnels", "-1"], "--max-tunnels", "'-1'"],
+    ["a port", [...http, "-p", "65536"], "--port", "'65536'"],
+    ["an empty port", [...http, "--port", ""], "--port", "''"],
+    ["a host", [...http, "--host", "a b"], "--host", "'a b'"],
+    ["networks", [...http, "--trust-proxy", "10.0.0.0/33"], "--trust-proxy", "'10.0.0.0/33'"],
+    ["an origin", [...http, "--allow-origin", "example.org"], "--allow-origin", "'example.org'"],
+    ["a log level", [...http, "--log-level", "loud"], "--log-level", "'loud'"],
+    ["a log format", [...http, "--log-format", "xml"], "--log-format", "'xml'"],
+    ["a target", ["--http", "four"], "--http", "'four'"],
+    ["a target with a port nobody has", ["--http", "70000"], "--http", "'70000'"],
+    ["a target with TLS", ["--http", "https://a:1"], "--http", "'https://a:1'"],
+    ["a target of two lines", ["--http", "4000\n5000"], "--http", "'4000 5000'"],
+    ["a path for --http", ["--http", "4000/app"], "--http", "/app"],
+    ["a mux", [...http, "--mux", "term=1"], "--mux", "'term=1'"],
+    ["the same path twice", [...http, "--mux", "/t=1", "--mux", "/t=2"], "--mux", "/t"],
+    ["the same default path twice", [...http, "--mux", "1/a", "--mux", "2/b"], "--mux", "/ao-terminal-mux"],
+    ["an upstream that is the listening address", ["--http", "localhost:3000"], "--http", "localhost:3000"],
+    ["a mux that is the listening address", [...http, "-p", "77", "--mux", "77/mux"], "--mux", "127.0.0.1:77"],
+    ["the same for any address", [...http, "--host", "::", "-p", "77", "--mux", "[::1]:77"], "--mux", "[::1]:77"],
+    ["no --http", ["--port", "0"], "--http", "NEXT_INTERNAL_PORT"],
+    ["an option without its value", ["--http"], "--http", "missing"],
+    ["an option that does not exist", [...http, "--nonsense"], "'--nonsense'", "--help"],
+    ["a command that does not exist", [...http, "start"], "'start'", "--help"],
+    ["a value for a switch", [...http, "--access-log=yes"], "--access-log=yes", "--help"],
+    ["a bad value for check", ["check", ...http, "--hold", "soon"], "--hold", "'soon'"],
+  ])("%s", async (_, args, option, given) => {
+    const line = usage(await singlePort(args));
+    expect(line).toContain(option);
+    expect(line).toContain(given);
+  });
+
+  test.each([
+    ["PORT", "x"],
+    ["NEXT_INTERNAL_PORT", "x"],
+    ["DIRECT_TERMINAL_PORT", "99999"],
+    ["SINGLE_PORT_HOLD", "soon"],
+  ])("a bad %s in the environment", async (name, value) => {
+    const line = usage(await singlePort([], { NEXT_INTERNAL_PORT: "4000", [name]: value }));
+    expect(line).toContain(`'${name}'`);
+    expect(line).toContain(value);
+  });
+});
+
+test("check prints what would run and exits 0 when everything answers", async () => {
+  const web = await httpUpstream((_req, res) => res.end());
+  const args = ["--port", "3000", "--http", String(web.port), "--mux", `${web.port}/mux`];
+  const { code, stdout, stderr } = await singlePort(["check", ...args]);
+  expect([code, stderr]).toEqual([0, ""]);
+  expect(stdout).toContain("127.0.0.1:3000");
+  expect(stdout).toMatch(new RegExp(`HTTP → 127\\.0\\.0\\.1:${web.port}: answers`));
+  expect(stdout).toMatch(new RegExp(`/ao-terminal-mux.*/mux.*127\\.0\\.0\\.1:${web.port}/mux: answers`));
+});
+
+test("check exits 78 and says which upstream does not answer", async () => {
+  const web = await httpUpstream((_req, res) => res.end());
+  const dead = await deadPort();
+  const { code, stdout } = await singlePort(["check", "--http", String(web.port), "--mux", `${dead}/mux`]);
+  expect(code).toBe(78);
+  expect(stdout).toMatch(new RegExp(`HTTP → 127\\.0\\.0\\.1:${web.port}: answers`));
+  expect(stdout).toMatch(new RegExp(`127\\.0\\.0\\.1:${dead}/mux: cannot be reached`));
+});
+
+test("a port in use: one line that names who has it, exit 78", async () => {
+  const taken = await httpUpstream((_req, res) => res.end());
+  const args = ["--http", "1", "--port", String(taken.port), "--bind-retry", "0", "--log-level", "silent"];
+  const { code, stdout, stderr } = await singlePort(args);
+  expect([code, stdout]).toEqual([78, ""]);
+  expect(stderr).toMatch(/^single-port: [^\n]+\n$/);
+  expect(stderr).toContain(`127.0.0.1:${taken.port}`);
+  expect(stderr).toContain("--port");
+});
+
+test("a host that is not of this machine: exit 78", async () => {
+  const { code, stderr } = await singlePort(["--http", "1", "--port", "0", "--host", "192.0.2.1"]);
+  expect(code).toBe(78);
+  expect(stderr).toMatch(/^single-port: [^\n]*192\.0\.2\.1[^\n]*--host[^\n]*\n$/);
+});
+
+test("the log is silent with --log-level silent, and stays JSON when asked", async () => {
+  const web = await httpUpstream((_req, res) => res.end("ok"));
+  const daemon = await startDaemon(["--http", String(web.port)]);
+  await ask(daemon.port, head("GET /?token=secret HTTP/1.1", "Host: a"));
+  await daemon.stop();
+  // Every line was parsed as JSON by the kit; none of them knows the query.
+  expect(JSON.stringify(daemon.log)).not.toContain("secret");
+  expect(daemon.stderr()).toBe("");
+});
