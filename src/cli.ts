@@ -114,6 +114,12 @@ program.hook("preSubcommand", (_, command) => {
   if (early) throw new UsageError(`option '${early.long}' stands before '${command.name()}'. Accepted: behind it.`);
 });
 
+// And then those in front of it would count for nothing.
+program.hook("preSubcommand", (_, command) => {
+  const early = program.options.find((one) => program.getOptionValueSource(one.attributeName()) === "cli");
+  if (early) throw new UsageError(`option '${early.long}' stands before '${command.name()}'. Accepted: behind it.`);
+});
+
 readEnvironment(process.env);
 try {
   await program.parseAsync();
