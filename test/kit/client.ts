@@ -1,7 +1,7 @@
 // A client that sends exactly the bytes it is told to, and sees exactly the bytes that come.
 
 import { connect, type Socket } from "node:net";
-import { onTestFinished } from "vitest";
+import { atEnd } from "./lifetime.ts";
 import { until, within } from "./until.ts";
 
 /** How the other side ended a connection. */
@@ -30,7 +30,8 @@ export function wrap(socket: Socket): RawClient {
   socket.on("data", (chunk: Buffer) => chunks.push(chunk));
   const received = (): string => Buffer.concat(chunks).toString("latin1");
   const ended = new Promise<End>((resolve) => {
-    socket.once("end", () => resolve("fin"));
+    // Node reports a RST right behind the last bytes as an end, but then the kernel knows no peer any more.
+    socket.once("end", () => resolve(socket.remoteAddress === undefined && !socket.destroyed ? "rst" : "fin"));
     socket.once("close", (hadError) => resolve(hadError ? "rst" : "fin"));
   });
   return {
@@ -52,10 +53,24 @@ export function wrap(socket: Socket): RawClient {
 /** Connects to a port on loopback. The connection is ended with the test. */
 export async function dial(port: number, host = "127.0.0.1"): Promise<RawClient> {
   const socket = connect({ port, host, allowHalfOpen: true });
-  onTestFinished(() => void socket.destroy());
+  atEnd(() => void socket.destroy());
   const client = wrap(socket);
   await within(new Promise((resolve) => socket.once("connect", resolve)), `connect to ${port}`);
   return client;
+}
+
+/**
+ * Is this HTTP message complete? `end` is how its connection ended, for a body that only that delimits; a request
+ * without framing has no body.
+ */
+export function isWhole(message: string, end?: End): boolean {
+  const bodyAt = message.indexOf("\r\n\r\n") + 4;
+  if (bodyAt < 4) return false;
+  const fields = message.slice(0, bodyAt);
+  if (/^transfer-encoding: *chunked/im.test(fields)) return message.endsWith("\r\n0\r\n\r\n");
+  const length = /^content-length: *(\d+)/im.exec(fields)?.[1];
+  if (length !== undefined) return message.length - bodyAt === Number(length);
+  return message.startsWith("HTTP/") ? end === "fin" : true;
 }
 
 /** The bytes of a request head. */

@@ -1,9 +1,9 @@
 // The built daemon as a child process, as people run it. It stops itself when the test ends.
 
 import { spawn, type ChildProcess } from "node:child_process";
-import { readdirSync, readlinkSync } from "node:fs";
+import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { onTestFinished } from "vitest";
+import { atEnd } from "./lifetime.ts";
 import { until, within } from "./until.ts";
 
 /** The file that `npx single-port` runs. */
@@ -29,6 +29,8 @@ export interface TestDaemon {
   exited: Promise<number | string>;
   /** Open sockets of the process, by /proc. */
   sockets(): number;
+  /** Bytes from this port of a client that the daemon has not read yet, by /proc. */
+  unread(clientPort: number): number;
   /** Sends SIGTERM and resolves with the exit code. */
   stop(): Promise<number | string>;
 }
@@ -52,11 +54,20 @@ export function cleanEnv(extra: Record<string, string> = {}): NodeJS.ProcessEnv 
  * Starts the daemon on a free port; resolves when it listens. Logs every exchange, so that tests can look at outcomes.
  *
  * @param args options after `--port 0 --access-log --probe-interval 0`; a later one wins.
+ * @param prefix a command that runs it, like `nsenter`; it has to become the daemon (exec), so that the pid is its own.
  */
-export async function startDaemon(args: string[], env: Record<string, string> = {}): Promise<TestDaemon> {
+export async function startDaemon(
+  args: string[],
+  env: Record<string, string> = {},
+  prefix: string[] = [],
+): Promise<TestDaemon> {
   // No probes by default: raw upstreams count the connections they get.
   const own = ["--port", "0", "--access-log", "--log-format", "json", "--probe-interval", "0"];
-  const child = spawn(NODE, [BIN, ...own, ...args], { env: cleanEnv(env), stdio: ["ignore", "pipe", "pipe"] });
+  const words = [...prefix, NODE, BIN, ...own, ...args];
+  const child = spawn(words[0] as string, words.slice(1), {
+    env: cleanEnv(env),
+    stdio: ["ignore", "pipe", "pipe"],
+  });
   const log: LogLine[] = [];
   let stderr = "";
   let rest = "";
@@ -79,12 +90,13 @@ export async function startDaemon(args: string[], env: Record<string, string> = 
     stderr: () => stderr,
     logged: (matches, what, ms) => until(() => log.find(matches), `log line: ${what}`, ms),
     sockets: () => openSockets(pid),
+    unread: (clientPort) => unreadBytes(pid, daemon.port, clientPort),
     stop: () => {
       child.kill("SIGTERM");
       return within(exited, "daemon to stop after SIGTERM", 8000);
     },
   };
-  onTestFinished(async () => {
+  atEnd(async () => {
     child.kill("SIGKILL");
     await exited;
   });
@@ -95,6 +107,14 @@ export async function startDaemon(args: string[], env: Record<string, string> = 
   const line = await Promise.race([ready, early]);
   daemon.port = Number(/^listening on (\d+)/.exec(line.msg)?.[1]);
   return daemon;
+}
+
+/** What waits in the kernel for a process, of the connection between two ports of its network (proc_net_tcp). */
+function unreadBytes(pid: number, port: number, peerPort: number): number {
+  const hex = (n: number): string => n.toString(16).toUpperCase().padStart(4, "0");
+  const line = new RegExp(`^.*\\w+:${hex(port)} \\w+:${hex(peerPort)} \\w+ \\w+:(\\w+) `, "m");
+  const found = line.exec(readFileSync(`/proc/${pid}/net/tcp`, "latin1"))?.[1];
+  return Number.parseInt(found ?? "0", 16);
 }
 
 /** Counts the sockets a process has open. */

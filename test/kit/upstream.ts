@@ -2,15 +2,15 @@
 
 import { createServer as createHttp, type RequestListener, type Server as HttpServer } from "node:http";
 import { createServer, type AddressInfo, type Server } from "node:net";
-import { onTestFinished } from "vitest";
 import { WebSocketServer, type WebSocket } from "ws";
 import { wrap, type RawClient } from "./client.ts";
+import { atEnd } from "./lifetime.ts";
 import { until } from "./until.ts";
 
-async function listen(server: Server, port = 0): Promise<number> {
+async function listen(server: Server, port = 0, host = "127.0.0.1"): Promise<number> {
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);
-    server.listen(port, "127.0.0.1", resolve);
+    server.listen(port, host, resolve);
   });
   return (server.address() as AddressInfo).port;
 }
@@ -23,34 +23,44 @@ export interface RawUpstream {
   accepted: RawClient[];
   /** The next connection that has not been taken yet, waited for. */
   next(ms?: number): Promise<RawClient>;
+  /** Leaves out those accepted so far. */
+  skip(): void;
+  /** What happens to each connection from now on. */
+  script: ((peer: RawClient) => void) | undefined;
   /** Stops listening and resets every connection: a process that was killed. */
   kill(): Promise<void>;
 }
 
 /** Starts a raw upstream; `onConnection` scripts each connection, if given. */
-export async function rawUpstream(onConnection?: (peer: RawClient) => void, port = 0): Promise<RawUpstream> {
+export async function rawUpstream(
+  onConnection?: (peer: RawClient) => void,
+  port = 0,
+  host = "127.0.0.1",
+): Promise<RawUpstream> {
   const accepted: RawClient[] = [];
   let taken = 0;
   const server = createServer({ allowHalfOpen: true }, (socket) => {
     const peer = wrap(socket);
     accepted.push(peer);
-    onConnection?.(peer);
+    upstream.script?.(peer);
   });
   const upstream: RawUpstream = {
-    port: await listen(server, port),
+    port: await listen(server, port, host),
     server,
     accepted,
     next: async (ms) => {
       const index = taken++;
       return await until(() => accepted[index], `connection ${index + 1} to the upstream`, ms);
     },
+    skip: () => void (taken = accepted.length),
+    script: onConnection,
     kill: () =>
       new Promise((resolve) => {
         server.close(() => resolve());
         for (const peer of accepted) peer.reset();
       }),
   };
-  onTestFinished(() => upstream.kill());
+  atEnd(() => upstream.kill());
   return upstream;
 }
 
@@ -73,7 +83,7 @@ export async function httpUpstream(listener: RequestListener, port = 0): Promise
   const server = createHttp({ maxHeaderSize: 256 * 1024, keepAliveTimeout: 60_000 }, listener);
   server.maxHeadersCount = 0;
   const bound = await listen(server, port);
-  onTestFinished(
+  atEnd(
     () =>
       new Promise<void>((resolve) => {
         server.close(() => resolve());
@@ -92,7 +102,9 @@ export interface MuxUpstream {
 }
 
 /** Starts an echoing mux, with permessage-deflate if asked. */
-export async function muxUpstream(options: { deflate?: boolean; port?: number } = {}): Promise<MuxUpstream> {
+export async function muxUpstream(
+  options: { deflate?: boolean; port?: number; host?: string } = {},
+): Promise<MuxUpstream> {
   const http = createHttp();
   const server = new WebSocketServer({ server: http, path: "/mux", perMessageDeflate: options.deflate ?? false });
   const clients: WebSocket[] = [];
@@ -101,8 +113,8 @@ export async function muxUpstream(options: { deflate?: boolean; port?: number } 
     client.on("error", () => {});
     client.on("message", (data, binary) => client.send(data, { binary }));
   });
-  const port = await listen(http, options.port ?? 0);
-  onTestFinished(
+  const port = await listen(http, options.port ?? 0, options.host);
+  atEnd(
     () =>
       new Promise<void>((resolve) => {
         for (const client of clients) client.terminate();
