@@ -28,9 +28,19 @@ export function guard(socket: Socket): Fate {
     fate.code ??= codeOf(error);
   });
   socket.on("end", () => {
-    fate.how ??= "fin";
+    fate.how ??= isReset(socket) ? "rst" : "fin";
   });
   return fate;
+}
+
+/**
+ * Was it a RST that node reports as an end? libuv does so for one that comes together with the last bytes (POLLHUP in
+ * uv__stream_io). The kernel knows no peer of such a socket any more. Node remembers an address that was asked for
+ * once, so this can tell only while nobody asked: the sockets that we dialled.
+ */
+function isReset(socket: Socket): boolean {
+  // A unix socket has neither address.
+  return !socket.destroyed && socket.remoteAddress === undefined && socket.localAddress !== undefined;
 }
 
 /** Ends a socket now. What was queued and not yet sent is lost; the peer sees a FIN, or a RST if it had sent more. */

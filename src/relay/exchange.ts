@@ -90,6 +90,8 @@ export class Exchange implements Occupant, Live, Deadline {
   #bytesOut = 0;
   #lastByte = 0;
   #eventStream = false;
+  /** Does nothing but a FIN say that the body is complete: the upstream's, and ours to the client? */
+  #endsWithFin = false;
   #closeDelimited = false;
   #keepAliveHint: number | undefined;
   #switched = false;
@@ -237,6 +239,7 @@ export class Exchange implements Occupant, Live, Deadline {
     const head = toClient(response.rawHeaders, status, chunkable, bodiless);
     if (!head.wellFramed || status < 200 || BAD_REASON.test(response.statusMessage ?? "")) return this.#nonsense();
     this.#eventStream = head.eventStream;
+    this.#endsWithFin = head.framing === "close" && !bodiless;
     this.#keepAliveHint = head.keepAliveMs;
     if (this.#draining || this.#in.upgrade || (!chunkable && this.#in.head.codings.length > 0))
       res.shouldKeepAlive = false;
@@ -282,6 +285,9 @@ export class Exchange implements Occupant, Live, Deadline {
 
   readonly #onEnd = (): void => {
     const { res } = this.#in;
+    // For node any end of the connection completes such a body, a RST behind the last bytes too.
+    const how = this.#grant && guard(this.#grant.socket).how;
+    if (this.#endsWithFin && how !== "fin") return this.#settle("upstream", how ?? "protocol");
     const trailers = this.#upRes?.rawTrailers ?? [];
     if (trailers.length > 0 && res.chunkedEncoding) res.addTrailers(passTrailers(trailers));
     res.end();
