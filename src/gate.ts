@@ -3,7 +3,7 @@
 
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Client } from "./core/client.ts";
-import { Failure, type FailureCode } from "./core/errors.ts";
+import { Failure, type FailureCode, type How } from "./core/errors.ts";
 import { nextId, type Outcome } from "./core/outcome.ts";
 import { refuse } from "./core/refuse.ts";
 import type { Handlers } from "./front/listener.ts";
@@ -82,8 +82,8 @@ export class Gate implements Handlers {
   }
 
   /** A connection was refused, or broke off, outside of any exchange. */
-  refused(failure: Failure, _client: Client, id: string): void {
-    this.#account(failure, id);
+  refused(failure: Failure | undefined, id: string, brokeOff?: How): void {
+    this.#account(failure, id, undefined, brokeOff);
   }
 
   #open(
@@ -128,8 +128,8 @@ export class Gate implements Handlers {
     this.#account(failure, id, req);
   }
 
-  #account(failure: Failure, id: string, req?: IncomingMessage): void {
-    const { code, status } = failure;
+  #account(failure: Failure | undefined, id: string, req?: IncomingMessage, brokeOff?: How): void {
+    const { code, status = 0 } = failure ?? {};
     const outcome: Outcome = {
       id,
       kind: "request",
@@ -143,7 +143,7 @@ export class Gate implements Handlers {
       ms: 0,
       attempts: [],
       by: status === 503 ? "proxy" : "client",
-      how: code === "request_timeout" ? "timeout" : code === "bad_request" ? "protocol" : "limit",
+      how: brokeOff ?? (code === "request_timeout" ? "timeout" : code === "bad_request" ? "protocol" : "limit"),
       phase: "head",
       ray: req && knownOf(req).head.ray,
     };

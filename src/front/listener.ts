@@ -4,7 +4,7 @@
 import { createServer, ServerResponse, type IncomingMessage, type Server, type ServerOptions } from "node:http";
 import { BlockList, isIPv6, type Socket } from "node:net";
 import type { Client, Occupant } from "../core/client.ts";
-import { codeOf, Failure, howOf, type FailureCode } from "../core/errors.ts";
+import { codeOf, Failure, howOf, type FailureCode, type How } from "../core/errors.ts";
 import { nextId } from "../core/outcome.ts";
 import { refuseSocket } from "../core/refuse.ts";
 import { cut, finish, guard, type Fate } from "../core/sockets.ts";
@@ -28,8 +28,11 @@ export interface Handlers {
   upgrade(req: IncomingMessage, res: ServerResponse, client: Client, early: Buffer): void;
   /** Does this upgrade get to `upgrade`, or is it a plain request (SPEC 2.3)? */
   isUpgrade(req: IncomingMessage): boolean;
-  /** A connection was refused, or broke off, outside of any exchange. */
-  refused(failure: Failure, client: Client, id: string): void;
+  /**
+   * A connection was refused, or broke off, outside of any exchange. `brokeOff` says how the client did; without a
+   * failure nobody could be told.
+   */
+  refused(failure: Failure | undefined, id: string, brokeOff?: How): void;
 }
 
 // A client that pipelines more than this is not read from until it has its answers.
@@ -49,8 +52,11 @@ class Connection implements Client {
   readonly trusted: boolean;
   /** Its bytes broke HTTP; said once its turn comes. */
   broken: FailureCode | undefined;
+  /** The last request that node found on it. */
+  request: IncomingMessage | undefined;
   busy = false;
   #occupant: Occupant | undefined;
+  #idleAt = 0;
   readonly #turns: (() => void)[] = [];
 
   constructor(socket: Socket, trusted: BlockList) {
@@ -81,6 +87,16 @@ class Connection implements Client {
     return this.#occupant?.onClientBroke(code) ?? false;
   }
 
+  /** Is it in the middle of the body of a request that has been answered? */
+  get owesBody(): boolean {
+    return this.request?.complete === false;
+  }
+
+  /** Has it begun the head of another request? */
+  get isInHead(): boolean {
+    return !this.busy && this.socket.bytesRead > this.#idleAt;
+  }
+
   /**
    * Runs when all earlier exchanges of this connection are over. Node hands out pipelined requests at once; answers
    * have to stay in order, and an upgrade must not take the socket from under an answer (appendix A, 4).
@@ -98,7 +114,12 @@ class Connection implements Client {
   nextTurn(): boolean {
     const run = this.#turns.shift();
     this.busy = run !== undefined;
-    if (!run) return false;
+    if (!this.owesBody) this.request = undefined;
+    if (!run) {
+      // What comes after an early answer is the rest of a body first, so it says nothing.
+      this.#idleAt = this.owesBody ? Infinity : this.socket.bytesRead;
+      return false;
+    }
     if (this.#turns.length === 0) this.socket.resume();
     run();
     return true;
@@ -173,17 +194,18 @@ export class Listener {
     this.#refuse(connection, "too_many");
   }
 
-  #refuse(connection: Connection, code: FailureCode): void {
+  #refuse(connection: Connection, code: FailureCode, brokeOff?: How): void {
     const failure = new Failure(code);
     const id = nextId();
     connection.broken = code;
     refuseSocket(connection.socket, failure, id);
-    this.#handlers.refused(failure, connection, id);
+    this.#handlers.refused(failure, id, brokeOff);
   }
 
   #onRequest(req: IncomingMessage, res: ServerResponse): void {
     const connection = this.#connections.get(req.socket);
     if (!connection) return;
+    connection.request = req;
     connection.takeTurn(() => {
       res.once("close", () => this.#onTurnOver(connection));
       if (this.#stopping) res.shouldKeepAlive = false;
@@ -193,7 +215,8 @@ export class Listener {
 
   #onTurnOver(connection: Connection): void {
     if (connection.socket.destroyed || connection.nextTurn()) return;
-    if (connection.broken) this.#refuse(connection, connection.broken);
+    if (connection.broken && connection.owesBody) finish(connection.socket);
+    else if (connection.broken) this.#refuse(connection, connection.broken);
     else if (this.#stopping) finish(connection.socket);
   }
 
@@ -233,11 +256,16 @@ export class Listener {
     // Node's parser reports every further chunk of a connection it has given up.
     if (connection.broken !== undefined) return;
     const code = failureOf(error);
-    if (!code) return cut(socket);
-    if (connection.brokeOccupant(code)) connection.broken = code;
+    if (!code) {
+      if (connection.isInHead) this.#handlers.refused(undefined, nextId(), connection.fate.how ?? howOf(error));
+      return cut(socket);
+    }
+    connection.broken = code;
     // Earlier requests of this connection get their answers first.
-    else if (connection.busy) connection.broken = code;
-    else this.#refuse(connection, code);
+    if (connection.brokeOccupant(code) || connection.busy) return;
+    // A second answer to the same request would be taken for the answer to the next.
+    if (connection.owesBody) finish(socket);
+    else this.#refuse(connection, code, codeOf(error) === "HPE_INVALID_EOF_STATE" ? "fin" : undefined);
   }
 }
 

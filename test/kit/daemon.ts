@@ -29,6 +29,8 @@ export interface TestDaemon {
   exited: Promise<number | string>;
   /** Open sockets of the process, by /proc. */
   sockets(): number;
+  /** The same, once its control socket is there: that comes after the line by which startDaemon() knows it. */
+  settledSockets(): Promise<number>;
   /** Bytes from this port of a client that the daemon has not read yet, by /proc. */
   unread(clientPort: number): number;
   /** Sends SIGTERM and resolves with the exit code. */
@@ -90,6 +92,12 @@ export async function startDaemon(
     stderr: () => stderr,
     logged: (matches, what, ms) => until(() => log.find(matches), `log line: ${what}`, ms),
     sockets: () => openSockets(pid),
+    settledSockets: async () => {
+      // It is bound to a name of its own first (core/control.ts).
+      const control = `/${daemon.port}.${pid}.tmp`;
+      await until(() => readFileSync(`/proc/${pid}/net/unix`, "latin1").includes(control), "control socket");
+      return openSockets(pid);
+    },
     unread: (clientPort) => unreadBytes(pid, daemon.port, clientPort),
     stop: () => {
       child.kill("SIGTERM");
