@@ -1,0 +1,76 @@
+// Those beside whom faults happen: a tunnel and a slow download through the same daemon, which must not feel a thing.
+
+import { expect } from "vitest";
+import { WebSocket } from "ws";
+import { dial, head, type RawClient } from "./client.ts";
+import { atEnd } from "./lifetime.ts";
+import { until, within } from "./until.ts";
+
+/** One that runs beside the faults. */
+export interface Bystander {
+  /** Fails unless it still flows. */
+  check(): Promise<void>;
+  /** Ends it, and fails unless every byte arrived once and in order. */
+  finish(): Promise<void>;
+}
+
+/** A tunnel through which a number is echoed now and then; it answers pings as a browser does. */
+export async function tunnelBystander(url: string): Promise<Bystander> {
+  const socket = new WebSocket(url);
+  const came: string[] = [];
+  let closed: number | undefined;
+  socket.on("error", () => {});
+  socket.on("message", (data: Buffer) => came.push(data.toString()));
+  socket.once("close", (code) => (closed = code));
+  atEnd(() => socket.terminate());
+  await within(new Promise((resolve) => socket.once("open", resolve)), "bystander tunnel");
+  const sent: string[] = [];
+  return {
+    check: async () => {
+      expect(closed, "close code of the bystander tunnel").toBeUndefined();
+      const text = `${sent.length}`;
+      sent.push(text);
+      socket.send(text);
+      await until(() => came.includes(text), `${text} back through the bystander tunnel`);
+    },
+    finish: async () => {
+      socket.close();
+      await until(() => closed !== undefined, "close of the bystander tunnel");
+      expect(came).toEqual(sent);
+    },
+  };
+}
+
+const TICK_MS = 50;
+
+/** A download that gets a line every 50 ms. `next` gives its connection at the upstream. */
+export async function downloadBystander(
+  port: number,
+  host: string,
+  next: () => Promise<RawClient>,
+): Promise<Bystander> {
+  const client = await dial(port, host);
+  client.send(head("GET /bystander HTTP/1.1", "Host: a"));
+  const upstream = await next();
+  await upstream.readUntil("\r\n\r\n");
+  upstream.send(head("HTTP/1.1 200 OK", "Transfer-Encoding: chunked"));
+  let lines = 0;
+  const line = (n: number): string => `${String(n).padStart(7, "0")}\n`;
+  const timer = setInterval(() => upstream.send(`8\r\n${line(lines++)}\r\n`), TICK_MS);
+  atEnd(() => clearInterval(timer));
+  await client.readUntil("\r\n\r\n");
+  return {
+    check: async () => {
+      const before = client.received().length;
+      await until(() => client.received().length > before, "more of the bystander download");
+    },
+    finish: async () => {
+      clearInterval(timer);
+      upstream.send("0\r\n\r\n");
+      const text = await client.readUntil("\r\n0\r\n\r\n");
+      const body = text.slice(text.indexOf("\r\n\r\n") + 4, -"0\r\n\r\n".length);
+      const got = [...body.matchAll(/8\r\n(\d{7}\n)\r\n/g)].map((match) => match[1]);
+      expect(got).toEqual(Array.from({ length: lines }, (_, n) => line(n)));
+    },
+  };
+}

@@ -1,0 +1,81 @@
+// Where the fault table is played: a daemon with short limits, raw upstreams, and bystanders that run beside all cells.
+
+import { downloadBystander, tunnelBystander, type Bystander } from "./bystanders.ts";
+import { startDaemon, type TestDaemon } from "./daemon.ts";
+import type { Side } from "./faults.ts";
+import { network, type Cable } from "./network.ts";
+import { deadPort, muxUpstream, rawUpstream, type RawUpstream } from "./upstream.ts";
+
+/** All that a cell needs. */
+export interface Stage {
+  daemon: TestDaemon;
+  /** Where clients dial. */
+  host: string;
+  web: RawUpstream;
+  mux: RawUpstream;
+  bystanders: Bystander[];
+  /** What the daemon has open while nothing but the bystanders runs. */
+  baseline: number;
+  /** The cable of the side that is going to vanish. */
+  cable: Cable | undefined;
+}
+
+/** An option and its value. */
+type Given = Record<string, string>;
+const wordsOf = (given: Given): string[] => Object.entries(given).flatMap(([name, value]) => [`--${name}`, value]);
+
+// Each limit strikes well within the 2 s in which the other side has to have its outcome. Pings wait long enough for
+// the bystander to answer on a busy machine.
+const SHORT: Given = {
+  // Nobody but the cells connects to the upstreams.
+  "probe-interval": "0",
+  "headers-timeout": "700ms",
+  "body-timeout": "1s",
+  "response-timeout": "1s",
+  "handshake-timeout": "1s",
+  "client-keep-alive": "1s",
+  recycle: "800ms",
+  "stall-timeout": "700ms",
+  "ping-interval": "300ms",
+  "ping-timeout": "900ms",
+};
+// Nothing but TCP keepalive may tell that a client vanished while it waits for its answer.
+const PATIENT: Given = { hold: "60s", "response-timeout": "60s", "handshake-timeout": "60s" };
+
+/** Opens a stage on loopback. */
+export async function openStage(): Promise<Stage> {
+  const [web, mux, calm] = [await rawUpstream(), await rawUpstream(), await muxUpstream()];
+  const targets = wordsOf({ http: String(web.port), mux: `${mux.port}/mux` });
+  const muxes = ["--mux", `/bystander=${calm.port}/mux`, "--mux", `/away=${await deadPort()}`];
+  const daemon = await startDaemon([...targets, ...muxes, ...wordsOf(SHORT)]);
+  const bystanders = [
+    await tunnelBystander(`ws://127.0.0.1:${daemon.port}/bystander`),
+    await downloadBystander(daemon.port, "127.0.0.1", () => web.next()),
+  ];
+  return { daemon, host: "127.0.0.1", web, mux, bystanders, baseline: daemon.sockets(), cable: undefined };
+}
+
+/**
+ * Opens a stage whose clients or upstreams can vanish, the bystanders on cables of their own. When the upstreams vanish
+ * there is no bystander download: the one web server is among them.
+ */
+export async function openVanishingStage(side: Side): Promise<Stage> {
+  const net = await network();
+  const [clients, upstreams, calm] = [net.cable(), net.cable(), net.cable()];
+  const web = await rawUpstream(undefined, 0, upstreams.here);
+  const mux = await rawUpstream(undefined, 0, upstreams.here);
+  const echo = await muxUpstream({ host: calm.here });
+  const targets = wordsOf({ http: `${upstreams.here}:${web.port}`, mux: `${upstreams.here}:${mux.port}/mux` });
+  const limits = { ...SHORT, "tcp-keep-alive": "1s", ...(side === "client" ? PATIENT : {}) };
+  const muxes = [
+    "--mux",
+    `/bystander=${calm.here}:${echo.port}/mux`,
+    "--mux",
+    `/away=${calm.here}:${await deadPort()}`,
+  ];
+  const daemon = await startDaemon(["--host", "0.0.0.0", ...targets, ...muxes, ...wordsOf(limits)], {}, net.prefix);
+  const bystanders = [await tunnelBystander(`ws://${calm.there}:${daemon.port}/bystander`)];
+  if (side === "client") bystanders.push(await downloadBystander(daemon.port, calm.there, () => web.next()));
+  const cable = side === "client" ? clients : upstreams;
+  return { daemon, host: clients.there, web, mux, bystanders, baseline: daemon.sockets(), cable };
+}
