@@ -1,0 +1,99 @@
+// Other people's programs, for tests beside or against them: Debian's Caddy, and the server that single-port replaces.
+
+import { execFile, spawn, type ChildProcess } from "node:child_process";
+import { existsSync } from "node:fs";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { connect } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { cleanEnv, NODE } from "./daemon.ts";
+import { atEnd } from "./lifetime.ts";
+import { until } from "./until.ts";
+import { deadPort } from "./upstream.ts";
+
+const run = promisify(execFile);
+
+/** A folder that goes with the test. */
+export async function temporaryFolder(): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), "single-port-test-"));
+  atEnd(() => rm(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+/** A program that serves on a port. */
+export interface Program {
+  port: number;
+  child: ChildProcess;
+  /** All it wrote, stdout and stderr. */
+  output(): string;
+}
+
+function canConnect(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(port, "127.0.0.1");
+    socket.once("connect", () => resolve(true));
+    socket.once("error", () => resolve(false));
+    socket.once("connect", () => socket.destroy());
+  });
+}
+
+async function serving(port: number, file: string, args: string[], env: Record<string, string>): Promise<Program> {
+  const child = spawn(file, args, { env: cleanEnv(env), stdio: ["ignore", "pipe", "pipe"] });
+  let output = "";
+  child.stdout.setEncoding("utf8").on("data", (text: string) => (output += text));
+  child.stderr.setEncoding("utf8").on("data", (text: string) => (output += text));
+  const ended = new Promise((resolve) => child.once("close", resolve));
+  atEnd(async () => {
+    child.kill("SIGKILL");
+    await ended;
+  });
+  await until(() => canConnect(port), `${file} to listen: ${output}`, 10_000);
+  return { port, child, output: () => output };
+}
+
+/** Where Debian's package puts it; it is never fetched. */
+const CADDY = "/usr/bin/caddy";
+
+/** Why Caddy cannot be used here, if so. */
+export function noCaddy(): string | undefined {
+  return existsSync(CADDY) ? undefined : `${CADDY} is not installed`;
+}
+
+/** Caddy in front of a port, without TLS. */
+export async function caddyInFrontOf(target: number): Promise<Program> {
+  const folder = await temporaryFolder();
+  const port = await deadPort();
+  const file = join(folder, "Caddyfile");
+  const site = `:${port} {\n\tbind 127.0.0.1\n\treverse_proxy 127.0.0.1:${target}\n}\n`;
+  await writeFile(file, `{\n\tadmin off\n\tauto_https off\n}\n${site}`);
+  const env = { HOME: folder, XDG_DATA_HOME: folder, XDG_CONFIG_HOME: folder };
+  return await serving(port, CADDY, ["run", "--config", file, "--adapter", "caddyfile"], env);
+}
+
+const REPLACED = { name: "@aoagents/ao-web@0.9.5", file: "package/dist-server/single-port-server.js" };
+
+/**
+ * The file of the server that single-port replaces, from npm; undefined when the registry cannot be reached. Nothing of
+ * the package is installed, and no script of it runs.
+ */
+export async function fetchReplaced(): Promise<string | undefined> {
+  const folder = await temporaryFolder();
+  const fetched = await run("npm", ["pack", REPLACED.name, "--pack-destination", folder], { timeout: 60_000 }).catch(
+    () => undefined,
+  );
+  if (!fetched) return undefined;
+  const archive = join(folder, fetched.stdout.trim().split("\n").at(-1) ?? "");
+  const { stdout } = await run("tar", ["-xzOf", archive, REPLACED.file], { maxBuffer: 10 * 1024 * 1024 });
+  const file = join(folder, "single-port-server.mjs");
+  await writeFile(file, stdout);
+  return file;
+}
+
+/** Runs it, in front of a mux. */
+export async function startReplaced(file: string, mux: number): Promise<Program> {
+  const port = await deadPort();
+  const env = { PORT: port, NEXT_INTERNAL_PORT: await deadPort(), DIRECT_TERMINAL_PORT: mux };
+  const words = Object.fromEntries(Object.entries(env).map(([name, value]) => [name, String(value)]));
+  return await serving(port, NODE, [file], words);
+}
