@@ -7,7 +7,7 @@ import { Failure, type FailureCode, type How } from "./core/errors.ts";
 import { nextId, type Outcome } from "./core/outcome.ts";
 import { refuse } from "./core/refuse.ts";
 import type { Handlers } from "./front/listener.ts";
-import { announcesBody, pathOf, route, wantsTunnel, type RequestLine, type Routes } from "./front/router.ts";
+import { pathOf, route, wantsTunnel, type RequestLine, type Routes } from "./front/router.ts";
 import type { Links } from "./links.ts";
 import { Exchange, type RelayParts } from "./relay/exchange.ts";
 import { isLoop, readRequestHead, toUpstream, type RequestHead } from "./relay/headers.ts";
@@ -53,8 +53,7 @@ export class Gate implements Handlers {
   }
 
   isUpgrade(req: IncomingMessage): boolean {
-    const { head } = knownOf(req);
-    return wantsTunnel(lineOf(req), head) && !announcesBody(head);
+    return wantsTunnel(lineOf(req), knownOf(req).head);
   }
 
   request(req: IncomingMessage, res: ServerResponse, client: Client): void {

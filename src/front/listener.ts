@@ -132,6 +132,7 @@ export class Listener {
   readonly #options: ListenerOptions;
   readonly #handlers: Handlers;
   readonly #connections = new Map<Socket, Connection>();
+  readonly #ignoredUpgrades = new WeakSet<IncomingMessage>();
   #stopping = false;
 
   constructor(options: ListenerOptions, handlers: Handlers) {
@@ -151,7 +152,7 @@ export class Listener {
       // Missing and doubled Host are refused by the router, with a body that says why.
       requireHostHeader: false,
       // Node 22.21 and later; before, an upgrade that is none comes to #onUpgrade and is put back.
-      shouldUpgradeCallback: (req) => handlers.isUpgrade(req),
+      shouldUpgradeCallback: (req) => this.#takesUpgrade(req),
     };
     this.server = createServer(serverOptions);
     // No cap on the number of fields: their size is limited, and what node would drop its parser honours (appendix A, 2).
@@ -208,16 +209,31 @@ export class Listener {
     connection.request = req;
     connection.takeTurn(() => {
       res.once("close", () => this.#onTurnOver(connection));
-      if (this.#stopping) res.shouldKeepAlive = false;
+      if (this.#stopping || this.#ignoredUpgrades.has(req)) res.shouldKeepAlive = false;
       this.#handlers.request(req, res, connection);
     });
   }
 
   #onTurnOver(connection: Connection): void {
-    if (connection.socket.destroyed || connection.nextTurn()) return;
-    if (connection.broken && connection.owesBody) finish(connection.socket);
+    const { socket } = connection;
+    // An answer that said `Connection: close` was the last one: what was pipelined behind it must not be done, its
+    // client would never hear of it, and behind a refused request it may be no request at all (RFC 9112 9.6).
+    if (socket.destroyed || socket.writableEnded || connection.nextTurn()) return;
+    if (connection.broken && connection.owesBody) finish(socket);
     else if (connection.broken) this.#refuse(connection, connection.broken);
-    else if (this.#stopping) finish(connection.socket);
+    else if (this.#stopping) finish(socket);
+  }
+
+  /**
+   * Is this one node should hand to #onUpgrade? With a body it is refused as the request it also is: node 26 would give
+   * it a stream of its own in place of the socket.
+   */
+  #takesUpgrade(req: IncomingMessage): boolean {
+    const { "transfer-encoding": coding, "content-length": length = "0" } = req.headers;
+    const takes = this.#handlers.isUpgrade(req) && coding === undefined && Number(length) === 0;
+    // Node drops what came in one piece behind such a request; what follows could begin in the middle of another.
+    if (!takes) this.#ignoredUpgrades.add(req);
+    return takes;
   }
 
   #onUpgrade(req: IncomingMessage, socket: Socket, early: Buffer): void {

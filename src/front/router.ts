@@ -61,7 +61,7 @@ export function wantsTunnel(line: RequestLine, facts: Facts): boolean {
 }
 
 /** Does a body follow the head (RFC 9112 6.3)? */
-export function announcesBody(facts: Facts): boolean {
+function announcesBody(facts: Facts): boolean {
   return facts.codings.length > 0 || (facts.length !== undefined && Number(facts.length) !== 0);
 }
 
