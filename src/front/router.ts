@@ -68,6 +68,8 @@ function announcesBody(facts: Facts): boolean {
 /** Decides about one request. `trusted` says whether its X-Forwarded-Host is believed. */
 export function route(line: RequestLine, facts: Facts, trusted: boolean, routes: Routes): Decision {
   if (line.method === "CONNECT") return refuse("method_not_allowed");
+  // Node's parser takes 0.9 and 2.0 too, which are framed by other rules.
+  if (line.version !== "1.1" && line.version !== "1.0") return refuse("bad_request");
   // Two hosts, or none: whom the client meant is a guess, and a front may have guessed differently (appendix A, 16).
   const [host, another] = facts.hosts;
   if (another !== undefined || (host === undefined ? line.version === "1.1" : !HOST.test(host))) {

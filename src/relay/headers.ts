@@ -35,6 +35,12 @@ function tokens(value: string): string[] {
     .filter((token) => token !== "");
 }
 
+/** The codings of a Transfer-Encoding field. One that names none counts as an unknown one: peers read it differently. */
+function codingsOf(value: string): string[] {
+  const codings = tokens(value);
+  return codings.length > 0 ? codings : [""];
+}
+
 /** Removes the fields that a Connection field names. `fields` is changed in place. */
 function dropNominated(fields: string[], nominated: Set<string>): void {
   let kept = 0;
@@ -109,7 +115,7 @@ export function readRequestHead(raw: readonly string[]): RequestHead {
       case "proxy-authenticate":
         continue;
       case "transfer-encoding":
-        head.codings.push(...tokens(value));
+        head.codings.push(...codingsOf(value));
         continue;
       case "content-length":
         head.length = value;
@@ -262,7 +268,7 @@ export function toClient(raw: readonly string[], status: number, chunkable: bool
       case "proxy-authorization":
         continue;
       case "transfer-encoding":
-        codings.push(...tokens(value));
+        codings.push(...codingsOf(value));
         continue;
       case "content-length":
         length = value;
