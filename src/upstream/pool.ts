@@ -11,6 +11,12 @@ interface Idle {
   until: number;
 }
 
+/**
+ * More are not kept, the oldest goes: every POST dials afresh and leaves a connection behind, so their number would
+ * otherwise grow with the rate of POSTs.
+ */
+export const MAX_IDLE = 128;
+
 /** Idle keep-alive connections, youngest first: the old ones at the bottom age out. */
 export class Pool implements Deadline {
   due: number = Infinity;
@@ -48,6 +54,7 @@ export class Pool implements Deadline {
     // A fifth less than the upstream says: its timer started before ours, and a FIN takes time to arrive.
     const keepMs = Math.min(this.#recycleMs, hintMs === undefined ? Infinity : hintMs * 0.8);
     if (keepMs <= 0 || !isUsable(socket)) return cut(socket);
+    if (this.#idle.length >= MAX_IDLE) this.#drop(this.#idle[0]);
     const now = performance.now();
     this.#idle.push({ socket, since: now, until: now + keepMs });
     socket.on("data", onUnasked);
@@ -58,15 +65,29 @@ export class Pool implements Deadline {
 
   /** Closes what has been idle for too long. */
   onDue(now: number): void {
-    for (const idle of this.#idle.filter(({ until }) => until <= now)) cut(idle.socket);
-    this.due = Math.min(...this.#idle.filter(({ until }) => until > now).map(({ until }) => until));
+    for (const idle of this.#idle.filter(({ until }) => until <= now)) this.#drop(idle);
+    this.due = Math.min(...this.#idle.map(({ until }) => until));
+    // An idle proxy must not wake up for an empty pool.
+    if (this.#idle.length === 0) this.#rest();
   }
 
   /** Closes all of them: the upstream went away, or we do. */
   clear(): void {
-    for (const { socket } of this.#idle.slice()) cut(socket);
+    for (const idle of this.#idle.slice()) this.#drop(idle);
+    this.#rest();
+  }
+
+  #rest(): void {
     this.#forget?.();
     this.#forget = undefined;
+    this.due = Infinity;
+  }
+
+  #drop(idle: Idle | undefined): void {
+    if (!idle) return;
+    this.#idle.splice(this.#idle.indexOf(idle), 1);
+    this.#unwatch(idle.socket);
+    cut(idle.socket);
   }
 
   #unwatch(socket: Socket): void {

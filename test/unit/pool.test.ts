@@ -1,0 +1,144 @@
+import { connect, createServer, type AddressInfo, type Socket } from "node:net";
+import { once } from "node:events";
+import { afterEach, beforeEach, expect, onTestFinished, test } from "vitest";
+import { Clock } from "../../src/core/timer.ts";
+import { MAX_IDLE, Pool } from "../../src/upstream/pool.ts";
+import { until } from "../kit/until.ts";
+
+/** Both ends of real connections. */
+let near: Socket[] = [];
+let far: Socket[] = [];
+let pair: () => Promise<{ ours: Socket; theirs: Socket }>;
+
+beforeEach(async () => {
+  near = [];
+  far = [];
+  const server = createServer({ allowHalfOpen: true }, (socket) => far.push(socket.on("error", () => {})));
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  pair = async () => {
+    const index = near.length;
+    const ours = connect((server.address() as AddressInfo).port, "127.0.0.1").on("error", () => {});
+    near.push(ours);
+    await once(ours, "connect");
+    return { ours, theirs: await until(() => far[index], "accept") };
+  };
+  onTestFinished(() => void server.close());
+});
+
+afterEach(() => {
+  for (const socket of [...near, ...far]) socket.destroy();
+});
+
+test("the youngest is taken first, so that the old ones age out", async () => {
+  const pool = new Pool(new Clock(5), 60_000);
+  const { ours: old } = await pair();
+  const { ours: young } = await pair();
+  pool.put(old, undefined);
+  pool.put(young, undefined);
+  expect(pool.take(Infinity)?.socket).toBe(young);
+  expect(pool.take(Infinity)?.socket).toBe(old);
+  expect(pool.take(Infinity)).toBeUndefined();
+});
+
+test("whoever wants a fresh one gets none, and the idle one stays for others", async () => {
+  const pool = new Pool(new Clock(5), 60_000);
+  const { ours } = await pair();
+  pool.put(ours, undefined);
+  expect(pool.take(0)).toBeUndefined();
+  expect(pool.size).toBe(1);
+  expect(pool.take(Infinity)?.socket).toBe(ours);
+});
+
+test("an idle connection is closed when it has been idle for too long", async () => {
+  const pool = new Pool(new Clock(5), 30);
+  const { ours, theirs } = await pair();
+  theirs.resume();
+  pool.put(ours, undefined);
+  await once(theirs, "end");
+  expect(pool.size).toBe(0);
+});
+
+test("a shorter hint of the upstream wins, with a fifth to spare; a longer one does not", async () => {
+  const pool = new Pool(new Clock(5), 60_000);
+  const [hinted, spared] = [await pair(), await pair()];
+  hinted.theirs.resume();
+  pool.put(hinted.ours, 50);
+  pool.put(spared.ours, 120_000);
+  await once(hinted.theirs, "end");
+  expect(pool.size).toBe(1);
+  expect(pool.take(Infinity)?.socket).toBe(spared.ours);
+});
+
+test("nothing is kept with --recycle 0, nor after the hint 0", async () => {
+  const never = new Pool(new Clock(5), 0);
+  const pool = new Pool(new Clock(5), 60_000);
+  const [one, other] = [await pair(), await pair()];
+  never.put(one.ours, undefined);
+  pool.put(other.ours, 0);
+  expect([one.ours.destroyed, other.ours.destroyed, never.size, pool.size]).toEqual([true, true, 0, 0]);
+});
+
+test.each([
+  ["FIN", (theirs: Socket) => theirs.end()],
+  ["RST", (theirs: Socket) => theirs.resetAndDestroy()],
+  ["bytes nobody asked for", (theirs: Socket) => theirs.write("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")],
+])("an idle connection ends by a %s of its upstream", async (_what, end) => {
+  const pool = new Pool(new Clock(5), 60_000);
+  const { ours, theirs } = await pair();
+  pool.put(ours, undefined);
+  end(theirs);
+  await until(() => pool.size === 0, "the pool to be empty");
+  expect(ours.destroyed).toBe(true);
+});
+
+test("a connection that is taken hears nothing of the pool any more", async () => {
+  const pool = new Pool(new Clock(5), 20);
+  const { ours, theirs } = await pair();
+  pool.put(ours, undefined);
+  expect(pool.take(Infinity)?.socket).toBe(ours);
+  const chunks: Buffer[] = [];
+  ours.on("data", (chunk: Buffer) => chunks.push(chunk));
+  theirs.write("an answer");
+  await until(() => chunks.length > 0, "the answer");
+  expect([ours.destroyed, ours.listenerCount("data"), ours.listenerCount("close")]).toEqual([false, 1, 0]);
+});
+
+test("at most so many are kept: the oldest is closed", async () => {
+  const pool = new Pool(new Clock(5), 60_000);
+  const sockets: Socket[] = [];
+  for (let i = 0; i < MAX_IDLE + 10; i++) sockets.push((await pair()).ours);
+  for (const socket of sockets) pool.put(socket, undefined);
+  expect(pool.size).toBe(MAX_IDLE);
+  expect(sockets.map((socket) => socket.destroyed)).toEqual(sockets.map((_, index) => index < 10));
+  expect(pool.take(Infinity)?.socket).toBe(sockets.at(-1));
+});
+
+test("an empty pool does not keep the clock ticking, and one that is filled again is watched again", async () => {
+  const clock = new Clock(5);
+  const pool = new Pool(clock, 20);
+  const watched: string[] = [];
+  const watch = clock.watch.bind(clock);
+  clock.watch = (deadline) => {
+    watched.push("watched");
+    const forget = watch(deadline);
+    return () => {
+      watched.push("forgotten");
+      forget();
+    };
+  };
+  for (let round = 0; round < 2; round++) {
+    pool.put((await pair()).ours, undefined);
+    await until(() => pool.size === 0, "recycling");
+  }
+  expect(watched).toEqual(["watched", "forgotten", "watched", "forgotten"]);
+});
+
+test("cleared, all of them are closed", async () => {
+  const pool = new Pool(new Clock(5), 60_000);
+  const [one, other] = [await pair(), await pair()];
+  pool.put(one.ours, undefined);
+  pool.put(other.ours, undefined);
+  pool.clear();
+  expect([one.ours.destroyed, other.ours.destroyed, pool.size]).toEqual([true, true, 0]);
+});
