@@ -24,10 +24,11 @@ export interface LinkParts {
   changed(name: string, state: LinkState): void;
 }
 
-/** One upstream, and its monitor. */
+/** One upstream, and what watches over it. */
 export interface Link {
   upstream: Upstream;
   monitor: Monitor;
+  hook: DownHook | undefined;
 }
 
 /** For one probe of an upstream. */
@@ -50,8 +51,9 @@ export class Links {
   }
 
   close(): void {
-    for (const { monitor, upstream } of this.byName.values()) {
+    for (const { monitor, upstream, hook } of this.byName.values()) {
       monitor.stop();
+      hook?.cancel();
       upstream.close();
     }
   }
@@ -62,9 +64,14 @@ export class Links {
     const hook =
       options.onDown === undefined
         ? undefined
-        : new DownHook(options.onDown, { name, target: target.label }, (result) => {
-            log[result.code === 0 ? "info" : "warn"](result, "on-down command ended");
-          });
+        : new DownHook(
+            options.onDown,
+            { name, target: target.label },
+            {
+              started: () => log.info({ command: options.onDown }, "running the on-down command"),
+              ended: (result) => log[result.code === 0 ? "info" : "warn"](result, "on-down command ended"),
+            },
+          );
     const monitor = new Monitor(
       name,
       target,
@@ -77,7 +84,10 @@ export class Links {
         changed: (state, reason) => {
           log.info({ state, reason, reconnectCount: monitor.status.reconnectCount }, `upstream ${name} is ${state}`);
           this.#parts.changed(name, state);
-          if (state === "up") upstream.isBack();
+          if (state === "up") {
+            hook?.cancel();
+            upstream.isBack();
+          }
           if (state === "up" || state === "reconnecting") tellParent({ type: "upstream", name, state });
         },
         suspected: () => {
@@ -87,7 +97,7 @@ export class Links {
           upstream.dropIdle();
           for (const exchange of this.#parts.exchanges) exchange.onLinkLost(name, since);
           for (const tunnel of this.#parts.tunnels) tunnel.onLinkLost(name, since);
-          if (hook?.run()) log.info({ command: options.onDown }, "running the on-down command");
+          hook?.down();
         },
       },
     );
@@ -102,6 +112,6 @@ export class Links {
       heldCount: this.heldCount,
       watcher: monitor,
     });
-    return { upstream, monitor };
+    return { upstream, monitor, hook };
   }
 }

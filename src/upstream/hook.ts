@@ -1,13 +1,21 @@
 // `--on-down`: a command that may bring an upstream back (SPEC 6.4). Run by daemon.ts when a link is lost.
 // Whatever the command does, fails, hangs or floods its output, nothing of it reaches the traffic.
 
-import { spawn } from "node:child_process";
+import { spawn, type ChildProcess } from "node:child_process";
+import type { Socket } from "node:net";
 
-/** Not more often than this for one upstream. */
-const EVERY_MS = 30_000;
-const KILL_AFTER_MS = 60_000;
+/** Limits of a hook, in milliseconds. */
+export interface HookLimits {
+  /** Not more often than this for one upstream. */
+  everyMs: number;
+  killAfterMs: number;
+}
+
+const LIMITS: HookLimits = { everyMs: 30_000, killAfterMs: 60_000 };
 /** Bytes of output that are logged; the rest is read and dropped. */
 const MAX_OUTPUT = 4096;
+/** Between two reads of that rest: a command that floods its output must not keep this process busy. */
+const FLOOD_PAUSE_MS = 10;
 
 /** How a run ended. */
 export interface HookResult {
@@ -19,54 +27,69 @@ export interface HookResult {
   ms: number;
 }
 
+/** Who hears of runs. */
+export interface HookEvents {
+  started(): void;
+  ended(result: HookResult): void;
+}
+
 /** Runs one command for one upstream, with breaks between. */
 export class DownHook {
   readonly #command: string;
   readonly #env: Record<string, string>;
-  readonly #ended: (result: HookResult) => void;
+  readonly #events: HookEvents;
+  readonly #limits: HookLimits;
   #lastRun = -Infinity;
   #running = false;
+  #wanted = false;
+  #putOff: NodeJS.Timeout | undefined;
 
-  constructor(command: string, upstream: { name: string; target: string }, ended: (result: HookResult) => void) {
+  constructor(
+    command: string,
+    upstream: { name: string; target: string },
+    events: HookEvents,
+    limits: HookLimits = LIMITS,
+  ) {
     this.#command = command;
     this.#env = { SINGLE_PORT_UPSTREAM: upstream.name, SINGLE_PORT_TARGET: upstream.target };
-    this.#ended = ended;
+    this.#events = events;
+    this.#limits = limits;
   }
 
-  /** Runs the command, unless it ran a moment ago or runs still. Returns whether it was started. */
-  run(): boolean {
+  /**
+   * The upstream was lost: runs the command now, or as soon as it may if it ran a moment ago or runs still. Without
+   * that, an upstream that dies twice within the break would never be helped again: it is lost only once more.
+   */
+  down(): void {
+    this.#wanted = true;
+    this.#runWhenAllowed();
+  }
+
+  /** The upstream is back, or we end: a run that was put off is not needed any more. */
+  cancel(): void {
+    this.#wanted = false;
+    clearTimeout(this.#putOff);
+  }
+
+  #runWhenAllowed(): void {
+    clearTimeout(this.#putOff);
+    if (this.#running || !this.#wanted) return;
+    const wait = this.#lastRun + this.#limits.everyMs - performance.now();
+    if (wait > 0) {
+      this.#putOff = setTimeout(() => this.#runWhenAllowed(), wait).unref();
+      return;
+    }
+    this.#wanted = false;
+    this.#run();
+  }
+
+  #run(): void {
     const started = performance.now();
-    if (this.#running || started - this.#lastRun < EVERY_MS) return false;
     this.#lastRun = started;
-    // A group of its own: a shell's children are killed with it.
-    const child = spawn(this.#command, {
-      shell: true,
-      detached: process.platform !== "win32",
-      stdio: ["ignore", "pipe", "pipe"],
-      env: { ...process.env, ...this.#env },
-    });
-    let output = "";
-    const keep = (chunk: string): void => {
-      if (output.length < MAX_OUTPUT) output = (output + chunk).slice(0, MAX_OUTPUT);
-    };
-    child.stdout
-      .setEncoding("utf8")
-      .on("data", keep)
-      .on("error", () => {});
-    child.stderr
-      .setEncoding("utf8")
-      .on("data", keep)
-      .on("error", () => {});
-    const kill = (): void => {
-      try {
-        if (child.pid !== undefined) process.kill(process.platform === "win32" ? child.pid : -child.pid, "SIGKILL");
-      } catch {
-        // It has ended already.
-      }
-    };
-    const timer = setTimeout(kill, KILL_AFTER_MS);
-    timer.unref();
     this.#running = true;
+    this.#events.started();
+    let output = "";
+    let timer: NodeJS.Timeout | undefined;
     let over = false;
     const end = (result: Partial<HookResult>): void => {
       if (over) return;
@@ -74,13 +97,55 @@ export class DownHook {
       clearTimeout(timer);
       this.#running = false;
       const ms = Math.round(performance.now() - started);
-      this.#ended({ code: undefined, signal: undefined, error: undefined, ...result, output: output.trimEnd(), ms });
+      const rest = { code: undefined, signal: undefined, error: undefined };
+      this.#events.ended({ ...rest, ...result, output: output.trimEnd(), ms });
+      this.#runWhenAllowed();
     };
+    const child = this.#spawn();
+    if (typeof child === "string") return end({ error: child });
+    for (const stream of [child.stdout, child.stderr] as (Socket | null | undefined)[]) {
+      // Without a free descriptor (EMFILE) there are no streams, and the error comes as an event.
+      stream
+        ?.on("error", () => {})
+        .on("data", (chunk: Buffer) => {
+          if (output.length < MAX_OUTPUT) output = (output + chunk.toString()).slice(0, MAX_OUTPUT);
+          else {
+            stream.pause();
+            setTimeout(() => stream.resume(), FLOOD_PAUSE_MS).unref();
+          }
+        });
+      // What the command leaves running holds its output open; that must not hold us.
+      stream?.unref();
+    }
+    timer = setTimeout(() => kill(child), this.#limits.killAfterMs).unref();
     child.once("error", (error) => end({ error: error.message }));
     // Not "close": a server that the command started in the background keeps the output open, and writes to it.
     child.once("exit", (code, signal) => end({ code: code ?? undefined, signal: signal ?? undefined }));
     // When we end, the command goes on: it may be the one that is starting the upstream.
     child.unref();
-    return true;
+  }
+
+  /** Starts the command; returns why that could not even be tried. */
+  #spawn(): ChildProcess | string {
+    try {
+      return spawn(this.#command, {
+        shell: true,
+        // A group of its own: a shell's children are killed with it.
+        detached: process.platform !== "win32",
+        stdio: ["ignore", "pipe", "pipe"],
+        env: { ...process.env, ...this.#env },
+      });
+    } catch (error) {
+      // Some failures of spawn are thrown (E2BIG), and must not come out of whoever noticed the loss.
+      return (error as Error).message;
+    }
+  }
+}
+
+function kill({ pid }: ChildProcess): void {
+  try {
+    if (pid !== undefined) process.kill(process.platform === "win32" ? pid : -pid, "SIGKILL");
+  } catch {
+    // It has ended already.
   }
 }

@@ -1,0 +1,97 @@
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect, onTestFinished, test } from "vitest";
+import { DownHook, type HookLimits, type HookResult } from "../../src/upstream/hook.ts";
+import { until } from "../kit/until.ts";
+
+const NEVER: HookLimits = { everyMs: 3_600_000, killAfterMs: 3_600_000 };
+
+function hook(command: string, limits: Partial<HookLimits> = {}) {
+  const results: HookResult[] = [];
+  const starts: number[] = [];
+  const events = { started: () => starts.push(performance.now()), ended: (result: HookResult) => results.push(result) };
+  const down = new DownHook(command, { name: "http", target: "127.0.0.1:4000" }, events, { ...NEVER, ...limits });
+  onTestFinished(() => down.cancel());
+  return { hook: down, starts, results, ended: (n = 1) => until(() => results[n - 1], `run ${n} to end`, 8000) };
+}
+
+test("the command knows which upstream was lost, and its output is kept", async () => {
+  const { hook: down, ended } = hook('echo "$SINGLE_PORT_UPSTREAM at $SINGLE_PORT_TARGET"; echo oops >&2; exit 3');
+  down.down();
+  const result = await ended();
+  expect(result).toMatchObject({ code: 3, signal: undefined, error: undefined });
+  expect(result.output).toContain("http at 127.0.0.1:4000");
+});
+
+test("a second loss within the break is not forgotten: its run is put off", async () => {
+  const { hook: down, starts, ended } = hook("true", { everyMs: 300 });
+  down.down();
+  await ended();
+  down.down();
+  down.down();
+  expect(starts).toHaveLength(1);
+  await ended(2);
+  expect(starts).toHaveLength(2);
+  expect((starts[1] ?? 0) - (starts[0] ?? 0)).toBeGreaterThanOrEqual(295);
+});
+
+test("a loss while the command runs still gets its own run after it", async () => {
+  const { hook: down, starts, ended } = hook("sleep 0.2", { everyMs: 0 });
+  down.down();
+  down.down();
+  expect(starts).toHaveLength(1);
+  await ended(2);
+  expect(starts).toHaveLength(2);
+});
+
+test("a run that was put off is dropped when the upstream is back", async () => {
+  const first = hook("true", { everyMs: 100 });
+  first.hook.down();
+  await first.ended();
+  first.hook.down();
+  first.hook.cancel();
+  // Another hook with a longer break runs its second time: by then the first would have run, too.
+  const other = hook("true", { everyMs: 200 });
+  other.hook.down();
+  await other.ended();
+  other.hook.down();
+  await other.ended(2);
+  expect(first.starts).toHaveLength(1);
+});
+
+test("a command that hangs is killed, with what it started", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "single-port-hook-"));
+  onTestFinished(() => rmSync(folder, { recursive: true }));
+  const { hook: down, ended } = hook(`sleep 600 & echo $! > ${folder}/pid; wait`, { killAfterMs: 300 });
+  down.down();
+  expect(await ended()).toMatchObject({ code: undefined, signal: "SIGKILL" });
+  const pid = Number(readFileSync(`${folder}/pid`, "utf8"));
+  await until(() => isGone(pid), "the background child to be gone");
+});
+
+test("a flood of output is neither kept nor read at full speed", async () => {
+  const { hook: down, ended } = hook("exec yes", { killAfterMs: 700 });
+  const before = process.cpuUsage();
+  down.down();
+  const { output, signal } = await ended();
+  const { user, system } = process.cpuUsage(before);
+  expect([output.length <= 4096, output.startsWith("y\ny\n"), signal]).toEqual([true, true, "SIGKILL"]);
+  expect((user + system) / 1000, "CPU time in ms").toBeLessThan(450);
+});
+
+test("a command that cannot be started is a result, not an exception", async () => {
+  // Longer than what the system takes for one argument: spawn throws E2BIG.
+  const { hook: down, ended } = hook(`true ${"x".repeat(3_000_000)}`);
+  down.down();
+  expect((await ended()).error).toContain("E2BIG");
+});
+
+function isGone(pid: number): boolean {
+  try {
+    // A zombie that nobody reaps (no init in a container) is gone, too.
+    return /^\d+ \(.*\) Z/.test(readFileSync(`/proc/${pid}/stat`, "utf8"));
+  } catch {
+    return true;
+  }
+}
