@@ -91,6 +91,8 @@ export class Links {
           if (state === "up" || state === "reconnecting") tellParent({ type: "upstream", name, state });
         },
         suspected: () => {
+          // Or a pong within this tick would seem older than the failure, and a living tunnel be cut.
+          clock.refresh();
           for (const tunnel of this.#parts.tunnels) tunnel.onLinkSuspected(name);
         },
         lost: (since) => {

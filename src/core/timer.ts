@@ -34,8 +34,13 @@ export class Clock {
     return () => this.#watched.delete(deadline);
   }
 
-  #tick(): void {
+  /** Reads the clock between two ticks: bytes that come later than this are not taken for older ones. */
+  refresh(): void {
     this.now = performance.now();
+  }
+
+  #tick(): void {
+    this.refresh();
     for (const deadline of this.#watched) {
       if (deadline.due <= this.now) {
         deadline.due = Infinity;

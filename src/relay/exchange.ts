@@ -257,7 +257,7 @@ export class Exchange implements Occupant, Live, Deadline {
     this.#upRes = response;
     this.#phase = "response_body";
     this.#lastByte = this.#parts.clock.now;
-    this.#in.upstream.heard(this.#lastByte);
+    this.#in.upstream.answered(this.#lastByte);
     response.on("data", this.#onData);
     response.on("end", this.#onEnd);
     response.on("close", this.#onResponseClosed);
@@ -341,7 +341,7 @@ export class Exchange implements Occupant, Live, Deadline {
     };
     this.#switched = true;
     observer.opened(upstream.name);
-    upstream.heard(this.#parts.clock.now);
+    upstream.answered(this.#parts.clock.now);
     this.#leave();
     const extensions = response.headers["sec-websocket-extensions"] !== undefined;
     const ends = { client: client.socket, upstream: socket, extensions, ended, ponged };
@@ -392,8 +392,10 @@ export class Exchange implements Occupant, Live, Deadline {
 
   /** The link was lost: a stream from which nothing came since the first failure is dead (SPEC 6.2). */
   onLinkLost(upstream: string, since: number): void {
-    if (upstream === this.#in.upstream.name && this.#upRes && this.#lastByte < since)
-      this.#settle("upstream", "timeout");
+    if (upstream !== this.#in.upstream.name || !this.#upRes || this.#lastByte >= since) return;
+    // All of it came, or would have: it is the client that takes its time.
+    if (this.#upRes.complete || this.#in.res.writableNeedDrain) return;
+    this.#settle("upstream", "timeout");
   }
 
   #setDue(ms: number): void {

@@ -61,6 +61,7 @@ export class Monitor implements UpstreamWatcher {
   readonly #events: MonitorEvents;
   #facts: LinkFacts = UNSEEN;
   #lastHeard = -Infinity;
+  #lastAnswer = -Infinity;
   #lastProbe: { at: number; error: string | undefined } | undefined;
   #timer: NodeJS.Timeout | undefined;
   #cancel: (() => void) | undefined;
@@ -114,13 +115,17 @@ export class Monitor implements UpstreamWatcher {
 
   /** A connection stands. With an HTTP probe that proves nothing: the kernel accepts for a frozen process, too. */
   connected(): void {
-    if (this.#options.httpPath === undefined) this.heard(performance.now());
+    if (this.#options.httpPath === undefined) this.answered(performance.now());
   }
 
-  /** It sent something. Called for each answer and pong, so it has to be cheap. */
+  /** Called for each answer, so it has to be cheap. */
+  answered(now: number): void {
+    this.#lastHeard = this.#lastAnswer = now;
+    if (this.#facts.state !== "up") this.#move(seen(this.#facts, now), undefined);
+  }
+
   heard(now: number): void {
     this.#lastHeard = now;
-    if (this.#facts.state !== "up") this.#move(seen(this.#facts, now), undefined);
   }
 
   failed(code: string): void {
@@ -143,7 +148,9 @@ export class Monitor implements UpstreamWatcher {
   #schedule(): void {
     clearTimeout(this.#timer);
     if (this.#stopped || this.#options.intervalMs === 0) return;
-    const wait = nextProbeMs(this.#facts, this.#options.intervalMs, Math.random());
+    let wait = nextProbeMs(this.#facts, this.#options.intervalMs, Math.random());
+    // The silence counts from the last answer, not from when the timer found out that there was one.
+    if (this.#facts.state === "up") wait = Math.max(1, wait - (performance.now() - this.#lastAnswer));
     this.#timer = setTimeout(() => this.#probe(), wait);
     this.#timer.unref();
   }
@@ -151,7 +158,7 @@ export class Monitor implements UpstreamWatcher {
   #probe(): void {
     const now = performance.now();
     // Real traffic says it better.
-    if (this.#facts.state === "up" && now - this.#lastHeard < this.#options.intervalMs) return this.#schedule();
+    if (this.#facts.state === "up" && now - this.#lastAnswer < this.#options.intervalMs) return this.#schedule();
     if (this.#cancel) return;
     const { httpPath, timeoutMs } = this.#options;
     const over = (error: string | undefined): void => {
@@ -160,7 +167,7 @@ export class Monitor implements UpstreamWatcher {
       const at = performance.now();
       this.#lastProbe = { at, error };
       const before = this.#facts.state;
-      if (error === undefined) this.heard(at);
+      if (error === undefined) this.answered(at);
       else this.#move(failed(this.#facts, at, true), error);
       if (this.#facts.state === before) this.#schedule();
     };
@@ -191,7 +198,7 @@ function probeHttp(address: Address, path: string, timeoutMs: number, done: Prob
   const socket = connect(address);
   return settleOnce(socket, timeoutMs, done, (settle) => {
     const request = get({ createConnection: () => socket, path, headers: { Host: "localhost", Connection: "close" } });
-    request.once("error", (error) => settle(codeOf(error)));
+    request.on("error", (error) => settle(codeOf(error)));
     request.once("response", (response) => {
       response.resume();
       const { statusCode = 0 } = response;

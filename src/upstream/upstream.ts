@@ -34,7 +34,12 @@ export interface UpstreamWatcher {
   connected(): void;
   /** Could not connect. A reset after that is no failure of the link: one bad route must not cut all other streams. */
   failed(code: string): void;
-  /** It sent something, at this time of the clock. */
+  /** It answered a request, at this time of the clock. */
+  answered(now: number): void;
+  /**
+   * It sent something on a connection that stood before. Nothing new is proved by that: a server that is closing
+   * answers pings and takes no connection any more.
+   */
   heard(now: number): void;
 }
 
@@ -134,7 +139,12 @@ export class Upstream {
     else this.#pool.put(socket, hintMs);
   }
 
-  /** It sent something: an answer, a pong. */
+  /** It answered a request. */
+  answered(now: number): void {
+    this.#watcher.answered(now);
+  }
+
+  /** A sign of life of a connection that stood before: a pong. */
   heard(now: number): void {
     this.#watcher.heard(now);
   }
