@@ -68,7 +68,7 @@ interface Waiter {
 /** Between two tries while requests are held. */
 const RETRY_EVERY_MS = 250;
 // A server that has just come up has an accept backlog of 128 to 511: more at once would be dropped and cost 1 s.
-const MAX_DIALS_AFTER_HOLD = 64;
+const MAX_AT_ONCE = 64;
 
 /** One upstream. */
 export class Upstream {
@@ -82,6 +82,10 @@ export class Upstream {
   #held: Waiter[] = [];
   #retry: NodeJS.Timeout | undefined;
   #dialsForHeld = 0;
+  /** How many of those who wait may be served now. */
+  #credit = 0;
+  /** How many a tick adds when no answers come; 0 while it is away. */
+  #step = 0;
   #closed = false;
 
   constructor(
@@ -142,6 +146,9 @@ export class Upstream {
   /** It answered a request. */
   answered(now: number): void {
     this.#watcher.answered(now);
+    if (this.#held.length === 0) return;
+    this.#credit = Math.min(MAX_AT_ONCE, this.#credit + 2);
+    this.#serveHeld();
   }
 
   /** A sign of life of a connection that stood before: a pong. */
@@ -151,7 +158,7 @@ export class Upstream {
 
   /** The upstream answered a probe: whoever waits is served now rather than at the next try. */
   isBack(): void {
-    this.#serveHeld();
+    this.#tryOne();
   }
 
   /** Its idle connections are of a process that is gone. */
@@ -191,8 +198,12 @@ export class Upstream {
       clearTimeout(timer);
       if (typeof result === "string") {
         cut(socket);
+        this.#step = this.#credit = 0;
         this.#watcher.failed(result);
-      } else this.#watcher.connected();
+      } else {
+        this.#step ||= 1;
+        this.#watcher.connected();
+      }
       done(result);
     };
     const timer = setTimeout(() => settle("ETIMEDOUT"), this.#options.connectTimeoutMs);
@@ -234,19 +245,32 @@ export class Upstream {
     if (this.#held.length === 0) {
       clearInterval(this.#retry);
       this.#retry = undefined;
-    } else if (this.#dialsForHeld === 0) {
-      // One try for all while it is away.
-      this.#dialFor(this.#held[0], (code) => {
-        for (const { want } of this.#held.slice()) want.tried(code);
-      });
+    } else if (this.#step === 0) this.#tryOne();
+    else {
+      // It is there but slow to answer: nobody waits for long because of that.
+      this.#step = Math.min(MAX_AT_ONCE, this.#step * 2);
+      this.#credit = Math.max(this.#credit, this.#step);
+      this.#serveHeld();
     }
   }
 
-  /** It is back: everybody who waits dials, the longest waiting first, as many at a time as it can accept. */
+  /** One try for all while it is away. */
+  #tryOne(): void {
+    if (this.#dialsForHeld > 0) return;
+    this.#dialFor(this.#held[0], (code) => {
+      for (const { want } of this.#held.slice()) want.tried(code);
+    });
+  }
+
+  /**
+   * It is back: those who waited are served, the longest waiting first. The first one alone, then two for each answer:
+   * a server can die of its first request, and must not take all the POSTs with it that may be sent only once.
+   */
   #serveHeld(): void {
-    while (this.#dialsForHeld < MAX_DIALS_AFTER_HOLD) {
+    while (this.#credit > 0 && this.#dialsForHeld < MAX_AT_ONCE) {
       const next = this.#held.find(({ cancelDial }) => !cancelDial);
       if (!next) return;
+      this.#credit -= 1;
       this.#dialFor(next, (code) => next.want.tried(code));
     }
   }
