@@ -121,9 +121,14 @@ export class Exchange implements Occupant, Live, Deadline {
 
   #attempt(pooled: boolean): void {
     const { req, head, upstream, upgrade } = this.#in;
+    const { replayBytes } = this.#parts.options;
     this.#phase = "connect";
+    // The hold limits the wait for a connection; what was left of an earlier attempt's time does not.
+    this.#setDue(0);
     // A POST always gets a fresh connection: nothing tells a stale one from a live one, and it is never sent twice.
-    const reusable = pooled && isRepeatable(req.method ?? "", head.idempotencyKey);
+    // Nor is a body too long to be kept.
+    const kept = !this.#body || (head.codings.length === 0 && Number(head.length) <= replayBytes);
+    const reusable = pooled && kept && isRepeatable(req.method ?? "", head.idempotencyKey);
     this.#giveUp = upstream.acquire({
       maxIdleMs: reusable ? Infinity : 0,
       halfOpen: upgrade !== undefined,
@@ -309,6 +314,8 @@ export class Exchange implements Occupant, Live, Deadline {
   };
 
   readonly #onBodyProgress = (): void => {
+    // Its last event can come when its attempt has broken already.
+    if (this.#phase === "connect") return;
     if (this.#upRes) {
       if (this.#in.res.writableFinished && this.#body?.complete) this.#settle("upstream", "done");
       else if (!this.#eventStream) this.#setDue(this.#parts.options.bodyTimeoutMs);
