@@ -2,6 +2,7 @@
 
 import { spawn, type ChildProcess } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -80,4 +81,28 @@ export async function childServer(port = 0): Promise<ChildServer> {
   await start();
   onTestFinished(() => kill());
   return server;
+}
+
+/**
+ * A port that does not even answer a connect, as behind a firewall that drops: the accept backlog of a stopped
+ * process, filled.
+ */
+export async function silentUpstream(): Promise<{ port: number }> {
+  const script = `const s = require("node:net").createServer().listen({ port: 0, host: "127.0.0.1", backlog: 1 },
+    () => process.stdout.write("listening " + s.address().port + "\\n"))`;
+  const child = spawn(process.execPath, ["-e", script], { env: cleanEnv(), stdio: ["ignore", "pipe", "inherit"] });
+  onTestFinished(() => void child.kill("SIGKILL"));
+  let output = "";
+  child.stdout.setEncoding("utf8").on("data", (text: string) => (output += text));
+  const port = Number((await until(() => /^listening (\d+)/m.exec(output), "the child to listen", 10_000))[1]);
+  child.kill("SIGSTOP");
+  await until(() => / T /.test(readFileSync(`/proc/${child.pid}/stat`, "utf8")), "the child to be stopped");
+  // Linux lets one more than the backlog in.
+  for (let i = 0; i < 2; i++) {
+    const socket = connect(port, "127.0.0.1");
+    socket.on("error", () => {});
+    onTestFinished(() => void socket.destroy());
+    await within(new Promise((resolve) => socket.once("connect", resolve)), "a connect within the backlog");
+  }
+  return { port };
 }
