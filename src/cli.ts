@@ -42,7 +42,7 @@ async function run(options: Options, demo?: Demo): Promise<void> {
     if (!stopping) notifyReady();
   } catch (error) {
     if (stopping) return;
-    flush();
+    await flush();
     explain(error, options);
   }
 }

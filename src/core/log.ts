@@ -1,40 +1,45 @@
 // The log (SPEC 8.1). daemon.ts makes one and passes outcomes to it; relay code never logs.
-// Lines are written by pino, asynchronously, and flushed at the end. A closed stdout never ends the process.
+// Lines are written asynchronously, and flushed at the end. A closed stdout or a full disk never ends the process.
 
-import { pino, type DestinationStream, type Logger } from "pino";
+import { pino, type Logger } from "pino";
+import { LogSink, stdoutWriter, type WriteChunk } from "./log-sink.ts";
+import { sentence } from "./log-words.ts";
 import type { Outcome } from "./outcome.ts";
 
 /** How the log looks: JSON lines, or pretty where a person reads (`auto`: on a terminal). */
 export type LogFormat = "auto" | "json" | "pretty";
 export const LOG_LEVELS = ["fatal", "error", "warn", "info", "debug", "trace", "silent"] as const;
 
-/** Makes the log on stdout, or on `destination`. */
+/** What a client chose itself may be as long as a head may be: 32 KiB in each line. */
+const MAX_VALUE = 500;
+
+function shortened(value: unknown): unknown {
+  return typeof value === "string" && value.length > MAX_VALUE ? `${value.slice(0, MAX_VALUE)}…` : value;
+}
+
+/** Makes the log, on stdout unless told otherwise. `flush` resolves when it is written, or cannot be. */
 export async function createLog(
   level: string,
   format: LogFormat,
-  destination?: DestinationStream,
-): Promise<{ log: Logger; flush: () => void }> {
-  const options = { level, base: null };
-  if (destination) return { log: pino(options, destination), flush: () => {} };
-  // A write to a pipe nobody reads any more raises EPIPE here, and only here.
-  process.stdout.on("error", () => {});
+  writeChunk: WriteChunk = stdoutWriter(),
+): Promise<{ log: Logger; flush: () => Promise<void> }> {
+  let dress = (line: string): string => line;
   if (format === "pretty" || (format === "auto" && process.stdout.isTTY)) {
-    const { default: pretty } = await import("pino-pretty");
-    const stream = pretty({ colorize: process.stdout.isTTY, ignore: "pid,hostname", sync: true });
-    return { log: pino(options, stream), flush: () => {} };
+    const { prettyFactory } = await import("pino-pretty");
+    const pretty = prettyFactory({
+      colorize: process.stdout.isTTY && !process.env["NO_COLOR"],
+      translateTime: "SYS:HH:MM:ss.l",
+      hideObject: true,
+      messageFormat: sentence,
+    });
+    dress = (line) => pretty(JSON.parse(line));
   }
-  const stdout = pino.destination({ fd: 1, sync: false });
-  stdout.on("error", () => {});
-  return {
-    log: pino(options, stdout),
-    flush: () => {
-      try {
-        stdout.flushSync();
-      } catch {
-        // Closed, or never opened: there is nobody to tell.
-      }
-    },
-  };
+  const lostLine = (lost: number): string =>
+    dress(`${JSON.stringify({ level: 40, time: Date.now(), lost, msg: "lines of the log could not be written" })}\n`);
+  const sink = new LogSink(writeChunk, lostLine);
+  const write = (line: string): void => sink.write(dress(line));
+  const serializers = { path: shortened, ray: shortened };
+  return { log: pino({ level, base: null, serializers }, { write }), flush: () => sink.flush() };
 }
 
 /** Did this exchange end as it should? Others get a line at info (SPEC 8.1). */

@@ -11,8 +11,8 @@ export interface Stoppable {
   lines: LineLimit;
   /** Ends politely; resolves when everything is ended. Also called while it is still starting. */
   close(): Promise<void>;
-  /** Writes out what the log still holds. */
-  flush(): void;
+  /** Writes out what the log still holds, if it can be written soon. */
+  flush(): Promise<void>;
   /** A socket error that had no owner. */
   onUncaught(): void;
 }
@@ -26,10 +26,7 @@ const PARENT_CHECK_MS = 1000;
 export function installStop(stoppable: Stoppable, parentPid: number | undefined): (reason: string) => void {
   const { log, lines } = stoppable;
   let stopping = false;
-  const exit = (code: number): never => {
-    stoppable.flush();
-    process.exit(code);
-  };
+  const exit = (code: number): void => void stoppable.flush().then(() => process.exit(code));
   const stop = (code: number, reason: string): void => {
     if (stopping) return;
     stopping = true;

@@ -1,0 +1,125 @@
+// Where the lines of the log go: stdout, without ever waiting for it. Made by log.ts.
+// pino's own destination waits for ever in its last flush when the disk is full, and a write that hangs in a thread
+// (a pipe nobody reads) keeps the process from exiting.
+
+import { fstatSync, write } from "node:fs";
+
+/** Writes a chunk, and says why not, or whether all of it was written. One at a time. */
+export type WriteChunk = (
+  chunk: Buffer,
+  done: (error: NodeJS.ErrnoException | undefined, written: number) => void,
+) => void;
+
+/** What waits for a reader that does not read; more is dropped, and counted. */
+const MAX_WAITING = 4 * 1024 * 1024;
+/** At exit, for what still waits. */
+const FLUSH_MS = 500;
+const RETRY_MS = 100;
+
+/** Stdout: a file is written in a thread; a pipe, socket or terminal by the event loop, so that it can hang. */
+export function stdoutWriter(): WriteChunk {
+  // A write to a pipe nobody reads any more raises EPIPE here, too.
+  process.stdout.on("error", () => {});
+  if (isFile()) return (chunk, done) => write(1, chunk, (error, written) => done(error ?? undefined, written));
+  // Node has a terminal block: Ctrl-S in it would stop the whole proxy.
+  if (process.stdout.isTTY) {
+    (process.stdout as unknown as { _handle?: { setBlocking?(on: boolean): void } })._handle?.setBlocking?.(false);
+  }
+  return (chunk, done) =>
+    void process.stdout.write(chunk, (error) => done(error ?? undefined, error ? 0 : chunk.length));
+}
+
+/** A file, or a device like /dev/null: what is not waited for with poll(2). */
+function isFile(): boolean {
+  if (process.stdout.isTTY) return false;
+  try {
+    const stat = fstatSync(1);
+    return stat.isFile() || stat.isCharacterDevice();
+  } catch {
+    return false;
+  }
+}
+
+/** Collects lines and writes them in order, a chunk at a time. What cannot be written is dropped, and said later. */
+export class LogSink {
+  readonly #writeChunk: WriteChunk;
+  readonly #lostLine: (lost: number) => string;
+  #waiting = "";
+  #lost = 0;
+  #busy = false;
+  #planned = false;
+  /** The last chunk was cut in the middle of a line. */
+  #torn = false;
+  #idle: (() => void)[] = [];
+
+  /** @param lostLine makes the line that says how many others were lost. */
+  constructor(writeChunk: WriteChunk, lostLine: (lost: number) => string) {
+    this.#writeChunk = writeChunk;
+    this.#lostLine = lostLine;
+  }
+
+  /** Takes a line; pino calls it. Lines of one turn of the event loop are written together. */
+  write(line: string): void {
+    if (this.#waiting.length + line.length > MAX_WAITING) {
+      this.#lost += 1;
+      return;
+    }
+    this.#waiting += line;
+    if (this.#planned || this.#busy) return;
+    this.#planned = true;
+    setImmediate(() => this.#next());
+  }
+
+  /** Resolves when everything is written, or could not be for half a second. */
+  flush(): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, FLUSH_MS);
+      this.#idle.push(() => {
+        clearTimeout(timer);
+        resolve();
+      });
+      if (!this.#busy) this.#next();
+    });
+  }
+
+  #next(): void {
+    this.#planned = false;
+    if (this.#busy) return;
+    if (this.#waiting === "") {
+      for (const idle of this.#idle.splice(0)) idle();
+      return;
+    }
+    const said = this.#lost;
+    const notice = said > 0 ? `${this.#torn ? "\n" : ""}${this.#lostLine(said)}` : "";
+    const chunk = Buffer.from(notice + this.#waiting);
+    this.#waiting = "";
+    this.#busy = true;
+    this.#send(chunk, (rest) => {
+      this.#busy = false;
+      this.#torn =
+        rest !== undefined && rest.length < chunk.length && chunk[chunk.length - rest.length - 1] !== NEWLINE;
+      // Lost is what was not begun, too: nobody can read half a line.
+      if (rest) this.#lost += countLines(rest) - (notice !== "" && rest.length === chunk.length ? 1 : 0);
+      if (said > 0 && rest?.length !== chunk.length) this.#lost -= said;
+      this.#next();
+    });
+  }
+
+  /** Writes all of a chunk; calls back with what could not be written, if anything. */
+  #send(chunk: Buffer, over: (rest: Buffer | undefined) => void): void {
+    this.#writeChunk(chunk, (error, written) => {
+      if (error?.code === "EAGAIN") setTimeout(() => this.#send(chunk, over), RETRY_MS);
+      else if (error) over(chunk);
+      else if (written < chunk.length) this.#send(chunk.subarray(written), over);
+      else over(undefined);
+    });
+  }
+}
+
+const NEWLINE = 10;
+
+function countLines(bytes: Buffer): number {
+  let lines = 0;
+  for (let at = bytes.indexOf(NEWLINE); at >= 0; at = bytes.indexOf(NEWLINE, at + 1)) lines += 1;
+  return lines;
+}
