@@ -1,0 +1,198 @@
+// The log of SPEC 8.1, as it comes out of a running daemon.
+
+import { spawn } from "node:child_process";
+import { closeSync, existsSync, openSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { expect, onTestFinished, test } from "vitest";
+import { dial, head, upgrade } from "../kit/client.ts";
+import { NODE, startDaemon, type LogLine } from "../kit/daemon.ts";
+import { ask, exitOf, launch, ownRuntime, tempFolder } from "../kit/ops.ts";
+import { until, within } from "../kit/until.ts";
+import { deadPort, httpUpstream, muxUpstream, rawUpstream } from "../kit/upstream.ts";
+
+const STORM = fileURLToPath(new URL("../kit/storm.mjs", import.meta.url));
+
+/** Median latency of small requests, one after the other, until `over`. */
+async function medianLatency(port: number, over: () => boolean): Promise<number> {
+  const client = await dial(port);
+  const times: number[] = [];
+  let at = 0;
+  while (!over()) {
+    const started = performance.now();
+    client.send(head("GET /probe HTTP/1.1", "Host: a"));
+    at = (await client.readUntil(new RegExp(`^[^]{${at}}[^]*answer`), 5000)).length;
+    times.push(performance.now() - started);
+  }
+  return times.sort((a, b) => a - b)[times.length >> 1] ?? Infinity;
+}
+
+test("10,000 client resets are fewer than 200 lines, all counted, and other requests stay quick", async () => {
+  const web = await httpUpstream((req, res) => void (req.url === "/probe" ? res.end("answer") : res.write("endless")));
+  const port = await deadPort();
+  const folder = tempFolder();
+  const out = openSync(join(folder, "log"), "w");
+  const args = ["--http", String(web.port), "--log-format", "json"];
+  const { child, exited } = await launch(port, args, ["ignore", out, "inherit"], ownRuntime());
+  closeSync(out);
+
+  const began = performance.now();
+  const before = await medianLatency(port, () => performance.now() - began > 500);
+  const storm = spawn(NODE, [STORM, String(port), "10000", "2000"], { stdio: ["ignore", "pipe", "inherit"] });
+  onTestFinished(() => void storm.kill("SIGKILL"));
+  let done = false;
+  storm.stdout.once("data", () => (done = true));
+  const during = await medianLatency(port, () => done);
+  await within(exitOf(storm), "storm to end");
+  child.kill("SIGTERM");
+  expect(await exited).toBe(0);
+
+  const lines = readFileSync(join(folder, "log"), "utf8")
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line) as LogLine);
+  expect(lines.length).toBeLessThan(200);
+  const resets = lines.filter(({ by, how }) => by === "client" && how === "rst");
+  const left = lines
+    .filter(({ kind }) => kind === "client rst")
+    .reduce((sum, line) => sum + Number(line["dropped"]), 0);
+  expect(resets.length).toBeGreaterThanOrEqual(10);
+  expect(resets.length + left).toBe(10_000);
+  // The storm, the upstream and this test share the cores with the proxy: a few milliseconds are theirs.
+  expect(during).toBeLessThan(Math.max(2 * before, before + 15));
+}, 30_000);
+
+test("a line names route, status, bytes, attempts with idle time, who ended it and how, and Cloudflare's id", async () => {
+  const web = await rawUpstream((peer) => {
+    peer.socket.on("data", (bytes) => {
+      if (bytes.includes("/two")) peer.reset();
+      else if (bytes.includes("body")) peer.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    });
+  });
+  const daemon = await startDaemon(["--http", String(web.port), "--probe-interval", "0"]);
+  const client = await dial(daemon.port);
+  client.send(head("POST /one HTTP/1.1", "Host: a", "Content-Length: 4", "CF-Ray: 8f-FRA") + "body");
+  await client.readUntil(/ok$/);
+  const one = await daemon.logged((line) => line["path"] === "/one", "the first request");
+  expect(one).toMatchObject({
+    kind: "request",
+    route: "http",
+    method: "POST",
+    status: 200,
+    ray: "8f-FRA",
+    phase: "response_body",
+  });
+  expect(one).toMatchObject({ bytesIn: 4, bytesOut: 2, by: "upstream", how: "done" });
+  expect(one["attempts"]).toEqual([{ reused: false, idleMs: 0, phase: "waiting", times: 1 }]);
+  expect(one["ms"]).toBeTypeOf("number");
+
+  client.send(head("GET /two HTTP/1.1", "Host: a"));
+  await client.readUntil("upstream_reset");
+  const two = await daemon.logged((line) => line["path"] === "/two", "the second request");
+  expect(two).toMatchObject({ status: 502, error: "upstream_reset", by: "upstream", how: "rst", phase: "waiting" });
+  const attempts = two["attempts"] as { reused: boolean; idleMs: number; code: string; phase: string }[];
+  expect(attempts.map(({ reused, code, phase }) => [reused, code, phase])).toEqual([
+    [true, "ECONNRESET", "waiting"],
+    [false, "ECONNRESET", "waiting"],
+    [false, "ECONNRESET", "waiting"],
+  ]);
+  expect(attempts[0]?.idleMs).toBeGreaterThanOrEqual(0);
+  expect(client.received()).toContain(String(two["id"]));
+});
+
+test.each(["json", "pretty"])("a query string is in no line, at the lowest level, as %s", async (format) => {
+  const web = await httpUpstream((req, res) =>
+    req.url?.startsWith("/reset") ? void req.socket.resetAndDestroy() : void res.end("ok"),
+  );
+  const mux = await muxUpstream();
+  const port = await deadPort();
+  const log = join(tempFolder(), "log");
+  const out = openSync(log, "w");
+  const targets = ["--http", String(web.port), "--mux", `${mux.port}/mux`];
+  const args = [...targets, "--log-level", "trace", "--access-log", "--log-format", format];
+  const { child, exited } = await launch(port, args, ["ignore", out, out], ownRuntime());
+  closeSync(out);
+  for (const bytes of [
+    head(
+      "GET /a?token=SECRET HTTP/1.1",
+      "Host: a",
+      "Referer: http://a/?token=SECRET",
+      "Cookie: SECRET",
+      "Connection: close",
+    ),
+    head("GET http://a/b?token=SECRET HTTP/1.1", "Host: a", "Connection: close"),
+    head("GET /reset?token=SECRET HTTP/1.1", "Host: a", "Connection: close"),
+    head("GET /twice?token=SECRET HTTP/1.1", "Host: a", "Host: b"),
+    head("GET /broken?token=SECRET HTTP/1.1", "Host: a", "SECRET"),
+    head("CONNECT a?token=SECRET HTTP/1.1", "Host: a"),
+    upgrade("/mux?token=SECRET", "Origin: http://SECRET"),
+  ]) {
+    const client = await dial(port);
+    client.send(bytes);
+    await within(client.ended, `an end of ${bytes.slice(0, 30)}`);
+  }
+  const tunnel = await dial(port);
+  tunnel.send(upgrade("/mux?token=SECRET"));
+  await tunnel.readUntil("101 Switching");
+  tunnel.reset();
+  const text = (): string => readFileSync(log, "utf8");
+  await until(() => /reset by client|"by":"client","how":"rst"/.test(text()), "the tunnel's line");
+  child.kill("SIGTERM");
+  expect(await exited).toBe(0);
+  expect(text()).toContain("/twice");
+  expect(text()).not.toContain("SECRET");
+});
+
+test("every line is there when it has ended", async () => {
+  const web = await httpUpstream((_req, res) => res.end("ok"));
+  const daemon = await startDaemon(["--http", String(web.port)]);
+  const client = await dial(daemon.port);
+  for (let i = 0; i < 500; i += 1) client.send(head(`GET /${i} HTTP/1.1`, "Host: a"));
+  await until(() => client.received().split("200 OK").length === 501, "500 answers", 8000);
+  expect(await daemon.stop()).toBe(0);
+  const paths = daemon.log.flatMap((line) => (typeof line["path"] === "string" ? [line["path"]] : []));
+  expect(paths).toEqual(Array.from({ length: 500 }, (_, i) => `/${i}`));
+  expect(daemon.log.at(-1)?.msg).toBe("stopped");
+});
+
+test.skipIf(!existsSync("/dev/full")).each(["json", "pretty"])(
+  "a full disk ends nothing, and does not hold up the exit (%s)",
+  async (format) => {
+    const web = await httpUpstream((_req, res) => res.end("ok"));
+    const port = await deadPort();
+    const full = openSync("/dev/full", "w");
+    const args = ["--http", String(web.port), "--access-log", "--log-format", format];
+    const { child, exited } = await launch(port, args, ["ignore", full, "pipe"], ownRuntime());
+    closeSync(full);
+    for (let i = 0; i < 20; i += 1) expect((await ask(port, "/")).body).toBe("ok");
+    child.kill("SIGTERM");
+    expect(await within(exited, "exit with a full disk", 3000)).toBe(0);
+  },
+);
+
+test("a pipe that nobody reads any more ends nothing", async () => {
+  const web = await httpUpstream((_req, res) => res.end("ok"));
+  const port = await deadPort();
+  const args = ["--http", String(web.port), "--access-log", "--log-format", "json"];
+  const { child, exited } = await launch(port, args, ["ignore", "pipe", "inherit"], ownRuntime());
+  child.stdout?.destroy();
+  for (let i = 0; i < 20; i += 1) expect((await ask(port, "/")).body).toBe("ok");
+  child.kill("SIGTERM");
+  expect(await within(exited, "exit with a closed pipe", 3000)).toBe(0);
+});
+
+test("a parent that stops reading holds up neither requests nor the exit", async () => {
+  const web = await httpUpstream((_req, res) => res.end("ok"));
+  const port = await deadPort();
+  const args = ["--http", String(web.port), "--access-log", "--log-format", "json"];
+  // Never read from: the pipe fills up after about 200 KiB.
+  const { child } = await launch(port, args, ["ignore", "pipe", "inherit"], ownRuntime());
+  child.stdout?.pause();
+  const exited = new Promise((resolve) => child.once("exit", resolve));
+  const client = await dial(port);
+  const path = `/${"x".repeat(400)}`;
+  for (let i = 0; i < 1500; i += 1) client.send(head(`GET ${path} HTTP/1.1`, "Host: a"));
+  await until(() => client.received().split("200 OK").length === 1501, "1500 answers", 8000);
+  child.kill("SIGTERM");
+  expect(await within(exited, "exit with a full pipe", 3000)).toBe(0);
+}, 15_000);

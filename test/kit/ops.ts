@@ -1,0 +1,111 @@
+// What an operator does: runs commands, asks the admin address or the control socket, starts it with an odd stdout.
+
+import { spawn, type ChildProcess, type StdioOptions } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { request, type IncomingHttpHeaders } from "node:http";
+import { connect } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { onTestFinished } from "vitest";
+import type { Report } from "../../src/ops/report.ts";
+import { BIN, cleanEnv, NODE } from "./daemon.ts";
+import { until, within } from "./until.ts";
+
+/** A folder that is gone after the test. */
+export function tempFolder(): string {
+  const path = mkdtempSync(join(tmpdir(), "single-port-test-"));
+  onTestFinished(() => rmSync(path, { recursive: true, force: true }));
+  return path;
+}
+
+/** An environment whose control sockets are in a folder of this test's own. */
+export function ownRuntime(): { XDG_RUNTIME_DIR: string } {
+  return { XDG_RUNTIME_DIR: tempFolder() };
+}
+
+/** Where the control socket of a port is. */
+export function controlSocket(env: { XDG_RUNTIME_DIR: string }, port: number): string {
+  return join(env.XDG_RUNTIME_DIR, `single-port-${process.getuid?.()}`, `${port}.sock`);
+}
+
+/** An answer. */
+export interface Answer {
+  status: number;
+  headers: IncomingHttpHeaders;
+  body: string;
+}
+
+/** Asks a port on loopback, or a unix socket. */
+export async function ask(at: number | string, path: string, method = "GET"): Promise<Answer> {
+  const where = typeof at === "number" ? { host: "127.0.0.1", port: at } : { socketPath: at };
+  const answer = new Promise<Answer>((resolve, reject) => {
+    const asked = request({ ...where, path, method, agent: false }, (response) => {
+      let body = "";
+      response.setEncoding("utf8").on("data", (text: string) => (body += text));
+      response.on("end", () => resolve({ status: response.statusCode ?? 0, headers: response.headers, body }));
+    });
+    asked.on("error", reject);
+    asked.end();
+  });
+  return await within(answer, `${method} ${path} on ${at}`);
+}
+
+/** What /status says. */
+export async function statusOf(at: number | string): Promise<Report> {
+  return JSON.parse((await ask(at, "/status")).body) as Report;
+}
+
+/** A command that has ended. */
+export interface Ended {
+  code: number | string;
+  stdout: string;
+  stderr: string;
+}
+
+/** Runs a command of single-port to its end. */
+export async function run(args: string[], env: Record<string, string> = {}): Promise<Ended> {
+  const child = spawn(NODE, [BIN, ...args], { env: cleanEnv(env), stdio: ["ignore", "pipe", "pipe"] });
+  onTestFinished(() => void child.kill("SIGKILL"));
+  let stdout = "";
+  let stderr = "";
+  child.stdout.setEncoding("utf8").on("data", (text: string) => (stdout += text));
+  child.stderr.setEncoding("utf8").on("data", (text: string) => (stderr += text));
+  const code = await within(exitOf(child), `single-port ${args.join(" ")} to end`, 8000);
+  return { code, stdout, stderr };
+}
+
+/** Resolves with the exit code, or the signal. */
+export function exitOf(child: ChildProcess): Promise<number | string> {
+  return new Promise((resolve) => {
+    child.once("close", (code, signal) => resolve(code ?? signal ?? "unknown"));
+  });
+}
+
+/** Starts the daemon on a port, with any stdout; resolves when it accepts. `startDaemon` is for all other cases. */
+export async function launch(
+  port: number,
+  args: string[],
+  stdio: StdioOptions,
+  env: Record<string, string> = {},
+): Promise<{ child: ChildProcess; exited: Promise<number | string> }> {
+  const child = spawn(NODE, [BIN, "--port", String(port), ...args], { env: cleanEnv(env), stdio });
+  const exited = exitOf(child);
+  onTestFinished(async () => {
+    child.kill("SIGKILL");
+    await exited;
+  });
+  await until(() => accepts(port), `port ${port} to accept`, 10_000);
+  return { child, exited };
+}
+
+/** Does anybody accept connections on this port? */
+export function accepts(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(port, "127.0.0.1");
+    socket.once("connect", () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.once("error", () => resolve(false));
+  });
+}
