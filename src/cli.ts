@@ -1,6 +1,6 @@
 // The command line: argv to options, subcommands, exit codes. Nothing here serves a request.
 
-import { Command, CommanderError } from "commander";
+import { Command, CommanderError, InvalidArgumentError } from "commander";
 import { codeOf } from "./core/errors.ts";
 import { createLog, LineLimit } from "./core/log.ts";
 import { logDropped, Proxy, VERSION } from "./daemon.ts";
@@ -8,6 +8,8 @@ import type { Demo } from "./demo/demo.ts";
 import { PortBusyError } from "./life/bind.ts";
 import { notifyReady, notifyStopping } from "./life/notify.ts";
 import { installStop } from "./life/stop.ts";
+import { integer } from "./option-types.ts";
+import type { StatusOptions } from "./ops/status.ts";
 import { commanderOptions, completeOptions, readEnvironment, UsageError, type Options } from "./options.ts";
 
 // sysexits.h: the codes supervisors know. 78 tells them not to try again.
@@ -75,6 +77,14 @@ function usageLine(error: CommanderError): string {
   return said.includes("Accepted: ") ? said : `${said}. Accepted: options and commands as in --help.`;
 }
 
+function portOf(text: string): number {
+  try {
+    return integer(1, 65535)(text);
+  } catch (error) {
+    throw new InvalidArgumentError(`Accepted: ${(error as Error).message}.`);
+  }
+}
+
 function addOptions(command: Command, without: string[] = []): Command {
   for (const option of commanderOptions()) {
     if (!without.includes(option.attributeName())) command.addOption(option);
@@ -100,6 +110,17 @@ addOptions(program.command("check"))
     process.exitCode = ok ? 0 : EXIT_CONFIG;
   });
 
+program
+  .command("status")
+  .description("what the running one is doing, read over its control socket")
+  .option("-p, --port <n>", "the public port of the one that is meant; not needed if only one runs", portOf)
+  .option("--watch", "follow it, each second")
+  .option("--json", "everything, for programs; with --watch a line each second")
+  .action(async (given: StatusOptions) => {
+    const { status } = await import("./ops/status.ts");
+    await status(given, fail);
+  });
+
 addOptions(program.command("demo"), ["http", "mux"])
   .description("run in front of a built-in dashboard and mux; needs nothing else")
   .action(async (given: Partial<Options>) => {
@@ -107,12 +128,6 @@ addOptions(program.command("demo"), ["http", "mux"])
     const demo = await startDemo();
     await run(completeOptions({ ...given, http: demo.http, mux: demo.mux }), demo);
   });
-
-// And then those in front of it would count for nothing.
-program.hook("preSubcommand", (_, command) => {
-  const early = program.options.find((one) => program.getOptionValueSource(one.attributeName()) === "cli");
-  if (early) throw new UsageError(`option '${early.long}' stands before '${command.name()}'. Accepted: behind it.`);
-});
 
 // And then those in front of it would count for nothing.
 program.hook("preSubcommand", (_, command) => {

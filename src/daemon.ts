@@ -17,6 +17,7 @@ import { Gate } from "./gate.ts";
 import { bind, bindAdmin } from "./life/bind.ts";
 import { Links } from "./links.ts";
 import { createAdmin, type AdminParts } from "./ops/admin.ts";
+import { History, type Readings } from "./ops/history.ts";
 import { Metrics } from "./ops/metrics.ts";
 import type { Report, TunnelReport, TunnelSideReport } from "./ops/report.ts";
 import type { Options } from "./options.ts";
@@ -64,6 +65,7 @@ export function logDropped(log: Logger, kind: string, dropped: number): void {
 /** A proxy: made, then started once, then closed once. */
 export class Proxy implements Daemon {
   readonly metrics: Metrics = new Metrics(() => this.report());
+  readonly #history = new History(() => this.#readings());
   readonly #options: Options;
   readonly #log: Logger;
   readonly #process: Process;
@@ -153,6 +155,7 @@ export class Proxy implements Daemon {
     if (bound.tookOver) this.#log.info("took over from an older single-port");
     this.#log.info(`listening on ${bound.address.port ?? "a socket of systemd"}; ${routes.join("; ")}`);
     this.#links.start();
+    this.#history.start();
     await this.#startAdmin(bound.tookOver);
     await this.metrics.load();
   }
@@ -172,6 +175,7 @@ export class Proxy implements Daemon {
     await Promise.all([this.#exchanges.drain(deadline), this.#tunnels.drain(deadline)]);
     this.#listener.abandon();
     this.#links.close();
+    this.#history.stop();
     this.#state = "stopped";
     for (const { server } of this.#admins) {
       server.close();
@@ -185,6 +189,7 @@ export class Proxy implements Daemon {
   async #startAdmin(replace: boolean): Promise<void> {
     const parts: AdminParts = {
       report: () => this.report(),
+      history: this.#history,
       metrics: () => this.metrics.text(),
       page: async () => (await import("./ops/page.ts")).livePage(),
     };
@@ -210,7 +215,9 @@ export class Proxy implements Daemon {
 
   /** What /status says. */
   report(): Report {
-    const tunnels = [...this.#tunnels].map((tunnel) => tunnelReport(tunnel, performance.now()));
+    const now = performance.now();
+    // One that is accounted for would be counted twice: among the open ones, and among the ended.
+    const tunnels = [...this.#tunnels].flatMap((tunnel) => (tunnel.settled ? [] : [tunnelReport(tunnel, now)]));
     return {
       name: "single-port",
       version: VERSION,
@@ -225,19 +232,33 @@ export class Proxy implements Daemon {
       requests: this.#exchanges.size,
       held: this.#links.heldCount.held,
       totals: this.metrics.totals,
-      links: [...this.#links.byName.values()].map(({ monitor, upstream }) => ({
-        ...monitor.status,
-        held: upstream.held,
-        lastPongAgeMs: youngest(
-          tunnels.filter(({ route }) => route === monitor.name).map((one) => one.upstream.lastPongAgeMs),
-        ),
-      })),
+      lastSecond: this.#history.seconds.at(-1),
+      links: [...this.#links.byName.values()].map(({ monitor, upstream }) => {
+        const own = tunnels.filter(({ route }) => route === monitor.name);
+        const lastPongAgeMs = youngest(own.map((one) => one.upstream.lastPongAgeMs));
+        return { ...monitor.status, held: upstream.held, tunnels: own.length, lastPongAgeMs };
+      }),
       tunnels,
+      endedBadly: this.#history.endedBadly,
     };
+  }
+
+  /** What the history wants each second: cheaper than a report. */
+  #readings(): Readings {
+    const { requests, failed } = this.metrics.totals;
+    let tunnels = 0;
+    let tunnelBytes = this.metrics.closedTunnelBytes;
+    for (const tunnel of this.#tunnels) {
+      if (tunnel.settled) continue;
+      tunnels += 1;
+      tunnelBytes += tunnel.client.bytes + tunnel.upstream.bytes;
+    }
+    return { requests, failed, tunnels, tunnelBytes };
   }
 
   #onEnded(outcome: Outcome): void {
     this.metrics.ended(outcome);
+    this.#history.ended(outcome);
     const good = endedWell(outcome);
     const level = good && !this.#options.accessLog ? "debug" : "info";
     if (!this.#log.isLevelEnabled(level)) return;

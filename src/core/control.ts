@@ -51,6 +51,47 @@ export function askControl(
   });
 }
 
+/** Hears the server-sent events of a control socket. */
+export interface Follower {
+  event(name: string, data: string): void;
+  /** Nobody is there, or not any more. Called once. */
+  lost(): void;
+}
+
+/** Follows /events of a control socket; returns the function that stops. */
+export function followControl(path: string, follower: Follower): () => void {
+  const asked = request({ socketPath: path, path: "/events", agent: false });
+  let over = false;
+  const lost = (): void => {
+    if (over) return;
+    over = true;
+    asked.destroy();
+    follower.lost();
+  };
+  asked.on("error", lost);
+  asked.on("close", lost);
+  // One comes each second: a proxy that is silent for longer is frozen.
+  asked.setTimeout(3 * ASK_TIMEOUT_MS, lost);
+  asked.on("response", (response) => {
+    if (response.statusCode !== 200) return lost();
+    let text = "";
+    response.setEncoding("utf8").on("data", (more: string) => {
+      const events = (text + more).split("\n\n");
+      text = events.pop() ?? "";
+      for (const one of events) {
+        if (!over) follower.event(/^event: (.*)$/m.exec(one)?.[1] ?? "message", /^data: (.*)$/m.exec(one)?.[1] ?? "");
+      }
+    });
+    response.on("error", lost);
+    response.on("end", lost);
+  });
+  asked.end();
+  return () => {
+    over = true;
+    asked.destroy();
+  };
+}
+
 /** Makes the folder, or checks it: ours, and for nobody else. Anything else in its place is refused. */
 function prepareFolder(): void {
   const path = folder();

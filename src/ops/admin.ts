@@ -3,21 +3,24 @@
 
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { cut, guard } from "../core/sockets.ts";
+import type { History } from "./history.ts";
 import { readiness } from "./readiness.ts";
 import type { Report } from "./report.ts";
 
 /** What is shown, and what may be asked for. */
 export interface AdminParts {
   report(): Report;
+  /** Its beat is that of /events. */
+  history: Pick<History, "seconds" | "follow">;
   metrics(): Promise<{ type: string; body: string }>;
-  /** The live page. */
-  page(): Promise<string>;
+  /** The live page, and what it may load and run. */
+  page(): Promise<{ html: string; policy: string }>;
   /** Ends the proxy politely; only on the control socket, where only its user comes. */
   drain?: () => void;
 }
 
-/** Between two reports on /events. */
-const EVENTS_EVERY_MS = 1000;
+/** On /events, where a report is sent each second; /status has all of them. */
+const MAX_TUNNELS_STREAMED = 200;
 
 /** An admin server, not listening yet. */
 export function createAdmin(parts: AdminParts): Server {
@@ -31,51 +34,67 @@ export function createAdmin(parts: AdminParts): Server {
 
 async function answer(parts: AdminParts, req: IncomingMessage, res: ServerResponse): Promise<void> {
   const path = (req.url ?? "/").replace(/\?.*$/s, "");
-  if (req.method === "POST" && path === "/drain" && parts.drain) {
-    send(res, 202, "text/plain", "draining\n");
+  if (path === "/drain" && parts.drain) {
+    if (req.method !== "POST") return notAllowed(res, "POST");
+    text(res, 202, "draining\n");
     return parts.drain();
   }
-  if (req.method !== "GET" && req.method !== "HEAD") return send(res, 405, "text/plain", "only GET and HEAD\n");
+  const paths = ["/live", "/ready", "/status", "/metrics", "/events", "/"];
+  if (!paths.includes(path)) return text(res, 404, `here are ${paths.join(", ")}\n`);
+  if (req.method !== "GET" && req.method !== "HEAD") return notAllowed(res, "GET, HEAD");
   switch (path) {
     case "/live":
-      return send(res, 200, "text/plain", "live\n");
+      return text(res, 200, "live\n");
     case "/ready": {
       const now = readiness(parts.report());
-      return send(res, now.ready ? 200 : 503, "application/json", `${JSON.stringify(now)}\n`);
+      return json(res, now.ready ? 200 : 503, now);
     }
     case "/status":
-      return send(res, 200, "application/json", `${JSON.stringify(parts.report())}\n`);
+      return json(res, 200, parts.report());
     case "/metrics": {
       const { type, body } = await parts.metrics();
-      return send(res, 200, type, body);
+      return send(res, 200, ["Content-Type", type], body);
     }
-    case "/":
-      return send(res, 200, "text/html; charset=utf-8", await parts.page());
     case "/events":
-      return stream(parts, res);
-    default:
-      return send(res, 404, "text/plain", "here are /live, /ready, /status, /metrics, /events and /\n");
+      return stream(parts, req, res);
+    default: {
+      const { html, policy } = await parts.page();
+      send(res, 200, ["Content-Type", "text/html; charset=utf-8", "Content-Security-Policy", policy], html);
+    }
   }
 }
 
-function send(res: ServerResponse, status: number, type: string, body: string): void {
-  res.writeHead(status, {
-    "Content-Type": type,
-    "Content-Length": Buffer.byteLength(body),
-    "Cache-Control": "no-store",
-  });
+function text(res: ServerResponse, status: number, body: string): void {
+  send(res, status, ["Content-Type", "text/plain; charset=utf-8"], body);
+}
+
+function json(res: ServerResponse, status: number, body: unknown): void {
+  send(res, status, ["Content-Type", "application/json"], `${JSON.stringify(body)}\n`);
+}
+
+function notAllowed(res: ServerResponse, allowed: string): void {
+  send(res, 405, ["Content-Type", "text/plain; charset=utf-8", "Allow", allowed], `only ${allowed}\n`);
+}
+
+const COMMON = ["Cache-Control", "no-store", "X-Content-Type-Options", "nosniff"];
+
+function send(res: ServerResponse, status: number, fields: string[], body: string): void {
+  res.writeHead(status, [...fields, "Content-Length", String(Buffer.byteLength(body)), ...COMMON]);
   res.end(body);
 }
 
-/** A report each second, as server-sent events. */
-function stream(parts: AdminParts, res: ServerResponse): void {
-  res.writeHead(200, { "Content-Type": "text/event-stream", "Cache-Control": "no-store" });
+/** The seconds so far, then a report each second, as server-sent events. */
+function stream(parts: AdminParts, req: IncomingMessage, res: ServerResponse): void {
+  res.writeHead(200, ["Content-Type", "text/event-stream", ...COMMON]);
+  if (req.method === "HEAD") return void res.end();
   const push = (): void => {
     // A reader that does not read gets the next one it can take, not all it has missed.
-    if (!res.writableNeedDrain) res.write(`data: ${JSON.stringify(parts.report())}\n\n`);
+    if (res.writableNeedDrain) return;
+    const report = parts.report();
+    const tunnels = report.tunnels.slice(-MAX_TUNNELS_STREAMED);
+    res.write(`data: ${JSON.stringify({ ...report, ready: readiness(report), tunnels })}\n\n`);
   };
+  res.write(`event: seconds\ndata: ${JSON.stringify(parts.history.seconds)}\n\n`);
   push();
-  const timer = setInterval(push, EVENTS_EVERY_MS);
-  timer.unref();
-  res.once("close", () => clearInterval(timer));
+  res.once("close", parts.history.follow(push));
 }

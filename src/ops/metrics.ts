@@ -1,8 +1,10 @@
 // Metrics (SPEC 8.2) on prom-client. Hears outcomes as an Observer; gauges are read from the report when asked.
 // prom-client is loaded after the start: what happens before is kept and counted then.
 
+import { STATUS_CODES } from "node:http";
 import type { Counter, Gauge, Histogram, Registry } from "prom-client";
 import type { Observer, Outcome } from "../core/outcome.ts";
+import { isBad } from "./history.ts";
 import type { Report } from "./report.ts";
 
 type Event =
@@ -16,12 +18,20 @@ const REASONS = new Set(["ECONNREFUSED", "ECONNRESET", "EPIPE", "ENOENT", "ETIME
 /** Counts what the relay reports. */
 export class Metrics implements Observer {
   readonly #report: () => Report;
-  readonly #totals: Report["totals"] = { requests: 0, tunnels: 0, retries: 0, uncaught: 0, endings: {} };
+  readonly #totals: Report["totals"] = {
+    requests: 0,
+    tunnels: 0,
+    failed: 0,
+    retries: 0,
+    uncaught: 0,
+    endings: {},
+  };
   readonly #closedBytes = new Map<string, { in: number; out: number }>();
   #early: Event[] | undefined = [];
   #series: Series | undefined;
+  #scraped: Report | undefined;
 
-  /** @param report what the gauges are read from, called for each scrape. */
+  /** @param report what the gauges are read from, called once for each scrape. */
   constructor(report: () => Report) {
     this.#report = report;
   }
@@ -34,8 +44,12 @@ export class Metrics implements Observer {
   ended(outcome: Outcome): void {
     const ending = `${outcome.by} ${outcome.how}`;
     this.#totals.endings[ending] = (this.#totals.endings[ending] ?? 0) + 1;
+    if (isBad(outcome)) this.#totals.failed += 1;
     if (outcome.kind === "request") this.#totals.requests += 1;
     else this.#addBytes(outcome);
+    // All attempts but the last were made again; a row of equal ones is one entry.
+    for (const { times } of outcome.attempts) this.#totals.retries += times;
+    if (outcome.attempts.length > 0) this.#totals.retries -= 1;
     this.#take({ kind: "ended", outcome });
   }
 
@@ -49,6 +63,13 @@ export class Metrics implements Observer {
     this.#take({ kind: "ponged", side, rttMs });
   }
 
+  /** Bytes of tunnels that have ended, both ways. */
+  get closedTunnelBytes(): number {
+    let sum = 0;
+    for (const bytes of this.#closedBytes.values()) sum += bytes.in + bytes.out;
+    return sum;
+  }
+
   /** A socket error nobody caught. */
   uncaught(): void {
     this.#totals.uncaught += 1;
@@ -57,13 +78,15 @@ export class Metrics implements Observer {
   /** The text of /metrics. */
   async text(): Promise<{ type: string; body: string }> {
     const { registry } = await this.load();
+    // One for all gauges of a scrape: with thousands of tunnels it is long, and they should agree.
+    this.#scraped = this.#report();
     return { type: registry.contentType, body: await registry.metrics() };
   }
 
   /** Loads prom-client and counts what has happened so far. */
   async load(): Promise<Series> {
     const { default: prom } = await import("prom-client");
-    this.#series ??= createSeries(prom, this.#report, this.#closedBytes);
+    this.#series ??= createSeries(prom, () => this.#scraped ?? this.#report(), this.#closedBytes);
     const early = this.#early ?? [];
     this.#early = undefined;
     for (const event of early) this.#count(this.#series, event);
@@ -85,15 +108,21 @@ export class Metrics implements Observer {
     if (event.kind === "ponged") return series.rtt.observe({ side: event.side }, event.rttMs / 1000);
     const { outcome } = event;
     series.endings.inc({ side: outcome.by, how: outcome.how, phase: outcome.phase });
-    for (const { code, times } of outcome.attempts.slice(0, -1)) {
-      this.#totals.retries += times;
-      series.retries.inc({ reason: code !== undefined && REASONS.has(code) ? code : "other" }, times);
+    for (const [index, { code, times }] of outcome.attempts.entries()) {
+      const again = index === outcome.attempts.length - 1 ? times - 1 : times;
+      if (again > 0) series.retries.inc({ reason: code !== undefined && REASONS.has(code) ? code : "other" }, again);
     }
     const route = outcome.route || "none";
     if (outcome.kind === "tunnel") return series.tunnels.inc({ route, end: `${outcome.by}_${outcome.how}` });
-    series.requests.inc({ route, status: outcome.status || "none" });
+    series.requests.inc({ route, status: statusLabel(outcome.status) });
     series.duration.observe({ route }, outcome.ms / 1000);
   }
+}
+
+/** An upstream may answer with any three digits. */
+function statusLabel(status: number): string | number {
+  if (status === 0) return "none";
+  return status in STATUS_CODES ? status : "other";
 }
 
 /** The series that are counted; the gauges read the report themselves. */
@@ -137,8 +166,8 @@ function createSeries(
   const total = read(prom.Counter);
   gauge("connections_open", "Client connections.", [], ({ connections }) => [[{}, connections]]);
   gauge("held_requests", "Requests that wait for an upstream.", [], ({ held }) => [[{}, held]]);
-  gauge("tunnels_open", "Open tunnels.", ["route"], ({ links, tunnels }) =>
-    links.map(({ name }) => [{ route: name }, tunnels.filter(({ route }) => route === name).length]),
+  gauge("tunnels_open", "Open tunnels.", ["route"], ({ links }) =>
+    links.map(({ name, tunnels }) => [{ route: name }, tunnels]),
   );
   gauge("upstream_up", "1 when the link is up.", ["upstream"], ({ links }) =>
     links.map(({ name, state }) => [{ upstream: name }, state === "up" ? 1 : 0]),

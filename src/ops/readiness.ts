@@ -1,6 +1,6 @@
 // Ready or not, and why (SPEC 8.3): pure. The admin handler asks it.
 
-import type { Report } from "./report.ts";
+import type { LinkReport, Report } from "./report.ts";
 
 /** The answer of /ready. */
 export interface Readiness {
@@ -15,13 +15,41 @@ const WORDS = {
   reconnecting: "cannot be reached",
 } as const;
 
+/** What the system's codes mean to a person. */
+const CODES: Record<string, string> = {
+  ECONNREFUSED: "nothing listens there",
+  ENOENT: "there is no such socket",
+  ENOTFOUND: "there is no such host",
+  EAI_AGAIN: "its name cannot be looked up",
+  ETIMEDOUT: "it does not answer",
+  EHOSTUNREACH: "there is no way to its host",
+  ENETUNREACH: "there is no way to its network",
+  ECONNRESET: "it closes connections at once",
+  EACCES: "this user may not connect to it",
+};
+
+/** A reason in words: `nothing listens there (ECONNREFUSED)`. */
+export function inWords(code: string): string {
+  const words = CODES[code];
+  return words === undefined ? code : `${words} (${code})`;
+}
+
+/** Why a link is not up, as far as is known. */
+export function reasonOf(link: Pick<LinkReport, "lastError" | "history">): string | undefined {
+  // A request may have failed since the last probe, which was still well.
+  const code = link.lastError ?? link.history.at(-1)?.reason;
+  return code === undefined ? undefined : inWords(code);
+}
+
 /** Ready: it is not draining, and every upstream is up. */
 export function readiness(report: Pick<Report, "state" | "links">): Readiness {
   const reasons: string[] = [];
   if (report.state !== "running") reasons.push(`this proxy is ${report.state}`);
-  for (const { name, target, state, lastError } of report.links) {
-    if (state === "up") continue;
-    reasons.push(`upstream ${name} (${target}) ${WORDS[state]}${lastError === undefined ? "" : `: ${lastError}`}`);
+  for (const link of report.links) {
+    if (link.state === "up") continue;
+    const why = reasonOf(link);
+    const suffix = why === undefined ? "" : `: ${why}`;
+    reasons.push(`upstream ${link.name} (${link.target}) ${WORDS[link.state]}${suffix}`);
   }
   return { ready: reasons.length === 0, reasons };
 }

@@ -22,6 +22,8 @@ export interface LinkReport {
   /** Of the tunnel that answered a ping last. */
   lastPongAgeMs?: number | undefined;
   held: number;
+  /** Open through it. */
+  tunnels: number;
   history: LinkChange[];
 }
 
@@ -44,6 +46,34 @@ export interface TunnelReport {
   upstream: TunnelSideReport;
 }
 
+/** What happened in one second. */
+export interface Second {
+  /** When it was over. */
+  at: string;
+  requests: number;
+  failed: number;
+  /** Relayed by tunnels, both ways. */
+  tunnelBytes: number;
+  /** Open at its end. */
+  tunnels: number;
+}
+
+/** An exchange that ended badly. */
+export interface EndedBadly {
+  at: string;
+  id: string;
+  kind: "request" | "tunnel";
+  route: string;
+  method: string;
+  path: string;
+  status: number;
+  error?: string | undefined;
+  ms: number;
+  by: string;
+  how: string;
+  phase: string;
+}
+
 /** Everything. */
 export interface Report {
   name: "single-port";
@@ -63,11 +93,17 @@ export interface Report {
   totals: {
     requests: number;
     tunnels: number;
+    /** Exchanges that ended badly, or with an answer of 5xx. */
+    failed: number;
     retries: number;
     uncaught: number;
     /** How many exchanges ended so, by side and kind: `client rst`. */
     endings: Record<string, number>;
   };
+  /** The last whole second. */
+  lastSecond?: Second | undefined;
   links: LinkReport[];
   tunnels: TunnelReport[];
+  /** The latest ones, latest first. */
+  endedBadly: EndedBadly[];
 }

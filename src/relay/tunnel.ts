@@ -143,6 +143,11 @@ export class Tunnel implements Live, Deadline {
     }
   }
 
+  /** It is accounted for, and waits only for its sockets to close. */
+  get settled(): boolean {
+    return this.#settled;
+  }
+
   other(end: End): End {
     return end === this.client ? this.upstream : this.client;
   }

@@ -1,0 +1,96 @@
+// The last minutes, second by second, and what ended badly of late: what charts need when somebody begins to look.
+// Fed by daemon.ts, read by the admin handler. Its tick is also the beat of /events.
+
+import { endedWell } from "../core/log.ts";
+import type { Outcome } from "../core/outcome.ts";
+import type { EndedBadly, Second } from "./report.ts";
+
+/** Running sums, and what is open right now. */
+export interface Readings {
+  /** Requests so far, those that opened a tunnel included. */
+  requests: number;
+  /** Of those, how many ended badly so far. */
+  failed: number;
+  /** Bytes tunnels have relayed so far, both ways. */
+  tunnelBytes: number;
+  tunnels: number;
+}
+
+const TICK_MS = 1000;
+const KEPT_SECONDS = 300;
+const KEPT_ENDINGS = 20;
+const MAX_PATH = 200;
+
+/** Did it end so that somebody should look? Also an answer of 5xx that was passed on as it should be. */
+export function isBad(outcome: Outcome): boolean {
+  return outcome.status >= 500 || !endedWell(outcome);
+}
+
+/** Remembers seconds and endings, bounded. */
+export class History {
+  readonly #read: () => Readings;
+  readonly #seconds: Second[] = [];
+  readonly #endings: { at: number; outcome: Outcome }[] = [];
+  readonly #followers = new Set<(second: Second) => void>();
+  #last: Readings;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(read: () => Readings) {
+    this.#read = read;
+    this.#last = { requests: 0, failed: 0, tunnelBytes: 0, tunnels: 0 };
+  }
+
+  start(): void {
+    this.#timer = setInterval(() => this.#tick(), TICK_MS);
+    this.#timer.unref();
+  }
+
+  stop(): void {
+    clearInterval(this.#timer);
+  }
+
+  /** Oldest first. */
+  get seconds(): readonly Second[] {
+    return this.#seconds;
+  }
+
+  /** Latest first. */
+  get endedBadly(): EndedBadly[] {
+    return this.#endings
+      .map(({ at, outcome }) => {
+        const { id, kind, route, method, status, error, ms, by, how, phase } = outcome;
+        const path = outcome.path.length > MAX_PATH ? `${outcome.path.slice(0, MAX_PATH)}…` : outcome.path;
+        return { at: new Date(at).toISOString(), id, kind, route, method, path, status, error, ms, by, how, phase };
+      })
+      .toReversed();
+  }
+
+  /** An exchange is over. */
+  ended(outcome: Outcome): void {
+    if (!isBad(outcome)) return;
+    this.#endings.push({ at: Date.now(), outcome });
+    if (this.#endings.length > KEPT_ENDINGS) this.#endings.shift();
+  }
+
+  /** Calls back each second; returns the function that ends it. */
+  follow(onSecond: (second: Second) => void): () => void {
+    this.#followers.add(onSecond);
+    return () => this.#followers.delete(onSecond);
+  }
+
+  #tick(): void {
+    const now = this.#read();
+    const before = this.#last;
+    this.#last = now;
+    const second: Second = {
+      at: new Date().toISOString(),
+      requests: now.requests - before.requests,
+      failed: now.failed - before.failed,
+      tunnelBytes: now.tunnelBytes - before.tunnelBytes,
+      tunnels: now.tunnels,
+    };
+    this.#seconds.push(second);
+    if (this.#seconds.length > KEPT_SECONDS) this.#seconds.shift();
+    for (const follower of this.#followers) follower(second);
+  }
+}

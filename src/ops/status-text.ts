@@ -1,0 +1,172 @@
+// The report as a table for a terminal of 80 columns or more: pure. `single-port status` prints it.
+
+import { printable } from "../core/log-words.ts";
+import { age, bars, bytes, fit, rtt } from "./figures.ts";
+import { reasonOf } from "./readiness.ts";
+import type { EndedBadly, LinkReport, Report, Second, TunnelReport } from "./report.ts";
+
+/** How it is shown. */
+export interface Look {
+  columns: number;
+  /** Lines there are; undefined for as many as it takes. */
+  rows: number | undefined;
+  color: boolean;
+  now: number;
+}
+
+type Paint = (text: string) => string;
+
+/** Colours say nothing that the words do not. */
+interface Palette {
+  good: Paint;
+  warn: Paint;
+  bad: Paint;
+  dim: Paint;
+  strong: Paint;
+}
+
+function palette(color: boolean): Palette {
+  const paint =
+    (code: number): Paint =>
+    (text) =>
+      color ? `\x1b[${code}m${text}\x1b[0m` : text;
+  return { good: paint(32), warn: paint(33), bad: paint(31), dim: paint(2), strong: paint(1) };
+}
+
+const MAX_TUNNELS = 50;
+
+/** The lines of the table. */
+export function statusLines(report: Report, seconds: readonly Second[], look: Look): string[] {
+  const paint = palette(look.color);
+  const above = [...titleLines(report, paint, look), "", ...rateLines(report, seconds, paint, look)];
+  above.push("", ...linkLines(report, paint, look));
+  const endings = ["", ...endingLines(report, look)];
+  const room = look.rows === undefined ? Infinity : look.rows - above.length - endings.length;
+  // A third of what is left for what ended badly; the tunnels' own head and their "more" take three lines.
+  const latest = badlyLines(report, paint, look, Math.min(5, Math.floor((room - 3) / 3)));
+  const tunnels = Math.min(MAX_TUNNELS, Math.max(0, room - latest.length - 3));
+  const lines = [...above, ...tunnelLines(report, paint, look, tunnels), ...endings, ...latest];
+  return look.rows === undefined ? lines : lines.slice(0, look.rows);
+}
+
+function titleLines(report: Report, paint: Palette, look: Look): string[] {
+  const title = `single-port ${report.version} on ${report.listening}`;
+  const facts = [report.state, `up ${age(report.uptimeSeconds * 1000)}`, `pid ${report.pid}`, `node ${report.node}`];
+  while (title.length + 2 + facts.join(" · ").length > look.columns && facts.length > 1) facts.pop();
+  const gap = Math.max(2, look.columns - title.length - facts.join(" · ").length);
+  const [state = "", ...others] = facts;
+  const painted = report.state === "running" ? paint.good(state) : paint.warn(state);
+  const rest = others.map((fact) => ` · ${fact}`).join("");
+  return [`${paint.strong(title)}${" ".repeat(gap)}${painted}${paint.dim(rest)}`];
+}
+
+function rateLines(report: Report, seconds: readonly Second[], paint: Palette, look: Look): string[] {
+  const last = seconds.at(-1) ?? report.lastSecond;
+  const { totals } = report;
+  const rows: [string, string, (second: Second) => number][] = [
+    ["requests/s", String(last?.requests ?? 0), (second) => second.requests],
+    ["ended badly/s", String(last?.failed ?? 0), (second) => second.failed],
+    ["tunnel bytes/s", bytes(last?.tunnelBytes ?? 0), (second) => second.tunnelBytes],
+  ];
+  const beside = [
+    `${report.requests} in flight, ${report.held} held`,
+    `${totals.failed} of ${totals.requests} since the start`,
+    `${report.tunnels.length} open, ${totals.tunnels} since the start`,
+  ];
+  const width = Math.max(8, Math.min(60, look.columns - 57));
+  return rows.map(([name, value, of], index) => {
+    const chart = bars(seconds.map(of), width);
+    const shown = name.startsWith("ended") && value !== "0" ? paint.bad(value.padStart(8)) : value.padStart(8);
+    return `${name.padEnd(14)} ${shown}  ${paint.dim("│")}${chart}${paint.dim("│")}  ${paint.dim(beside[index] ?? "")}`.trimEnd();
+  });
+}
+
+const STATES: Record<LinkReport["state"], keyof Palette> = {
+  connecting: "warn",
+  up: "good",
+  suspect: "warn",
+  reconnecting: "bad",
+};
+
+function linkLines(report: Report, paint: Palette, look: Look): string[] {
+  const target = Math.max(12, look.columns - 62);
+  const lines = [
+    paint.dim(
+      `${"UPSTREAM".padEnd(9)}${"STATE".padEnd(14)}${"SINCE".padEnd(9)}${"TRIES".padStart(5)}  ${"LAST PROBE".padEnd(17)}${"HELD".padStart(4)}  TARGET`,
+    ),
+  ];
+  for (const link of report.links) {
+    const since = link.connectedSince ?? link.history.at(-1)?.at ?? report.startedAt;
+    const cells = [
+      fit(link.name, 8),
+      " ",
+      paint[STATES[link.state]](fit(link.state, 13)),
+      " ",
+      fit(age(look.now - Date.parse(since)), 8),
+      String(link.reconnectCount).padStart(6),
+      "  ",
+      fit(probeOf(link, look.now), 16),
+      String(link.held).padStart(5),
+      "  ",
+      fit(printable(link.target), target).trimEnd(),
+    ];
+    lines.push(cells.join(""));
+    const why = link.state === "up" ? undefined : reasonOf(link);
+    if (why !== undefined) lines.push(paint[STATES[link.state]](`         ${fit(why, look.columns - 9).trimEnd()}`));
+  }
+  return lines;
+}
+
+function probeOf(link: LinkReport, now: number): string {
+  if (link.lastProbeAt === undefined) return "none yet";
+  return `${link.lastProbeOk ? "ok" : "failed"} ${age(now - Date.parse(link.lastProbeAt))} ago`;
+}
+
+function tunnelLines({ tunnels }: Report, paint: Palette, look: Look, room: number): string[] {
+  if (tunnels.length === 0) return ["", paint.dim("no tunnel is open")];
+  const path = Math.max(8, look.columns - 70);
+  const head = `${"TUNNEL".padEnd(11)}${"AGE".padEnd(9)}${"IN".padStart(8)}${"OUT".padStart(9)}${"SILENT cli/ups".padStart(16)}${"RTT cli/ups".padStart(15)}  PATH`;
+  const shown = tunnels.slice(Math.max(0, tunnels.length - room)).toReversed();
+  const lines = ["", paint.dim(head), ...shown.map((tunnel) => tunnelLine(tunnel, path))];
+  if (shown.length < tunnels.length) lines.push(paint.dim(`and ${tunnels.length - shown.length} older ones`));
+  return lines;
+}
+
+function tunnelLine({ id, ageMs, client, upstream, path }: TunnelReport, width: number): string {
+  return [
+    fit(id, 10),
+    " ",
+    fit(age(ageMs), 8),
+    bytes(client.bytes).padStart(9),
+    bytes(upstream.bytes).padStart(9),
+    `${age(client.lastByteAgeMs)} / ${age(upstream.lastByteAgeMs)}`.padStart(16),
+    `${rtt(client.rttMs)} / ${rtt(upstream.rttMs)}`.padStart(15),
+    "  ",
+    fit(printable(path), width).trimEnd(),
+  ].join("");
+}
+
+const SIDES = ["client", "upstream", "proxy"] as const;
+
+function endingLines({ totals }: Report, look: Look): string[] {
+  return SIDES.map((side) => {
+    const kinds = Object.entries(totals.endings)
+      .filter(([ending]) => ending.startsWith(`${side} `))
+      .sort((a, b) => b[1] - a[1])
+      .map(([ending, count]) => `${ending.slice(side.length + 1)} ${count}`);
+    return `ended by ${side.padEnd(9)} ${fit(kinds.join(", ") || "-", look.columns - 19).trimEnd()}`;
+  });
+}
+
+function badlyLines({ endedBadly }: Report, paint: Palette, look: Look, most: number): string[] {
+  const latest = endedBadly.slice(0, Math.max(0, most));
+  if (latest.length === 0) return [];
+  return [paint.dim("ENDED BADLY, LATEST FIRST"), ...latest.map((one) => fit(badly(one), look.columns).trimEnd())];
+}
+
+function badly(one: EndedBadly): string {
+  const time = new Date(one.at).toTimeString().slice(0, 8);
+  const answer = one.status === 0 ? "no answer" : String(one.status);
+  const what = `${one.route || "-"} ${one.method} ${printable(one.path)}`;
+  return `${time} ${one.by} ${one.how} (${one.phase}) after ${age(one.ms)}: ${answer} ${what}`;
+}

@@ -1,0 +1,151 @@
+// `single-port status`: asks the running proxy over its control socket and prints what it says. Called by cli.ts.
+
+import { askControl, controlPath, controlPorts, followControl } from "../core/control.ts";
+import type { Report, Second } from "./report.ts";
+import { statusLines, type Look } from "./status-text.ts";
+
+/** What was asked for. */
+export interface StatusOptions {
+  port?: number;
+  json?: boolean;
+  watch?: boolean;
+}
+
+/** Says one line on stderr and ends the process. */
+type Fail = (code: number, line: string) => never;
+
+// sysexits.h.
+const EXIT_USAGE = 64;
+const EXIT_UNAVAILABLE = 69;
+
+const RETRY_MS = 1000;
+const KEPT_SECONDS = 120;
+/** q, Escape, and Ctrl-C and Ctrl-D as a terminal sends them when it does not act on them itself. */
+const LEAVE = new Set(["q", "Q", "\x1b", "\x03", "\x04"]);
+
+/** Prints the status once, or follows it until the user has seen enough. */
+export async function status(options: StatusOptions, fail: Fail): Promise<void> {
+  const port = options.port ?? (await findPort(fail));
+  const first = await askControl(controlPath(port), "GET", "/status");
+  if (first?.status !== 200) return fail(EXIT_UNAVAILABLE, `no single-port of this user runs on port ${port}.`);
+  // `status | head` is no failure.
+  process.stdout.on("error", () => process.exit(0));
+  if (options.watch) return watch(port, options.json ?? false);
+  if (options.json) return void process.stdout.write(first.body);
+  const seconds = await pastSeconds(port);
+  const lines = statusLines(JSON.parse(first.body) as Report, seconds, { ...look(), rows: undefined });
+  process.stdout.write(`${lines.join("\n")}\n`);
+}
+
+/** What /events begins with. */
+function pastSeconds(port: number): Promise<Second[]> {
+  return new Promise((resolve) => {
+    const stop = followControl(controlPath(port), {
+      event: (name, data) => {
+        stop();
+        resolve(name === "seconds" ? (JSON.parse(data) as Second[]) : []);
+      },
+      lost: () => resolve([]),
+    });
+  });
+}
+
+/** The port of the only one that runs. */
+async function findPort(fail: Fail): Promise<number> {
+  const asked = controlPorts().map(async (port) => ({ port, is: await askControl(controlPath(port), "GET", "/live") }));
+  const ports = (await Promise.all(asked)).filter(({ is }) => is?.status === 200).map(({ port }) => port);
+  const [only] = ports;
+  if (only === undefined) return fail(EXIT_UNAVAILABLE, "no single-port of this user is running.");
+  if (ports.length === 1) return only;
+  const list = ports.sort((a, b) => a - b).join(", ");
+  return fail(EXIT_USAGE, `several are running. Accepted for option '--port': ${list}.`);
+}
+
+function look(): Look {
+  const { columns, rows, isTTY } = process.stdout;
+  // Not the last column: to erase what is behind it would erase it, too.
+  const wide = isTTY ? Math.max(40, columns - 1) : 100;
+  return { columns: wide, rows: isTTY ? rows : undefined, color: isTTY && !process.env["NO_COLOR"], now: Date.now() };
+}
+
+/** Follows the events, and comes back when the proxy does. */
+function watch(port: number, json: boolean): void {
+  const screen = json || !process.stdout.isTTY ? undefined : openScreen();
+  const seconds: Second[] = [];
+  let last: Report | undefined;
+  let lostAt: number | undefined;
+  const draw = (): void => {
+    if (!last || !screen) return;
+    const how = look();
+    const lines = statusLines(last, seconds, { ...how, rows: (how.rows ?? 24) - 2 });
+    const gone = lostAt === undefined ? undefined : Math.round((Date.now() - lostAt) / 1000);
+    screen.show(
+      lines,
+      gone === undefined ? undefined : `not running for ${gone}s; waiting for it. What you see is old.`,
+    );
+  };
+  const print = (body: string): void => {
+    if (json) process.stdout.write(`${body}\n`);
+    else if (!screen && last) process.stdout.write(`${statusLines(last, seconds, look()).join("\n")}\n\n`);
+  };
+  const follow = (): void => {
+    followControl(controlPath(port), {
+      event: (name, data) => {
+        if (name === "seconds") {
+          seconds.splice(0, seconds.length, ...(JSON.parse(data) as Second[]).slice(-KEPT_SECONDS));
+          return;
+        }
+        last = JSON.parse(data) as Report;
+        lostAt = undefined;
+        if (last.lastSecond && last.lastSecond.at !== seconds.at(-1)?.at) seconds.push(last.lastSecond);
+        if (seconds.length > KEPT_SECONDS) seconds.shift();
+        print(data);
+        draw();
+      },
+      lost: () => {
+        if (lostAt === undefined && !screen) process.stderr.write("single-port: not running; waiting for it.\n");
+        lostAt ??= Date.now();
+        draw();
+        setTimeout(follow, RETRY_MS);
+      },
+    });
+  };
+  process.stdout.on("resize", draw);
+  follow();
+}
+
+/** A screen of its own in the terminal, given back however the process ends. */
+function openScreen(): { show(lines: string[], warning: string | undefined): void } {
+  const { stdin, stdout } = process;
+  // The alternate screen, without cursor and without wrapping.
+  stdout.write("\x1b[?1049h\x1b[?25l\x1b[?7l");
+  let open = true;
+  const close = (): void => {
+    if (!open) return;
+    open = false;
+    if (stdin.isTTY) stdin.setRawMode(false);
+    stdout.write("\x1b[?7h\x1b[?25h\x1b[?1049l");
+  };
+  process.on("exit", close);
+  // Before its stack is printed, which would be gone with the screen.
+  process.on("uncaughtExceptionMonitor", close);
+  // So that keys are not printed into the table; Ctrl-C then is a key like any other.
+  if (stdin.isTTY) {
+    stdin.setRawMode(true);
+    stdin.on("data", (keys: Buffer) => {
+      if (LEAVE.has(keys.toString())) process.exit(0);
+    });
+  }
+  process.on("SIGINT", () => process.exit(0));
+  process.on("SIGTERM", () => process.exit(143));
+  process.on("SIGHUP", () => process.exit(129));
+  return {
+    show: (lines, warning) => {
+      const foot =
+        warning === undefined ? "\x1b[2mevery second; q or Ctrl-C to leave\x1b[0m" : `\x1b[7m ${warning} \x1b[0m`;
+      // Line by line over what is there: clearing first would flicker.
+      const text = [...lines, "", foot].map((line) => `${line}\x1b[K`).join("\r\n");
+      stdout.write(`\x1b[?2026h\x1b[H${text}\x1b[J\x1b[?2026l`);
+    },
+  };
+}
