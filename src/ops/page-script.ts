@@ -1,0 +1,321 @@
+// What the live page does: follows /events and writes text into elements, never markup. Read by page.ts; runs in a
+// browser, so it is one string of plain JavaScript.
+
+/** The script. */
+export const SCRIPT: string = String.raw`
+"use strict";
+const $ = (id) => document.getElementById(id);
+const KEPT = 300;
+let seconds = [], report, paused = false, lostAt = 0, heardAt = 0, source, sortBy = "age", sortUp = true;
+
+// -- words and figures ---------------------------------------------------------------------------------------------
+const two = (n) => String(Math.floor(n)).padStart(2, "0");
+const age = (ms) => {
+  const s = Math.max(0, ms) / 1000;
+  if (s < 1) return Math.round(s * 1000) + " ms";
+  if (s < 60) return Math.floor(s) + " s";
+  if (s < 3600) return Math.floor(s / 60) + " min " + two(s % 60) + " s";
+  if (s < 86400) return Math.floor(s / 3600) + " h " + two((s % 3600) / 60) + " min";
+  return Math.floor(s / 86400) + " d " + Math.floor((s % 86400) / 3600) + " h";
+};
+const bytes = (n) => {
+  for (const unit of ["B", "kB", "MB", "GB"]) {
+    if (n < 999.5) return (unit === "B" || n >= 99.5 ? Math.round(n) : n.toFixed(1)) + " " + unit;
+    n /= 1000;
+  }
+  return n.toFixed(1) + " TB";
+};
+const count = (n) => n.toLocaleString("en");
+const rtt = (ms) => (ms === undefined ? "–" : ms < 10 ? ms.toFixed(1) + " ms" : age(ms));
+const clock = (iso) => new Date(iso).toLocaleTimeString([], { hour12: false });
+// The proxy's clock, not ours: the browser may be on another machine.
+const serverNow = () => Date.parse(report.startedAt) + report.uptimeSeconds * 1000;
+
+/** Writes a text only where it changed: a selection stays, and a screen reader is not interrupted. */
+function set(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+function make(tag, className, text) {
+  const element = document.createElement(tag);
+  if (className) element.className = className;
+  if (text !== undefined) element.textContent = text;
+  return element;
+}
+
+// -- charts --------------------------------------------------------------------------------------------------------
+const charts = [
+  ["requests", (s) => s.requests, count],
+  ["failed", (s) => s.failed, count],
+  ["tunnels", (s) => s.tunnels, count],
+  ["tunnelBytes", (s) => s.tunnelBytes, bytes],
+].map(([id, of, show]) => {
+  const tile = $("chart-" + id);
+  const chart = { id, of, show, tile, name: tile.querySelector(".name").textContent, at: undefined };
+  const [area, curve, cursor] = ["area", "curve", "cursor"].map((name) => tile.querySelector("." + name));
+  Object.assign(chart, { area, curve, cursor, value: tile.querySelector(".value"), read: tile.querySelector(".read") });
+  const svg = tile.querySelector("svg");
+  const move = (at) => { chart.at = at; drawChart(chart); };
+  svg.addEventListener("pointermove", (event) => {
+    const box = svg.getBoundingClientRect();
+    move(Math.round(((event.clientX - box.left) / box.width) * (slots() - 1)));
+  });
+  svg.addEventListener("pointerleave", () => move(undefined));
+  tile.addEventListener("keydown", (event) => {
+    const step = { ArrowLeft: -1, ArrowRight: 1, PageUp: -30, PageDown: 30, Home: -KEPT, End: KEPT }[event.key];
+    if (event.key === "Escape") move(undefined);
+    if (step === undefined) return;
+    event.preventDefault();
+    move(Math.min(slots() - 1, Math.max(slots() - seconds.length, (chart.at ?? slots() - 1) + step)));
+  });
+  tile.addEventListener("blur", () => move(undefined));
+  return chart;
+});
+
+/** Seconds side by side: after a minute the chart is full, and then it shows more and more, up to five. */
+const slots = () => Math.max(60, seconds.length);
+const WIDTH = 300;
+
+function drawChart(chart) {
+  const values = seconds.map(chart.of), first = slots() - values.length, top = Math.max(1, ...values);
+  const x = (slot) => ((slot / (slots() - 1)) * WIDTH).toFixed(1);
+  const points = values.map((value, i) => x(first + i) + "," + (58 - (value / top) * 54).toFixed(1));
+  chart.curve.setAttribute("points", points.join(" "));
+  chart.area.setAttribute("points", points.length ? x(first) + ",58 " + points.join(" ") + " " + WIDTH + ",58" : "");
+  const now = values.at(-1) ?? 0;
+  set(chart.value, chart.show(now));
+  chart.tile.classList.toggle("hot", now > 0);
+  const at = chart.at === undefined ? undefined : chart.at - first;
+  chart.cursor.setAttribute("visibility", at === undefined || !seconds[at] ? "hidden" : "visible");
+  if (at !== undefined && seconds[at]) {
+    chart.cursor.setAttribute("x1", x(chart.at));
+    chart.cursor.setAttribute("x2", x(chart.at));
+    set(chart.read, clock(seconds[at].at) + ": " + chart.show(values[at]));
+  } else set(chart.read, "at most " + chart.show(Math.max(0, ...values)) + " in " + age(values.length * 1000));
+  chart.tile.setAttribute("aria-label", chart.name + ": " + chart.value.textContent + ", " + chart.read.textContent);
+}
+
+// -- links ---------------------------------------------------------------------------------------------------------
+const STATES = { connecting: "◌ not seen yet", up: "● up", suspect: "▲ suspect", reconnecting: "✕ reconnecting" };
+const STRIP_MS = 15 * 60_000;
+const links = new Map();
+
+function linkCard(link) {
+  const card = make("article", "card link");
+  const top = make("div", "top"), strip = make("div", "strip"), list = make("dl"), details = make("details");
+  const parts = { card, strip, cells: {}, pill: make("span", "pill"), why: make("p", "why"), from: make("span"), summary: make("summary"), log: make("ol") };
+  top.append(make("h3", "", link.name), parts.pill, make("span", "target", link.target));
+  const ends = make("div", "ends");
+  ends.append(parts.from, make("span", "", "now"));
+  strip.setAttribute("role", "img");
+  for (const name of ["In this state for", "Tries to reconnect", "Last probe", "Last heard", "Last pong", "Open tunnels", "Requests held"]) {
+    parts.cells[name] = make("dd");
+    list.append(make("dt", "", name), parts.cells[name]);
+  }
+  details.append(parts.summary, parts.log);
+  card.append(top, parts.why, strip, ends, list, details);
+  $("links").append(card);
+  return parts;
+}
+
+function drawLink(link) {
+  if (!links.has(link.name)) links.set(link.name, linkCard(link));
+  const parts = links.get(link.name), now = serverNow(), last = link.history.at(-1);
+  parts.card.className = "card link " + link.state;
+  set(parts.pill, STATES[link.state]);
+  const reason = report.ready.reasons.find((text) => text.startsWith("upstream " + link.name + " "));
+  set(parts.why, link.state === "up" || !reason ? "" : reason.slice(reason.indexOf(")") + 2));
+  const facts = {
+    "In this state for": age(now - Date.parse(link.connectedSince ?? last?.at ?? report.startedAt)),
+    "Tries to reconnect": count(link.reconnectCount),
+    "Last probe": link.lastProbeAt ? (link.lastProbeOk ? "ok, " : "failed, ") + age(now - Date.parse(link.lastProbeAt)) + " ago" : "none yet",
+    "Last heard": link.lastHeardAgeMs === undefined ? "never" : age(link.lastHeardAgeMs) + " ago",
+    "Last pong": link.lastPongAgeMs === undefined ? "–" : age(link.lastPongAgeMs) + " ago",
+    "Open tunnels": count(link.tunnels),
+    "Requests held": count(link.held),
+  };
+  for (const [name, text] of Object.entries(facts)) set(parts.cells[name], text);
+  drawStrip(parts, link, now);
+  set(parts.summary, "History: " + link.history.length + (link.history.length === 1 ? " change" : " changes"));
+  const entries = link.history.map((one) => clock(one.at) + "  " + one.state + (one.reason ? " (" + one.reason + ")" : ""));
+  if (parts.entries !== entries.join()) {
+    parts.entries = entries.join();
+    parts.log.replaceChildren(...entries.reverse().map((text) => make("li", "", text)));
+  }
+}
+
+/** The states of the last quarter of an hour, to scale. */
+function drawStrip({ strip, from }, link, now) {
+  const began = Math.max(now - STRIP_MS, Date.parse(report.startedAt));
+  // An older change may have been forgotten: what was before the first one that is known is not.
+  const before = link.history.length < 50 ? "connecting" : "none";
+  const changes = [{ at: report.startedAt, state: before }, ...link.history];
+  const spans = changes.map(({ at, state }, i) => ({ state, from: Math.max(began, Date.parse(at)), to: Math.min(now, changes[i + 1] ? Date.parse(changes[i + 1].at) : now) })).filter(({ from, to }) => to > from);
+  const total = Math.max(1, now - began);
+  while (strip.children.length > spans.length) strip.lastChild.remove();
+  while (strip.children.length < spans.length) strip.append(make("i"));
+  spans.forEach(({ state, from, to }, i) => {
+    strip.children[i].className = state;
+    strip.children[i].style.width = ((to - from) / total) * 100 + "%";
+  });
+  const lasted = (states) => spans.filter(({ state }) => states.includes(state)).reduce((sum, { from, to }) => sum + to - from, 0);
+  const down = lasted(["reconnecting", "suspect"]), up = lasted(["up"]);
+  const text = up + down === 0 ? "not seen" : Math.floor((up / (up + down)) * 1000) / 10 + " % up";
+  strip.setAttribute("aria-label", text + " in the last " + age(total));
+  set(from, age(total) + " ago · " + text);
+}
+
+// -- tables --------------------------------------------------------------------------------------------------------
+const COLUMNS = {
+  id: (t) => [t.id, t.id],
+  path: (t) => [t.path, t.route + " " + t.path],
+  age: (t) => [t.ageMs, age(t.ageMs)],
+  in: (t) => [t.client.bytes, bytes(t.client.bytes)],
+  out: (t) => [t.upstream.bytes, bytes(t.upstream.bytes)],
+  cs: (t) => [t.client.lastByteAgeMs, age(t.client.lastByteAgeMs)],
+  us: (t) => [t.upstream.lastByteAgeMs, age(t.upstream.lastByteAgeMs)],
+  cr: (t) => [t.client.rttMs ?? -1, rtt(t.client.rttMs)],
+  ur: (t) => [t.upstream.rttMs ?? -1, rtt(t.upstream.rttMs)],
+};
+const MAX_ROWS = 100;
+const rows = new Map();
+const heads = [...document.querySelectorAll("#tunnels th")];
+
+function drawTunnels() {
+  const of = COLUMNS[sortBy], open = report.links.reduce((sum, link) => sum + link.tunnels, 0);
+  const sorted = report.tunnels.slice().sort((a, b) => { const x = of(a)[0], y = of(b)[0]; return (x < y ? -1 : x > y ? 1 : 0) * (sortUp ? 1 : -1); }).slice(0, MAX_ROWS);
+  const body = $("tunnels").tBodies[0], shown = new Set(sorted.map((t) => t.id));
+  for (const [id, row] of rows) if (!shown.has(id)) { row.remove(); rows.delete(id); }
+  sorted.forEach((tunnel, index) => {
+    let row = rows.get(tunnel.id);
+    if (!row) {
+      rows.set(tunnel.id, (row = make("tr")));
+      for (const head of heads) row.append(make("td", head.className));
+    }
+    heads.forEach((head, i) => set(row.children[i], COLUMNS[head.dataset.by](tunnel)[1]));
+    row.children[1].title = tunnel.path;
+    if (body.children[index] !== row) body.insertBefore(row, body.children[index] ?? null);
+  });
+  for (const head of heads) head.setAttribute("aria-sort", head.dataset.by !== sortBy ? "none" : sortUp ? "ascending" : "descending");
+  $("no-tunnels").hidden = open > 0;
+  $("tunnels").hidden = open === 0;
+  set($("tunnel-count"), open > sorted.length ? sorted.length + " of " + count(open) : count(open));
+}
+for (const head of heads) head.querySelector("button").addEventListener("click", () => {
+  sortUp = sortBy === head.dataset.by ? !sortUp : true;
+  sortBy = head.dataset.by;
+  if (report) drawTunnels();
+});
+
+const SIDES = ["client", "upstream", "proxy"];
+const HOWS = ["done", "fin", "rst", "timeout", "no_pong", "drain", "limit", "protocol"];
+const GOOD = new Set(["done", "fin", "drain"]);
+const cells = {};
+for (const side of SIDES) {
+  const row = make("tr");
+  const name = make("th", "", side);
+  name.scope = "row";
+  row.append(name);
+  for (const how of HOWS) row.append((cells[side + " " + how] = make("td", "zero", "0")));
+  $("endings").tBodies[0].append(row);
+}
+function drawEndings() {
+  for (const [ending, cell] of Object.entries(cells)) {
+    const text = count(report.totals.endings[ending] ?? 0);
+    if (cell.textContent === text) continue;
+    const bad = !GOOD.has(ending.split(" ")[1]);
+    cell.className = text === "0" ? "zero" : bad ? "badcell" : "";
+    // Not what was there when the page was opened.
+    if (drawn && bad) { void cell.offsetWidth; cell.classList.add("new"); }
+    cell.textContent = text;
+  }
+}
+
+let latest = "";
+function drawBadly() {
+  const list = report.endedBadly;
+  $("no-badly").hidden = list.length > 0;
+  $("badly").hidden = list.length === 0;
+  const key = list.map((one) => one.id).join();
+  if (key === latest) return;
+  const known = new Set(latest.split(","));
+  const body = $("badly").tBodies[0];
+  body.replaceChildren(...list.map((one) => {
+    const row = make("tr", drawn && !known.has(one.id) ? "new" : "");
+    const status = one.status === 0 ? "none" : one.status + (one.error ? " " + one.error : "");
+    const path = make("td", "l path", one.method + " " + one.path);
+    path.title = one.path;
+    row.append(make("td", "", clock(one.at)), make("td", "l", one.route || "–"), path, make("td", "l", one.by), make("td", "l", one.how), make("td", "l wide", one.phase), make("td", "", age(one.ms)), make("td", "l", status), make("td", "l wide", one.id));
+    return row;
+  }));
+  latest = key;
+}
+
+// -- all of it -----------------------------------------------------------------------------------------------------
+let drawn = false, overall = "";
+function drawOverall() {
+  const lost = lostAt > 0;
+  document.body.classList.toggle("lost", lost);
+  const reasons = report ? report.ready.reasons : [];
+  const kind = lost ? "bad" : !report ? "" : report.ready.ready ? "good" : report.state !== "running" || report.links.some((link) => link.state === "reconnecting") ? "bad" : "";
+  const texts = lost ? ["The connection to this proxy is lost. What you see is old; trying to get it back."] : !report ? ["Connecting…"] : reasons.length ? reasons.map((text) => "Not ready: " + text) : ["Everything is up"];
+  set($("since"), lost && report ? "Lost " + age(Date.now() - lostAt) + " ago." : "");
+  if (overall === kind + texts.join()) return;
+  overall = kind + texts.join();
+  $("overall").className = kind;
+  $("reasons").replaceChildren(...texts.map((text) => make("li", "", text)));
+  const mark = lost ? "✕ lost" : kind === "good" ? "● up" : kind === "bad" ? "✕ not ready" : "▲ not ready";
+  document.title = mark + " · single-port" + (report ? " " + report.listening : "");
+  const color = kind === "good" ? "%230a8f50" : kind === "bad" ? "%23d0342c" : "%23c98a1b";
+  $("icon").href = "data:image/svg+xml,<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'><circle cx='8' cy='8' r='7' fill='" + color + "'/></svg>";
+}
+
+function draw() {
+  drawOverall();
+  if (!report || paused) return;
+  set($("where"), report.listening);
+  set($("facts"), report.state + " · up " + age(report.uptimeSeconds * 1000) + " · pid " + report.pid + " · version " + report.version + " · node " + report.node);
+  const { totals } = report;
+  const sums = [[report.connections, "connections"], [report.requests, "in flight"], [report.held, "held"]];
+  const total = [[totals.requests, "requests"], [totals.tunnels, "tunnels"], [totals.retries, "retries"], [totals.failed, "ended badly"]];
+  if (totals.uncaught) total.push([totals.uncaught, "uncaught errors: a bug, please report it"]);
+  const say = (list) => list.map(([n, what]) => count(n) + " " + what).join(" · ");
+  set($("sums"), "Now: " + say(sums) + ". Since the start: " + say(total) + ".");
+  charts.forEach(drawChart);
+  report.links.forEach(drawLink);
+  drawTunnels(); drawEndings(); drawBadly();
+  drawn = true;
+}
+
+function connect() {
+  source?.close();
+  heardAt = Date.now();
+  source = new EventSource("events");
+  source.addEventListener("seconds", (event) => { seconds = JSON.parse(event.data).slice(-KEPT); });
+  source.onmessage = (event) => {
+    report = JSON.parse(event.data);
+    heardAt = Date.now();
+    lostAt = 0;
+    if (report.lastSecond && report.lastSecond.at !== seconds.at(-1)?.at) seconds.push(report.lastSecond);
+    if (seconds.length > KEPT) seconds.shift();
+    draw();
+  };
+  source.onerror = () => { source.close(); lost(); };
+}
+function lost() {
+  lostAt ||= Date.now();
+  drawOverall();
+}
+// A dead connection says nothing, so its silence has to: one report comes each second.
+setInterval(() => {
+  if (Date.now() - heardAt > 3000) lost();
+  if (lostAt > 0) { drawOverall(); if (source.readyState === 2 || Date.now() - heardAt > 3000) connect(); }
+}, 1000);
+$("pause").addEventListener("click", () => {
+  paused = !paused;
+  $("pause").setAttribute("aria-pressed", paused);
+  set($("pause"), paused ? "Paused" : "Pause");
+  draw();
+});
+connect();
+drawOverall();
+`;
