@@ -7,8 +7,11 @@ const OPCODE_CLOSE = 0x8;
 const OPCODE_PONG = 0xa;
 const FIN = 0x80;
 const MASKED = 0x80;
-/** Header of a control frame with a mask, and the longest payload it may have (RFC 6455 5.5). */
-const MAX_CONTROL_FRAME = 6 + 125;
+/** The payload of a ping of ours: a tag that all of ours share, then what tells one from the next. */
+export const PING_PAYLOAD = 8;
+const PING_TAG = 4;
+/** The longest a pong of ours can be: its header with a mask, and the payload. */
+const MAX_PONG = 6 + PING_PAYLOAD;
 
 /** One direction of a tunnel. */
 export class FrameFollower {
@@ -31,8 +34,8 @@ export class FrameFollower {
   #length = 0;
   #fragmented = false;
 
-  // What is kept back while it may be the pong that is to be cut out.
-  readonly #kept = Buffer.allocUnsafe(MAX_CONTROL_FRAME);
+  // What is kept back of earlier chunks while it may be the pong that is to be cut out.
+  #kept: Buffer | undefined;
   #keptLength = 0;
   #keeping = false;
 
@@ -50,10 +53,14 @@ export class FrameFollower {
     return !this.opaque && (this.#keeping || (this.#seen === 0 && this.#remaining === 0));
   }
 
-  /** The next pong with this payload is ours: it is cut out and reported. One at a time; a new one replaces it. */
+  /**
+   * From now on pongs of ours are cut out, and the one with this payload is reported and ends it. Those with the tag
+   * alone answer an earlier ping; a peer may leave them out (RFC 6455 5.5.3).
+   */
   expectPong(payload: Buffer, onPong: () => void): void {
     this.#pong = payload;
     this.#onPong = onPong;
+    this.#kept ??= Buffer.allocUnsafe(MAX_PONG);
   }
 
   /** Follows a chunk. Returns what is to be passed on: the chunk itself, unless a pong is cut out of it. */
@@ -61,7 +68,7 @@ export class FrameFollower {
     this.boundary = -1;
     if (this.opaque) return chunk;
     // Only with a pong expected, or half of one kept, can the output differ from the input.
-    return this.#pong || this.#keeping ? this.#pushSifting(chunk) : this.#follow(chunk);
+    return this.#pong || this.#keeping ? this.#sift(chunk) : this.#follow(chunk);
   }
 
   #follow(chunk: Buffer): Buffer {
@@ -78,16 +85,21 @@ export class FrameFollower {
     return chunk;
   }
 
-  /** The same byte by byte where it has to be, with what may be our pong kept back until it is known. */
-  #pushSifting(chunk: Buffer): Buffer {
+  /** The same, with what may be our pong kept back until it is known. */
+  #sift(chunk: Buffer): Buffer {
     const out: Buffer[] = [];
     let passed = 0;
+    // The first byte of the chunk that is neither in `out` nor dropped.
     let from = 0;
     let at = 0;
     const pass = (piece: Buffer): void => {
-      if (piece.length === 0) return;
-      out.push(piece);
+      if (piece.length > 0) out.push(piece);
       passed += piece.length;
+    };
+    const release = (): void => {
+      this.#keeping = false;
+      if (this.#keptLength > 0) pass(Buffer.from(this.#kept?.subarray(0, this.#keptLength) ?? []));
+      this.#keptLength = 0;
     };
     while (at < chunk.length) {
       const byte = chunk[at] ?? 0;
@@ -95,51 +107,53 @@ export class FrameFollower {
         pass(chunk.subarray(from, at));
         from = at;
         this.#keeping = true;
-        this.#keptLength = 0;
       }
-      let step = 1;
       if (this.#remaining > 0) {
-        step = Math.min(this.#remaining, chunk.length - at);
+        const step = Math.min(this.#remaining, chunk.length - at);
         this.#remaining -= step;
-      } else if (!this.#header(byte)) {
+        at += step;
+      } else if (this.#header(byte)) at += 1;
+      else {
         // It broke off being a frame: all that was kept goes on, and the rest as it is.
-        if (this.#keeping) pass(Buffer.from(this.#kept.subarray(0, this.#keptLength)));
-        this.#keeping = false;
-        pass(chunk.subarray(from));
-        return Buffer.concat(out);
+        release();
+        break;
       }
-      if (this.#keeping) {
-        chunk.copy(this.#kept, this.#keptLength, at, at + step);
-        this.#keptLength += step;
-        from = at + step;
-      }
-      at += step;
+      // With the second byte the length is known: none of ours, so not a byte of it has to wait any longer.
+      if (this.#keeping && this.#seen !== 1 && this.#length !== PING_PAYLOAD) release();
       if (this.#seen > 0 || this.#remaining > 0) continue;
-      if (this.#keeping) {
+      if (this.#keeping && this.#isOurPong(chunk.subarray(from, at))) {
         this.#keeping = false;
-        if (this.#isOurPong()) {
-          this.#pong = undefined;
-          this.#onPong?.();
-        } else pass(Buffer.from(this.#kept.subarray(0, this.#keptLength)));
-      } else {
-        pass(chunk.subarray(from, at));
+        this.#keptLength = 0;
         from = at;
-      }
-      this.boundary = passed;
+      } else if (this.#keeping) release();
+      this.boundary = passed + at - from;
     }
-    if (!this.#keeping) pass(chunk.subarray(from));
+    if (this.#keeping && this.#kept) {
+      this.#keptLength += chunk.copy(this.#kept, this.#keptLength, from);
+      from = chunk.length;
+    }
+    if (out.length === 0) return from === 0 ? chunk : chunk.subarray(from);
+    pass(chunk.subarray(from));
     return out.length === 1 ? (out[0] as Buffer) : Buffer.concat(out);
   }
 
-  #isOurPong(): boolean {
-    const kept = this.#kept.subarray(0, this.#keptLength);
+  /** Is what was kept, with these last bytes, a pong of ours? Reports it if it is the expected one. */
+  #isOurPong(last: Buffer): boolean {
+    const expected = this.#pong;
+    if (!expected || !this.#kept) return false;
+    last.copy(this.#kept, this.#keptLength);
     const start = this.#masked ? 6 : 2;
-    if (!this.#pong || kept.length - start !== this.#pong.length) return false;
-    for (let i = 0; i < this.#pong.length; i += 1) {
-      const mask = this.#masked ? (kept[2 + (i % 4)] ?? 0) : 0;
-      if (((kept[start + i] ?? 0) ^ mask) !== this.#pong[i]) return false;
+    let same = 0;
+    while (same < PING_PAYLOAD) {
+      const mask = this.#masked ? (this.#kept[2 + (same % 4)] ?? 0) : 0;
+      if (((this.#kept[start + same] ?? 0) ^ mask) !== expected[same]) break;
+      same += 1;
     }
-    return true;
+    if (same === PING_PAYLOAD) {
+      this.#pong = undefined;
+      this.#onPong?.();
+    }
+    return same >= PING_TAG;
   }
 
   /** Takes one header byte; false when it breaks RFC 6455. At the end of the header the payload is to come. */
