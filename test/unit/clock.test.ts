@@ -1,0 +1,67 @@
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { Clock, type Deadline } from "../../src/core/timer.ts";
+
+beforeEach(() => vi.useFakeTimers({ toFake: ["setInterval", "clearInterval", "performance"] }));
+afterEach(() => {
+  vi.restoreAllMocks();
+  vi.useRealTimers();
+});
+
+/** A deadline that notes when it was late. */
+function deadline(due: number): Deadline & { late: number[] } {
+  const late: number[] = [];
+  return { due, late, onDue: (now) => void late.push(Math.round(now)) };
+}
+
+test("a deadline is met once, within a tick", () => {
+  const clock = new Clock(50);
+  const one = deadline(performance.now() + 120);
+  clock.watch(one);
+  const start = performance.now();
+  vi.advanceTimersByTime(1000);
+  expect(one.late).toEqual([Math.round(start + 150)]);
+});
+
+test("one that is forgotten is never late, and the timer ends with the last one", () => {
+  const clock = new Clock(50);
+  const one = deadline(performance.now() + 120);
+  const forget = clock.watch(one);
+  forget();
+  expect(vi.getTimerCount()).toBe(1);
+  vi.advanceTimersByTime(1000);
+  expect([one.late, vi.getTimerCount()]).toEqual([[], 0]);
+});
+
+test("a thousand deadlines share one timer", () => {
+  const clock = new Clock(50);
+  for (let i = 0; i < 1000; i += 1) clock.watch(deadline(i));
+  expect(vi.getTimerCount()).toBe(1);
+});
+
+test("after we stood still ourselves, nobody is late before the next tick", () => {
+  const clock = new Clock(50);
+  const waits = deadline(performance.now() + 100);
+  const answers = deadline(performance.now() + 100);
+  clock.watch(waits);
+  clock.watch(answers);
+  vi.advanceTimersByTime(50);
+  // The process is frozen for 5 s: the clock goes on, no timer runs.
+  const frozen = vi.spyOn(performance, "now").mockImplementation(() => 50_000);
+  vi.advanceTimersByTime(50);
+  expect([waits.late, answers.late]).toEqual([[], []]);
+  // Now the bytes that had come are read.
+  answers.due = Infinity;
+  frozen.mockImplementation(() => 50_050);
+  vi.advanceTimersByTime(50);
+  expect([waits.late, answers.late]).toEqual([[50_050], []]);
+});
+
+test("on a machine where every tick is late, deadlines are met all the same", () => {
+  const clock = new Clock(50);
+  const one = deadline(performance.now() + 100);
+  clock.watch(one);
+  let time = performance.now();
+  vi.spyOn(performance, "now").mockImplementation(() => (time += 5000));
+  vi.advanceTimersByTime(100);
+  expect(one.late).toHaveLength(1);
+});
