@@ -18,6 +18,8 @@ export class Liveness {
   lastPong: number | undefined;
   readonly #options: LivenessOptions;
   #asked: number | undefined;
+  #graceMs = 0;
+  #excused = 0;
 
   constructor(options: LivenessOptions, now: number) {
     this.#options = options;
@@ -26,21 +28,32 @@ export class Liveness {
 
   /** What is due now? A ping is to be sent at the next frame boundary; `asked` is called when it was. */
   verdict(now: number): "fine" | "ask" | "dead" {
-    if (this.#options.intervalMs === 0) return "fine";
-    if (this.#asked !== undefined && this.lastByte >= this.#asked) this.#asked = undefined;
-    if (this.#asked !== undefined) return now >= this.#asked + this.#options.timeoutMs ? "dead" : "fine";
-    return now >= this.lastByte + this.#options.intervalMs ? "ask" : "fine";
+    if (now < this.nextDue()) return "fine";
+    return this.#owedSince() !== undefined ? "dead" : "ask";
   }
 
   /** When to look again. */
   nextDue(): number {
-    if (this.#options.intervalMs === 0) return Infinity;
-    if (this.#asked !== undefined && this.lastByte < this.#asked) return this.#asked + this.#options.timeoutMs;
-    return this.lastByte + this.#options.intervalMs;
+    const { intervalMs, timeoutMs } = this.#options;
+    if (intervalMs === 0) return Infinity;
+    const asked = this.#owedSince();
+    if (asked !== undefined) return Math.max(asked, this.#excused) + timeoutMs + this.#graceMs;
+    return Math.max(this.lastByte, this.#excused) + intervalMs;
   }
 
-  asked(now: number): void {
+  /**
+   * It was asked.
+   *
+   * @param graceMs what lies in front of the question may take this long to get there.
+   */
+  asked(now: number, graceMs = 0): void {
     this.#asked = now;
+    this.#graceMs = graceMs;
+  }
+
+  /** Until now it could not be heard, or not be asked, and that was not its fault: its silence begins here. */
+  excuse(now: number): void {
+    this.#excused = now;
   }
 
   /** The pong came, so long after the ping was written. */
@@ -48,5 +61,10 @@ export class Liveness {
     this.#asked = undefined;
     this.lastPong = now;
     this.rttMs = rttMs;
+  }
+
+  /** Since when an answer is owed. Any byte is one: a pong has to wait behind what its side is sending. */
+  #owedSince(): number | undefined {
+    return this.#asked !== undefined && this.lastByte < this.#asked ? this.#asked : undefined;
   }
 }

@@ -11,7 +11,7 @@ import type { How, Side as SideName } from "../core/errors.ts";
 import type { Live, LiveSet } from "../core/live-set.ts";
 import { cut, finish, guard } from "../core/sockets.ts";
 import type { Clock, Deadline } from "../core/timer.ts";
-import { FrameFollower } from "./frames.ts";
+import { FrameFollower, PING_PAYLOAD } from "./frames.ts";
 import { Liveness } from "./liveness.ts";
 
 /** Limits of a tunnel, in milliseconds. */
@@ -47,6 +47,12 @@ export interface TunnelEnds {
 const HALF_OPEN_MS = 5000;
 /** After a Close of ours, the peer has this long to answer. */
 const CLOSE_REPLY_MS = 1000;
+/**
+ * A ping stands behind what its side has not read yet, megabytes in the buffers of two kernels. A side that reads
+ * as slowly as this, in bytes per millisecond, is slow and not dead.
+ */
+const SLOWEST_READER = 64;
+const KERNEL_BUFFERS = 8 * 1024 * 1024;
 
 // RFC 6455 7.4.1, and 1012 "service restart" from the IANA registry it opens.
 const GOING_AWAY = 1001;
@@ -67,7 +73,18 @@ const { Sender } = ws as unknown as {
 
 /** A control frame, masked if it goes to the upstream (we are its client). */
 function controlFrame(opcode: number, payload: Buffer, mask: boolean): Buffer {
-  return Buffer.concat(Sender.frame(payload, { fin: true, opcode, mask, readOnly: false, rsv1: false }));
+  // Not read-only would mask the payload in place, and it has to be recognised when it comes back.
+  return Buffer.concat(Sender.frame(payload, { fin: true, opcode, mask, readOnly: true, rsv1: false }));
+}
+
+const pingPayload = randomBytes(PING_PAYLOAD);
+let pings = 0;
+
+/** A payload like no other: the tag of this process, and a number. */
+function nextPing(): Buffer {
+  pings = (pings + 1) >>> 0;
+  pingPayload.writeUInt32BE(pings, PING_PAYLOAD - 4);
+  return Buffer.from(pingPayload);
 }
 
 /** One end: what comes from it, and how it is doing. */
@@ -78,14 +95,16 @@ export class End {
   readonly follower: FrameFollower;
   readonly liveness: Liveness;
   bytes: number = 0;
-  /** Since when it takes nothing, while bytes wait for it. */
+  /** Since when bytes wait for it in our memory. */
   blockedSince: number | undefined;
   /** Its FIN came. */
   ended: boolean = false;
   closed: boolean = false;
-  /** A frame of ours waits for the end of one that is on its way to this end. */
-  wantsPing: boolean = false;
+  /** A frame of ours waits, since then, for the end of one that is on its way to this end. */
+  wantsPing: number | undefined;
   wantsClose: number | undefined;
+  /** How much had come for it from the other end when its last byte came. */
+  sentBefore: number = 0;
   /** It got a Close of ours: nothing may follow. */
   told: boolean = false;
 
@@ -167,9 +186,10 @@ export class Tunnel implements Live, Deadline {
     if (this.#settled) return;
     from.bytes += chunk.length;
     from.liveness.lastByte = this.#parts.clock.now;
+    from.sentBefore = to.bytes;
     const bytes = from.follower.push(chunk);
     const { boundary } = from.follower;
-    const waits = to.wantsPing || to.wantsClose !== undefined;
+    const waits = to.wantsPing !== undefined || to.wantsClose !== undefined;
     if (!waits || boundary < 0) return this.#pass(from, to, bytes);
     // Something of ours waits for a frame to end: it goes in at the last end of one in these bytes.
     this.#pass(from, to, bytes.subarray(0, boundary));
@@ -179,35 +199,67 @@ export class Tunnel implements Live, Deadline {
   }
 
   #pass(from: End, to: End, bytes: Buffer): void {
-    if (bytes.length === 0 || to.told || to.socket.write(bytes)) return;
-    from.socket.pause();
-    to.blockedSince ??= this.#parts.clock.now;
-    this.due = Math.min(this.due, to.blockedSince + this.#parts.options.stallMs);
+    if (bytes.length === 0 || to.told) return;
+    if (!to.socket.write(bytes)) from.socket.pause();
+    this.#watchBacklog(to);
+  }
+
+  /** Bytes that the kernel did not take: the time in which it has to begins. */
+  #watchBacklog(end: End): void {
+    if (end.socket.writableLength === 0) {
+      end.blockedSince = undefined;
+      return;
+    }
+    end.blockedSince ??= this.#parts.clock.now;
+    this.due = Math.min(this.due, end.blockedSince + this.#parts.options.stallMs);
   }
 
   /** Writes our ping or Close to an end towards which a frame has just ended. */
   #insert(from: End, to: End): void {
-    if (from.follower.closed || to.socket.writableEnded) return;
-    if (to.wantsClose !== undefined) {
+    if (to.told || to.socket.writableEnded) return;
+    const { now } = this.#parts.clock;
+    if (this.#isClosing()) {
+      if (to.wantsPing !== undefined) to.liveness.asked(now);
+      to.wantsPing = undefined;
+    } else if (to.wantsClose !== undefined) {
       const payload = Buffer.from([to.wantsClose >> 8, to.wantsClose & 0xff]);
       to.wantsClose = undefined;
       to.told = true;
       to.socket.write(controlFrame(OPCODE_CLOSE, payload, to === this.upstream));
-    } else if (to.wantsPing) {
-      to.wantsPing = false;
-      const payload = randomBytes(8);
-      const asked = performance.now();
-      to.follower.expectPong(payload, () => {
-        to.liveness.answered(this.#parts.clock.now, performance.now() - asked);
-        this.#ends.ponged(to.name, performance.now() - asked);
-      });
-      to.liveness.asked(this.#parts.clock.now);
-      to.socket.write(controlFrame(OPCODE_PING, payload, to === this.upstream));
+    } else if (to.wantsPing !== undefined) {
+      const spoke = to.liveness.lastByte > to.wantsPing;
+      to.wantsPing = undefined;
+      if (!spoke) this.#ping(from, to, now);
+      this.due = Math.min(this.due, to.liveness.nextDue());
     }
   }
 
+  #ping(from: End, to: End, now: number): void {
+    const payload = nextPing();
+    const asked = performance.now();
+    to.follower.expectPong(payload, () => {
+      const rttMs = performance.now() - asked;
+      to.liveness.answered(this.#parts.clock.now, rttMs);
+      this.#ends.ponged(to.name, rttMs);
+    });
+    to.liveness.asked(now, this.#graceMs(from, to, now));
+    to.socket.write(controlFrame(OPCODE_PING, payload, to === this.upstream));
+  }
+
+  /** How long a slow reader needs for what it has not read yet, judged by what came for it since its last byte. */
+  #graceMs(from: End, to: End, now: number): number {
+    const read = (now - to.liveness.lastByte) * SLOWEST_READER;
+    const unread = Math.min(Math.max(0, from.bytes - to.sentBefore - read), KERNEL_BUFFERS);
+    return Math.min(unread / SLOWEST_READER, this.#parts.options.stallMs);
+  }
+
   #onDrain(end: End, other: End): void {
+    const { now } = this.#parts.clock;
     end.blockedSince = undefined;
+    // Nobody listened to one of them, and a ping would not have got through to the other.
+    end.liveness.excuse(now);
+    other.liveness.excuse(now);
+    this.due = Math.min(this.due, end.liveness.nextDue(), other.liveness.nextDue());
     other.socket.resume();
   }
 
@@ -217,8 +269,14 @@ export class Tunnel implements Live, Deadline {
     end.ended = true;
     this.#firstFin ??= end.name;
     if (!this.#settled) this.#tell(end, other, end === this.client ? GOING_AWAY : SERVICE_RESTART);
-    other.socket.end();
-    if (other.ended) return;
+    other.socket.end(() => this.#onFinSent(other));
+    this.#watchBacklog(other);
+    // Both directions are over. What still waits to be taken has the time of any other bytes.
+    if (other.ended) this.#finDeadline = Infinity;
+  }
+
+  #onFinSent(to: End): void {
+    if (to.ended || this.#settled) return;
     this.#finDeadline = this.#parts.clock.now + HALF_OPEN_MS;
     this.due = Math.min(this.due, this.#finDeadline);
   }
@@ -228,8 +286,8 @@ export class Tunnel implements Live, Deadline {
     end.closed = true;
     if (other.closed) this.#forget();
     if (this.#settled) return;
-    if (end.ended && other.ended) this.#settle(this.#firstFin ?? end.name, "fin");
-    else this.#lose(end, other, guard(end.socket).how ?? "fin");
+    if (!end.ended || !other.ended) this.#lose(end, other, guard(end.socket).how ?? "fin");
+    else if (other.closed) this.#settle(this.#firstFin ?? end.name, "fin");
   }
 
   /** One end is gone: the other is told, given a moment to answer, and ended. */
@@ -242,7 +300,7 @@ export class Tunnel implements Live, Deadline {
 
   /** Sends a Close, if a frame may stand here and none has passed (SPEC 4.3). */
   #tell(end: End, other: End, code: number): void {
-    if (other.told || end.follower.closed || !end.follower.betweenFrames) return;
+    if (!this.#isFramed() || this.#isClosing() || !end.follower.betweenFrames) return;
     other.wantsClose = code;
     this.#insert(end, other);
   }
@@ -251,38 +309,70 @@ export class Tunnel implements Live, Deadline {
   #look(now: number): void {
     for (const end of [this.client, this.upstream]) {
       const other = this.other(end);
-      if (end.blockedSince !== undefined && now >= end.blockedSince + this.#parts.options.stallMs) {
-        return this.#lose(end, other, "timeout");
-      }
-      if (this.#isFramed()) {
-        const verdict = end.liveness.verdict(now);
-        if (verdict === "dead") return this.#lose(end, other, "no_pong");
-        if (verdict === "ask" && !end.wantsPing && !end.ended) this.#ask(end, other, now);
-      }
+      if (this.#isStalled(end, now)) return this.#lose(end, other, "timeout");
+      if (!this.#canAnswer(end)) continue;
+      const verdict = end.liveness.verdict(now);
+      if (verdict === "dead") return this.#lose(end, other, "no_pong");
+      if (verdict === "ask" && end.wantsPing === undefined) this.#ask(end, other, now);
     }
+    // Both stopped inside a frame, so neither can be asked: silence has to be the answer.
+    if (now >= this.#stuckDue()) return this.#lose(this.upstream, this.client, "no_pong");
     if (now >= this.#finDeadline) {
       const first = this[this.#firstFin ?? "client"];
       return this.#lose(first, this.other(first), "fin");
     }
-    this.due = Math.min(this.#finDeadline, this.#nextDue(this.client, now), this.#nextDue(this.upstream, now));
+    const { client, upstream } = this;
+    this.due = Math.min(this.#finDeadline, this.#stuckDue(), this.#nextDue(client, now), this.#nextDue(upstream, now));
   }
 
   #nextDue(end: End, now: number): number {
-    const stall = end.blockedSince === undefined ? Infinity : end.blockedSince + this.#parts.options.stallMs;
+    const { stallMs } = this.#parts.options;
+    const pingIntervalMs = this.#parts.options.pingIntervalMs || Infinity;
+    if (end.blockedSince !== undefined) {
+      // Node says `drain` only after a write that it refused; smaller backlogs vanish unseen.
+      return Math.min(end.blockedSince + stallMs, now + pingIntervalMs);
+    }
     // A ping that waits for a boundary is sent from #onData; the clock has nothing to do until then.
-    const ping = this.#isFramed() && !end.wantsPing ? Math.max(end.liveness.nextDue(), now + 1) : Infinity;
-    return Math.min(stall, ping);
+    if (!this.#canAnswer(end) || end.wantsPing !== undefined) return Infinity;
+    // A byte ends the wait for an answer, and nobody then moves the deadline: with a timeout longer than the interval
+    // the next question would be late.
+    return Math.min(Math.max(end.liveness.nextDue(), now + 1), now + pingIntervalMs);
+  }
+
+  /** Did it take nothing for too long, while bytes wait for it? */
+  #isStalled(end: End, now: number): boolean {
+    if (end.blockedSince === undefined) return false;
+    if (end.socket.writableLength === 0) end.blockedSince = undefined;
+    return end.blockedSince !== undefined && now >= end.blockedSince + this.#parts.options.stallMs;
+  }
+
+  /** Would we hear it, and would our question reach it? While bytes wait for either end the stall limit counts. */
+  #canAnswer(end: End): boolean {
+    return this.#isFramed() && !end.ended && end.blockedSince === undefined && !end.socket.isPaused();
+  }
+
+  #stuckDue(): number {
+    const { client, upstream } = this;
+    if (client.wantsPing === undefined || upstream.wantsPing === undefined) return Infinity;
+    if (!this.#canAnswer(client) || !this.#canAnswer(upstream)) return Infinity;
+    const since = Math.max(client.wantsPing, upstream.wantsPing, client.liveness.lastByte, upstream.liveness.lastByte);
+    return since + this.#parts.options.pingTimeoutMs;
   }
 
   /** Asks a silent end for a sign of life. Behind a Close no ping may stand: then the Close was the question. */
   #ask(end: End, other: End, now: number): void {
-    if (other.follower.closed) return end.liveness.asked(now);
-    end.wantsPing = true;
+    if (end.told || this.#isClosing()) return end.liveness.asked(now);
+    end.wantsPing = now;
     if (other.follower.betweenFrames) this.#insert(other, end);
   }
 
   #isFramed(): boolean {
     return !this.client.follower.opaque && !this.upstream.follower.opaque;
+  }
+
+  /** A Close of one of them has passed: the rest of the handshake is theirs. */
+  #isClosing(): boolean {
+    return this.client.follower.closed || this.upstream.follower.closed;
   }
 
   onDue(now: number): void {
@@ -291,10 +381,10 @@ export class Tunnel implements Live, Deadline {
 
   /** Says 1001 to both at the next frame boundary, then waits for them to close (SPEC 7.3). */
   drain(): void {
-    if (!this.#isFramed()) return;
+    if (!this.#isFramed() || this.#isClosing()) return;
     for (const end of [this.client, this.upstream]) {
       const other = this.other(end);
-      if (end.told || other.follower.closed) continue;
+      if (end.told) continue;
       end.wantsClose = GOING_AWAY;
       if (other.follower.betweenFrames) this.#insert(other, end);
     }
@@ -304,13 +394,15 @@ export class Tunnel implements Live, Deadline {
   /** The link is under suspicion: the upstream is asked now, so that a living tunnel can prove it (SPEC 6.2). */
   onLinkSuspected(upstream: string): void {
     const end = this.upstream;
-    if (upstream !== this.route || this.#settled || !this.#isFramed() || end.ended || end.wantsPing) return;
+    if (upstream !== this.route || this.#settled || !this.#canAnswer(end) || end.wantsPing !== undefined) return;
     if (this.#parts.options.pingIntervalMs > 0) this.#ask(end, this.client, this.#parts.clock.now);
   }
 
   /** The link was lost: without a byte since the first failure this tunnel is dead, too (SPEC 6.2). */
   onLinkLost(upstream: string, since: number): void {
     if (upstream !== this.route || this.#settled || this.upstream.liveness.lastByte >= since) return;
+    // Nobody listens to it while the client takes nothing.
+    if (this.upstream.socket.isPaused()) return;
     this.#lose(this.upstream, this.client, "timeout");
   }
 

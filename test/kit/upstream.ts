@@ -101,17 +101,18 @@ export interface MuxUpstream {
   clients: WebSocket[];
 }
 
-/** Starts an echoing mux, with permessage-deflate if asked. */
+/** Starts an echoing mux; with `deflate` it compresses every message, with `silent` it does not echo. */
 export async function muxUpstream(
-  options: { deflate?: boolean; port?: number; host?: string } = {},
+  options: { deflate?: boolean; port?: number; silent?: boolean; host?: string } = {},
 ): Promise<MuxUpstream> {
   const http = createHttp();
-  const server = new WebSocketServer({ server: http, path: "/mux", perMessageDeflate: options.deflate ?? false });
+  const perMessageDeflate = options.deflate === true && { threshold: 0 };
+  const server = new WebSocketServer({ server: http, path: "/mux", perMessageDeflate });
   const clients: WebSocket[] = [];
   server.on("connection", (client) => {
     clients.push(client);
     client.on("error", () => {});
-    client.on("message", (data, binary) => client.send(data, { binary }));
+    if (!options.silent) client.on("message", (data, binary) => client.send(data, { binary }));
   });
   const port = await listen(http, options.port ?? 0, options.host);
   atEnd(
