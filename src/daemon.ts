@@ -171,8 +171,10 @@ export class Proxy implements Daemon {
     this.#listener.stop();
     // Whoever takes over asks on the control socket; from now on that is not us.
     for (const { remove } of this.#admins) remove();
-    const deadline = this.#options.drain;
-    await Promise.all([this.#exchanges.drain(deadline), this.#tunnels.drain(deadline)]);
+    const deadline = performance.now() + this.#options.drain;
+    await Promise.all([this.#exchanges.drain(this.#options.drain), this.#tunnels.drain(this.#options.drain)]);
+    // A handshake that was in flight may have become a tunnel.
+    await this.#tunnels.drain(Math.max(0, deadline - performance.now()));
     this.#listener.abandon();
     this.#links.close();
     this.#history.stop();

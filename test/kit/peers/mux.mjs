@@ -10,9 +10,12 @@ server.on("connection", (client, request) => {
   client.on("error", () => {});
   client.on("message", (data, binary) => client.send(data, { binary }));
   client.on("ping", () => console.log("pinged"));
+  // In one piece, so that whoever has the one has the other.
+  client._socket.cork();
   client.send("hello");
   // 10 of 1000 bytes.
-  if (request.url?.includes("half"))
-    client._socket.write(Buffer.concat([Buffer.from([0x82, 126, 3, 232]), Buffer.alloc(10)]));
+  const half = Buffer.concat([Buffer.from([0x82, 126, 3, 232]), Buffer.alloc(10)]);
+  if (request.url?.includes("half")) client._socket.write(half);
+  client._socket.uncork();
 });
 http.listen(Number(process.argv[2] ?? 0), "127.0.0.1", () => console.log(`port ${http.address().port}`));
