@@ -1,0 +1,90 @@
+// Slow is not dead: long messages, slow readers, and the moment behind them (SPEC 4.2, 4.3).
+
+import { expect, test, vi } from "vitest";
+import type { WebSocket } from "ws";
+import { startDaemon, type TestDaemon } from "../kit/daemon.ts";
+import { closed, openRaw, openWs, pinged, rawSocket, readSlowly } from "../kit/tunnel.ts";
+import { muxUpstream, rawUpstream } from "../kit/upstream.ts";
+import { until, within } from "../kit/until.ts";
+
+vi.setConfig({ testTimeout: 20_000 });
+
+const LIMITS = ["--ping-interval", "50ms", "--ping-timeout", "200ms"];
+const MB = 1024 * 1024;
+
+async function open(...more: string[]): Promise<{ daemon: TestDaemon; client: WebSocket; mux: WebSocket }> {
+  const upstream = await muxUpstream({ silent: true });
+  const daemon = await startDaemon(["--http", "1", "--mux", `${upstream.port}/mux`, ...LIMITS, ...more]);
+  const client = await openWs(daemon, "/mux", { maxPayload: 0, skipUTF8Validation: true });
+  const mux = await until(() => upstream.clients[0], "the mux' end");
+  return { daemon, client, mux };
+}
+
+/** Another tunnel, whose pings tell the time. */
+async function clock(): Promise<WebSocket> {
+  const upstream = await muxUpstream();
+  return await openWs(await startDaemon(["--http", "1", "--mux", `${upstream.port}/mux`, "--ping-interval", "50ms"]));
+}
+
+test.each(["to the client", "to the mux"])(
+  "64 MB in one message, slowly %s: no ping inside it, no false alarm",
+  async (way) => {
+    const { daemon, client, mux } = await open();
+    const [from, to] = way === "to the client" ? [mux, client] : [client, mux];
+    let pings = 0;
+    to.on("ping", () => (pings += 1));
+    await until(() => pings > 1, "a ping before");
+    readSlowly(rawSocket(to), 25 * MB);
+    const message = Buffer.alloc(64 * MB, "0123456789abcdef");
+    const came = new Promise<Buffer>((resolve) => to.once("message", resolve));
+    const before = pings;
+    from.send(message);
+    // A ping inside the message would break it: ws ends with an error.
+    expect((await within(came, "64 MB", 15_000)).equals(message)).toBe(true);
+    expect(pings - before).toBeLessThanOrEqual(2);
+    await pinged(to, 2);
+    expect(daemon.log.some(({ msg }) => msg === "tunnel ended")).toBe(false);
+  },
+);
+
+test("a client that takes nothing for longer than interval and timeout, and then goes on, loses nothing", async () => {
+  const { daemon, client, mux } = await open();
+  const time = await clock();
+  rawSocket(client).pause();
+  const came: number[] = [];
+  client.on("message", (data: Buffer) => came.push(data.length));
+  for (let n = 0; n < 160; n += 1) mux.send(Buffer.alloc(128 * 1024));
+  await pinged(time, 12);
+  expect(daemon.log.some(({ msg }) => msg === "tunnel ended")).toBe(false);
+  rawSocket(client).resume();
+  await until(() => came.length === 160, "all messages", 10_000);
+  await pinged(client, 2);
+});
+
+test("a side that takes no byte for --stall-timeout is dropped, and the other told", async () => {
+  const { daemon, client, mux } = await open("--stall-timeout", "500ms");
+  rawSocket(client).pause();
+  for (let n = 0; n < 160; n += 1) mux.send(Buffer.alloc(128 * 1024));
+  expect(await closed(mux)).toBe(1001);
+  await daemon.logged(({ by, how }) => by === "client" && how === "timeout", "client timeout");
+});
+
+test("a mux that takes no byte for --stall-timeout is dropped, and the client told", async () => {
+  const { daemon, client, mux } = await open("--stall-timeout", "500ms");
+  rawSocket(mux).pause();
+  for (let n = 0; n < 160; n += 1) client.send(Buffer.alloc(128 * 1024));
+  expect(await closed(client)).toBe(1012);
+  await daemon.logged(({ by, how }) => by === "upstream" && how === "timeout", "upstream timeout");
+});
+
+test("bytes before a FIN reach a slow reader", async () => {
+  const upstream = await rawUpstream();
+  const daemon = await startDaemon(["--http", "1", "--mux", `${upstream.port}/mux`, "--ping-interval", "0"]);
+  const { client, mux, toClient } = await openRaw(daemon, upstream);
+  readSlowly(client.socket, 3 * MB);
+  const size = 9 * MB;
+  mux.send(Buffer.alloc(size, 0x82));
+  mux.halfClose();
+  await within(client.ended, "FIN", 15_000);
+  expect(toClient().length).toBe(size);
+});
