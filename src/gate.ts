@@ -73,11 +73,20 @@ export class Gate implements Handlers {
     // The listener asks isUpgrade() first, so the router has no reason to find a plain request here.
     if (decision.to === "plain") return this.#refuse(req, res, "bad_request");
     if (isLoop(facts.head, this.#parts.via)) return this.#refuse(req, res, "loop_detected");
-    if (this.#parts.relay.tunnels.size >= this.#parts.maxTunnels) return this.#refuse(req, res, "too_many");
+    if (!this.#hasRoom()) return this.#refuse(req, res, "too_many");
     const url = req.url ?? "/";
     const path = decision.path === undefined ? url : decision.path + url.slice(pathOf(url).length);
     const failed = (failure: Failure): void => this.#say(req, res, failure);
     this.#open(req, res, decision.upstream, failed, { path, early });
+  }
+
+  /** May another tunnel be opened? Handshakes that wait for their answer count, or they would all get one. */
+  #hasRoom(): boolean {
+    const { tunnels, exchanges } = this.#parts.relay;
+    let taken = tunnels.size;
+    if (taken + exchanges.size < this.#parts.maxTunnels) return true;
+    for (const exchange of exchanges) if (exchange.isHandshake) taken += 1;
+    return taken < this.#parts.maxTunnels;
   }
 
   /** A connection was refused, or broke off, outside of any exchange. */

@@ -133,6 +133,7 @@ export class Listener {
   readonly #handlers: Handlers;
   readonly #connections = new Map<Socket, Connection>();
   readonly #ignoredUpgrades = new WeakSet<IncomingMessage>();
+  #turnedAway = 0;
   #stopping = false;
 
   constructor(options: ListenerOptions, handlers: Handlers) {
@@ -190,7 +191,10 @@ export class Listener {
     const connection = new Connection(socket, this.#options.trusted);
     this.#connections.set(socket, connection);
     socket.once("close", () => this.#connections.delete(socket));
-    if (this.#connections.size <= this.#options.maxConnections) return;
+    if (this.#connections.size - this.#turnedAway <= this.#options.maxConnections) return;
+    // One that was turned away and does not leave takes nobody's place.
+    this.#turnedAway += 1;
+    socket.once("close", () => (this.#turnedAway -= 1));
     connection.busy = true;
     this.#refuse(connection, "too_many");
   }

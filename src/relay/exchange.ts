@@ -112,6 +112,11 @@ export class Exchange implements Occupant, Live, Deadline {
     client.occupy(this);
   }
 
+  /** Does it ask for a tunnel? */
+  get isHandshake(): boolean {
+    return this.#in.upgrade !== undefined;
+  }
+
   /** Begins the first attempt. */
   start(): void {
     this.#attempt(true);

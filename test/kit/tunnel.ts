@@ -43,8 +43,13 @@ function behindHead(peer: RawClient): Buffer {
 }
 
 /** Opens a WebSocket through the daemon; it is ended with the test. */
-export async function openWs(daemon: TestDaemon, path = "/mux", options: ClientOptions = {}): Promise<WebSocket> {
-  const socket = new WebSocket(`ws://127.0.0.1:${daemon.port}${path}`, options);
+export async function openWs(
+  daemon: TestDaemon,
+  path = "/mux",
+  options: ClientOptions = {},
+  protocols: string[] = [],
+): Promise<WebSocket> {
+  const socket = new WebSocket(`ws://127.0.0.1:${daemon.port}${path}`, protocols, options);
   onTestFinished(() => socket.terminate());
   socket.on("error", () => {});
   await within(new Promise((resolve) => socket.once("open", resolve)), "open", 5000);
