@@ -14,10 +14,7 @@ export interface PageFacts {
 
 /** The headline and a sentence for each failure a person can meet in a browser. */
 const WORDS: Partial<Record<FailureCode, readonly [headline: string, sentence: string]>> = {
-  upstream_unavailable: [
-    "The dashboard is not running",
-    "It may be restarting. This page opens it as soon as it is back.",
-  ],
+  upstream_unavailable: ["The dashboard is not running", "It may be restarting."],
   upstream_reset: ["The dashboard broke off", "It closed the connection before it answered, so it may be restarting."],
   upstream_bad_response: [
     "The dashboard gave a broken answer",
@@ -37,6 +34,9 @@ const PASSING = new Set<FailureCode>([
   "draining",
 ]);
 
+/** Failures after which nobody knows whether the request was acted on. */
+const UNSURE = new Set<FailureCode>(["upstream_reset", "upstream_bad_response", "upstream_timeout"]);
+
 const STYLE = `:root{color-scheme:light dark;--bg:#f6f7f9;--fg:#1c2733;--dim:#5a6775;--line:#d9dee5;--card:#fff;--mark:#b4540a}
 @media(prefers-color-scheme:dark){:root{--bg:#12161b;--fg:#e4e9ef;--dim:#98a5b3;--line:#2b333d;--card:#1a2027;--mark:#f0a35e}}
 *{box-sizing:border-box}body{margin:0;min-height:100vh;display:grid;place-items:center;padding:1.5rem;background:var(--bg);color:var(--fg);font:1rem/1.55 system-ui,sans-serif}
@@ -45,13 +45,15 @@ h1{margin:0 0 .5rem;font-size:1.5rem;line-height:1.25;text-wrap:balance}p{margin
 dl{display:grid;grid-template-columns:auto 1fr;gap:.25rem 1rem;margin:1.25rem 0 0;padding-top:1.25rem;border-top:1px solid var(--line);font-size:.875rem;color:var(--dim)}
 dt{font-weight:600}dd{margin:0;overflow-wrap:anywhere}a{color:inherit}`;
 
+const LOCAL_TIME = `for(const t of document.querySelectorAll("time"))t.textContent=new Date(t.dateTime).toLocaleTimeString();`;
+
 // Asks for the very page, with a HEAD that wants no page: the answer is anything but ours once the upstream is back.
+// Cloudflare puts answers of its own in place of 502, 504 and what it cannot reach (52x): they are not it either.
 // The state is written only when it changes, so that a screen reader is not interrupted and nothing flashes.
-const SCRIPT = `(()=>{const state=document.getElementById("state"),say=t=>{if(state.textContent!==t)state.textContent=t};
-for(const t of document.querySelectorAll("time"))t.textContent=new Date(t.dateTime).toLocaleTimeString();
+const SCRIPT = `(()=>{const state=document.getElementById("state"),say=t=>{if(state.textContent!==t)state.textContent=t};let wait=1500;
 const ask=async()=>{try{const r=await fetch(location.href,{method:"HEAD",cache:"no-store",headers:{Accept:"application/json"}});
-if(r.status<500||!r.headers.has("x-single-port-error")){say("It is back. Opening it…");location.reload();return}say("Waiting for it to come back…")}
-catch{say("The connection to this server is lost. Still trying…")}setTimeout(ask,1500)};setTimeout(ask,1000)})()`;
+if(![502,504].includes(r.status)&&r.status<520&&!r.headers.has("x-single-port-error")){say("It is back. Opening it…");location.reload();return}say("Waiting for it to come back…")}
+catch{say("The connection to this server is lost. Still trying…")}setTimeout(ask,wait=Math.min(wait*1.2,5000))};setTimeout(ask,1000)})()`;
 
 function escape(text: string): string {
   return text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll('"', "&quot;");
@@ -72,11 +74,14 @@ export function errorPage(failure: Failure, facts: PageFacts): string {
     ? `<p class="state" id="state" role="status">Waiting for it to come back…</p><noscript><meta http-equiv="refresh" content="5"></noscript>`
     : facts.repeatable
       ? `<p class="state"><a href="">Try again</a></p>`
-      : `<p class="state">What you sent was not accepted. Go back and send it again.</p>`;
+      : UNSURE.has(failure.code)
+        ? `<p class="state">What you sent may have arrived or not. Go back and look before you send it again.</p>`
+        : `<p class="state">What you sent did not arrive. Go back and send it again.</p>`;
+  const promise = asks ? " This page opens it as soon as it is back." : "";
   return `<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">
 <meta name="robots" content="noindex"><title>${escape(headline)}</title><style>${STYLE}</style></head>
-<body><main><h1>${escape(headline)}</h1><p>${escape(sentence)}</p>${state}<dl>${rows.join("")}</dl></main>
-${asks ? `<script>${SCRIPT}</script>` : ""}</body></html>
+<body><main><h1>${escape(headline)}</h1><p>${escape(sentence)}${promise}</p>${state}<dl>${rows.join("")}</dl></main>
+<script>${LOCAL_TIME}${asks ? SCRIPT : ""}</script></body></html>
 `;
 }

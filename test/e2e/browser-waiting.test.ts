@@ -1,0 +1,163 @@
+// The page a person sees while the dashboard is away, in a real browser.
+
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { chromium, type BrowserContext, type Page } from "playwright-core";
+import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from "vitest";
+import { childServer } from "../kit/child.ts";
+import { startDaemon } from "../kit/daemon.ts";
+import { until } from "../kit/until.ts";
+import { deadPort, httpUpstream, rawUpstream } from "../kit/upstream.ts";
+
+// It asks every second or two by itself, and that is what is waited for.
+vi.setConfig({ testTimeout: 15_000 });
+
+const CHROMIUM = "/usr/bin/chromium";
+const FLAGS = [
+  "--headless",
+  "--no-sandbox",
+  "--disable-gpu",
+  "--disable-quic",
+  "--no-first-run",
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-sync",
+];
+
+describe.skipIf(!existsSync(CHROMIUM))(`in Chromium (skipped where there is no ${CHROMIUM})`, () => {
+  const profile = mkdtempSync(join(tmpdir(), "single-port-chromium-"));
+  let browser: BrowserContext;
+  beforeAll(async () => {
+    browser = await chromium.launchPersistentContext(profile, { executablePath: CHROMIUM, args: FLAGS });
+  }, 30_000);
+  afterAll(async () => {
+    await browser.close();
+    rmSync(profile, { recursive: true, force: true });
+  });
+
+  /** A page, and what went on in it. */
+  async function newPage(): Promise<{ page: Page; errors: string[]; asked: string[] }> {
+    const page = await browser.newPage();
+    onTestFinished(() => page.close());
+    const errors: string[] = [];
+    const asked: string[] = [];
+    page.on("pageerror", (error) => errors.push(error.message));
+    page.on("request", (request) => asked.push(request.url()));
+    return { page, errors, asked };
+  }
+
+  const headline = (page: Page): Promise<string | null> => page.textContent("h1");
+  const says = (page: Page, text: string): Promise<boolean> =>
+    until(async () => (await page.getByRole("status").textContent())?.includes(text), `"${text}"`, 10_000);
+
+  test("it appears when the hold is over, and turns into the dashboard by itself", async () => {
+    const web = await childServer();
+    const daemon = await startDaemon(["--http", String(web.port), "--hold", "300ms"]);
+    const { page, errors, asked } = await newPage();
+    const url = `http://127.0.0.1:${daemon.port}/sessions/7?tab=2`;
+    await page.goto(url);
+    expect(await headline(page)).toBe("The dashboard");
+
+    await web.kill();
+    const answer = await page.reload();
+    expect(answer?.status()).toBe(503);
+    expect(await headline(page)).toBe("The dashboard is not running");
+    expect(await page.title()).toBe("The dashboard is not running");
+    await says(page, "Waiting for it to come back");
+    const since = (await page.locator("time").textContent()) ?? "";
+    expect(since, "a time of day, not a timestamp").toMatch(/^\d{1,2}:\d\d:\d\d/);
+    expect(await page.locator("dl").textContent()).toContain("web server");
+
+    // While it waits nothing is loaded anew and nothing changes, so nothing flashes and no screen reader is interrupted.
+    const loadedAt = await page.evaluate(() => performance.timeOrigin);
+    await page.evaluate(`changes = 0; new MutationObserver(() => (changes += 1))
+      .observe(document, { subtree: true, childList: true, characterData: true, attributes: true })`);
+    const before = asked.length;
+    await until(() => asked.length >= before + 2, "it to ask twice", 8000);
+    expect(await page.evaluate(() => performance.timeOrigin)).toBe(loadedAt);
+    expect(await page.evaluate("changes")).toBe(0);
+
+    await web.start();
+    await until(async () => (await headline(page).catch(() => "")) === "The dashboard", "the dashboard", 8000);
+    expect(page.url()).toBe(url);
+    expect([...new Set(asked)], "needs nothing from anywhere else").toEqual([url]);
+    expect(errors).toEqual([]);
+  });
+
+  test("it says so when the proxy itself is gone, and goes on trying", async () => {
+    const web = await childServer();
+    await web.kill();
+    const first = await startDaemon(["--http", String(web.port), "--hold", "0"]);
+    const { page } = await newPage();
+    await page.goto(`http://127.0.0.1:${first.port}/`);
+    await first.stop();
+    await says(page, "The connection to this server is lost");
+    await web.start();
+    await startDaemon(["--http", String(web.port), "--port", String(first.port)]);
+    await until(async () => (await headline(page).catch(() => "")) === "The dashboard", "the dashboard", 10_000);
+  });
+
+  test("what a front says in place of a 502 is not the dashboard", async () => {
+    const daemon = await startDaemon(["--http", String(await deadPort()), "--hold", "0"]);
+    const { page } = await newPage();
+    await page.goto(`http://127.0.0.1:${daemon.port}/`);
+    const statuses = [502, 522];
+    let asked = 0;
+    // Cloudflare's page, without our field.
+    await page.route("**/*", async (route) => {
+      if (route.request().method() !== "HEAD") return await route.abort();
+      await route.fulfill({ status: statuses[asked++ % statuses.length] ?? 502 });
+    });
+    await until(() => asked > statuses.length, "it to ask for both", 10_000);
+    expect(await headline(page)).toBe("The dashboard is not running");
+    await says(page, "Waiting for it to come back");
+  });
+
+  test.each([
+    ["that did not arrive", "unavailable", "did not arrive"],
+    ["that may have arrived", "resets", "may have arrived or not"],
+  ])("after a form %s it says so, and sends nothing again", async (_what, kind, words) => {
+    const upstream = await rawUpstream((peer) => peer.socket.once("data", () => peer.reset()));
+    const port = kind === "resets" ? upstream.port : await deadPort();
+    const daemon = await startDaemon(["--http", String(port), "--hold", "0", "--probe-interval", "0"]);
+    const { page, asked } = await newPage();
+    await page.setContent(`<form method=post action="http://127.0.0.1:${daemon.port}/x"><button>Send</button></form>`);
+    await page.getByRole("button").click();
+    await until(async () => (await page.locator(".state").textContent())?.includes(words), words, 5000);
+    expect(await page.content()).not.toContain("as soon as it is back");
+    expect(await page.getByRole("status").count()).toBe(0);
+    expect(asked).toHaveLength(1);
+  });
+
+  test.each(["light", "dark"] as const)("it follows %s mode, and fits a phone and a desktop", async (colorScheme) => {
+    const daemon = await startDaemon(["--http", String(await deadPort()), "--hold", "0"]);
+    const { page } = await newPage();
+    await page.emulateMedia({ colorScheme });
+    for (const size of [
+      { width: 320, height: 568 },
+      { width: 1280, height: 720 },
+    ]) {
+      await page.setViewportSize(size);
+      await page.goto(`http://127.0.0.1:${daemon.port}/`);
+      const background = await page.evaluate<string>("getComputedStyle(document.body).backgroundColor");
+      const [red = 0, green = 0, blue = 0] = (background.match(/\d+/g) ?? []).map(Number);
+      const lightness = (red + green + blue) / 3;
+      const wide = await page.evaluate<number>("document.documentElement.scrollWidth");
+      expect(wide, "no scrolling sideways").toBeLessThanOrEqual(size.width);
+      if (colorScheme === "dark") expect(lightness).toBeLessThan(60);
+      else expect(lightness).toBeGreaterThan(200);
+    }
+  });
+
+  test("without scripts it is loaded anew", async () => {
+    const port = await deadPort();
+    const daemon = await startDaemon(["--http", String(port), "--hold", "0"]);
+    const plain = await browser.browser()?.newContext({ javaScriptEnabled: false });
+    const page = plain ? await plain.newPage() : await browser.newPage();
+    onTestFinished(async () => await (plain ? plain.close() : page.close()));
+    await page.goto(`http://127.0.0.1:${daemon.port}/`);
+    await httpUpstream((_req, res) => res.end("back"), port);
+    await until(async () => (await page.textContent("body").catch(() => "")) === "back", "the page", 12_000);
+  });
+});
