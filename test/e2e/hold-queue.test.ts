@@ -1,13 +1,12 @@
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
-import { get } from "node:http";
 import { connect, type Socket } from "node:net";
-import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
-import { silentUpstream, tempFolder } from "../kit/child.ts";
+import { silentUpstream } from "../kit/child.ts";
 import { dial, head, type RawClient } from "../kit/client.ts";
 import { startDaemon, type TestDaemon } from "../kit/daemon.ts";
 import { client } from "../kit/load.ts";
+import { adminSocket } from "../kit/report.ts";
 import { deadPort, httpUpstream } from "../kit/upstream.ts";
 import { until } from "../kit/until.ts";
 
@@ -17,25 +16,11 @@ interface QueueDaemon extends TestDaemon {
 }
 
 async function start(port: number, ...args: string[]): Promise<QueueDaemon> {
-  const socketPath = join(tempFolder(), "admin");
-  const daemon = await startDaemon([
-    "--http",
-    String(port),
-    "--probe-interval",
-    "0",
-    "--admin",
-    `unix:${socketPath}`,
-    ...args,
-  ]);
-  const held = (): Promise<number | undefined> =>
-    new Promise((resolve) => {
-      get({ socketPath, path: "/status", agent: false }, (res) => {
-        let text = "";
-        res.setEncoding("utf8").on("data", (chunk: string) => (text += chunk));
-        res.on("end", () => resolve((JSON.parse(text) as { held: number }).held));
-      }).on("error", () => resolve(undefined));
-    });
-  return { ...daemon, holds: (count) => until(async () => (await held()) === count, `${count} held`) };
+  const admin = adminSocket();
+  const daemon = await startDaemon(["--http", String(port), "--probe-interval", "0", ...admin.args, ...args]);
+  const holds = (count: number): Promise<boolean> =>
+    until(async () => (await admin.report())?.held === count, `${count} held`);
+  return { ...daemon, holds };
 }
 
 async function ask(daemon: TestDaemon, path: string): Promise<RawClient> {

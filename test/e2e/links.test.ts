@@ -5,7 +5,9 @@ import { childServer } from "../kit/child.ts";
 import { dial, head, upgrade } from "../kit/client.ts";
 import { BIN, cleanEnv, NODE, startDaemon, type LogLine, type TestDaemon } from "../kit/daemon.ts";
 import { openStream } from "../kit/events.ts";
+import type { LinkReport } from "../../src/ops/report.ts";
 import { client } from "../kit/load.ts";
+import { adminSocket } from "../kit/report.ts";
 import { until, within } from "../kit/until.ts";
 import { rawUpstream } from "../kit/upstream.ts";
 
@@ -76,8 +78,12 @@ test("a stream that still ticks while its server takes no connection any more is
 
 test("a frozen upstream is noticed by --http-probe within two probes; back again it is up", async () => {
   const web = await childServer();
-  const daemon = await startDaemon(["--http", String(web.port), "--probe-interval", "500ms", "--http-probe", "/"]);
+  const admin = adminSocket();
+  const http = async (): Promise<LinkReport | undefined> => (await admin.report())?.links[0];
+  const args = ["--http", String(web.port), "--probe-interval", "500ms", "--http-probe", "/", ...admin.args];
+  const daemon = await startDaemon(args);
   await becomes(daemon, "http", "up");
+  const firstSince = (await until(http, "a report")).connectedSince ?? "";
   const stream = await openStream(daemon.port);
   const frozen = performance.now();
   web.signal("SIGSTOP");
@@ -87,10 +93,15 @@ test("a frozen upstream is noticed by --http-probe within two probes; back again
   expect(performance.now() - frozen).toBeLessThan(8500);
   expect(await becomes(daemon, "http", "suspect")).toMatchObject({ reason: "no answer within 3000 ms" });
   await becomes(daemon, "http", "reconnecting");
+  expect(await http()).toMatchObject({ state: "reconnecting", lastProbeOk: false });
+  expect((await http())?.connectedSince).toBeUndefined();
   expect(await outcome(daemon, "/events")).toMatchObject({ by: "upstream", how: "timeout", status: 200 });
   const before = daemon.log.length;
   web.signal("SIGCONT");
   expect(await becomes(daemon, "http", "up", before)).toMatchObject({ reconnectCount: 1 });
+  const after = await http();
+  expect(after).toMatchObject({ state: "up", reconnectCount: 1, lastProbeOk: true });
+  expect(Date.parse(after?.connectedSince ?? "")).toBeGreaterThan(Date.parse(firstSince) + 3000);
   expect((await client(daemon.port)()).status).toBe(200);
 }, 20_000);
 
