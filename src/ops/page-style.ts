@@ -44,7 +44,7 @@ details{font-size:.875rem}summary{cursor:pointer;color:var(--dim)}details ol{mar
 table{border-collapse:collapse;width:100%;font-size:.875rem;white-space:nowrap}
 th,td{padding:.3rem .7rem;text-align:right;border-top:1px solid var(--line)}thead th{border-top:0;color:var(--dim);font-weight:600;vertical-align:bottom}
 th:first-child,td:first-child,.l{text-align:left}tbody th{font-weight:600}
-.path{max-width:22rem;overflow:hidden;text-overflow:ellipsis}
+td.path{max-width:22rem;overflow:hidden;text-overflow:ellipsis}
 thead button{border:0;background:none;padding:.1rem .2rem;margin:0 -.2rem;color:inherit;font-weight:600}
 [aria-sort] button::after{content:"";display:inline-block;width:.8em;text-align:right}[aria-sort=ascending] button::after{content:"↑"}[aria-sort=descending] button::after{content:"↓"}
 .zero{color:var(--dim);opacity:.6}.badcell{color:var(--bad);font-weight:650}
@@ -52,7 +52,7 @@ thead button{border:0;background:none;padding:.1rem .2rem;margin:0 -.2rem;color:
 .empty{padding:.8rem .9rem;margin:0;color:var(--dim)}
 footer{padding:1.5rem 1rem 2rem;color:var(--dim);font-size:.875rem;display:flex;gap:1rem;flex-wrap:wrap}footer a{color:var(--accent)}
 .sr{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)}
-@media(max-width:40rem){.grid{grid-template-columns:1fr 1fr}.links{grid-template-columns:1fr}.tile .value{font-size:1.3rem}.tile svg{height:40px}.wide{display:none}th,td{padding:.3rem .5rem}.path{max-width:11rem}header .end{margin-left:0}}
+@media(max-width:40rem){.grid{grid-template-columns:1fr 1fr}.links{grid-template-columns:1fr}.tile .value{font-size:1.3rem}.tile svg{height:40px}.wide{display:none}th,td{padding:.3rem .5rem}td.path{max-width:11rem}header .end{margin-left:0}}
 @media(prefers-reduced-motion:reduce){.new{animation:none;outline:1px solid var(--warn)}}
 @media(forced-colors:active){.strip,.strip i,.pill{forced-color-adjust:none}}
 `;

@@ -1,0 +1,52 @@
+import { expect, test } from "vitest";
+import { readiness } from "../../src/ops/readiness.ts";
+import type { LinkReport, Report } from "../../src/ops/report.ts";
+
+function link(about: Partial<LinkReport>): LinkReport {
+  const target = "127.0.0.1:4000";
+  return { name: "http", target, state: "up", reconnectCount: 0, held: 0, tunnels: 0, history: [], ...about };
+}
+
+function reasons(state: Report["state"], ...links: LinkReport[]): string[] {
+  const { ready, reasons } = readiness({ state, links });
+  expect(ready).toBe(reasons.length === 0);
+  return reasons;
+}
+
+test("running, with every upstream up: ready", () => {
+  expect(reasons("running", link({}), link({ name: "mux" }))).toEqual([]);
+});
+
+test.each<[Report["state"], string]>([
+  ["draining", "this proxy is draining"],
+  ["stopped", "this proxy is stopped"],
+])("%s: not ready", (state, reason) => {
+  expect(reasons(state, link({}))).toEqual([reason]);
+});
+
+test.each<[Partial<LinkReport>, string]>([
+  [{ state: "connecting" }, "has not been seen yet"],
+  [{ state: "connecting", lastError: "ECONNREFUSED" }, "has not been seen yet: nothing listens there (ECONNREFUSED)"],
+  [{ state: "suspect", lastError: "ETIMEDOUT" }, "failed once just now: it does not answer (ETIMEDOUT)"],
+  [{ state: "reconnecting", lastError: "ENOENT" }, "cannot be reached: there is no such socket (ENOENT)"],
+  [{ state: "reconnecting", lastError: "no answer within 3000 ms" }, "cannot be reached: no answer within 3000 ms"],
+  [{ state: "reconnecting", lastError: "status 503" }, "cannot be reached: status 503"],
+])("%j: says so in words", (about, words) => {
+  expect(reasons("running", link(about))).toEqual([`upstream http (127.0.0.1:4000) ${words}`]);
+});
+
+test("what a request met is the reason when the last probe was still well", () => {
+  const history = [{ at: "", state: "suspect", reason: "ECONNREFUSED" }];
+  expect(reasons("running", link({ state: "suspect", lastProbeOk: true, history }))).toEqual([
+    "upstream http (127.0.0.1:4000) failed once just now: nothing listens there (ECONNREFUSED)",
+  ]);
+});
+
+test("every reason there is, the proxy's own first", () => {
+  const links = [link({ state: "suspect" }), link({}), link({ name: "mux2", state: "reconnecting" })];
+  expect(reasons("draining", ...links)).toEqual([
+    "this proxy is draining",
+    "upstream http (127.0.0.1:4000) failed once just now",
+    "upstream mux2 (127.0.0.1:4000) cannot be reached",
+  ]);
+});
