@@ -2,21 +2,24 @@
 
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { expect, onTestFinished, test } from "vitest";
+import { expect, onTestFinished, test, vi } from "vitest";
 import { dial, head } from "../kit/client.ts";
 import { startDaemon, type TestDaemon } from "../kit/daemon.ts";
 import { accepts, ask, controlSocket, ownRuntime, statusOf, tempFolder } from "../kit/ops.ts";
 import { until, within } from "../kit/until.ts";
 import { deadPort, httpUpstream, muxUpstream } from "../kit/upstream.ts";
 
+vi.setConfig({ testTimeout: 15_000 });
+
 /** A daemon whose upstreams are up, and what it is asked on. */
 async function serving(...args: string[]): Promise<{ daemon: TestDaemon; control: string }> {
   const web = await httpUpstream((req, res) => res.end(`upstream ${req.url}`));
   const mux = await muxUpstream();
   const env = ownRuntime();
-  const daemon = await startDaemon(["--http", String(web.port), "--mux", `${mux.port}/mux`, ...args], env);
+  const targets = ["--http", String(web.port), "--mux", `${mux.port}/mux`, "--probe-interval", "10s"];
+  const daemon = await startDaemon([...targets, ...args], env);
   const control = controlSocket(env, daemon.port);
-  await until(async () => existsSync(control) && (await ask(control, "/ready")).status === 200, "ready");
+  await until(async () => existsSync(control) && (await ask(control, "/ready")).status === 200, "ready", 8000);
   return { daemon, control };
 }
 

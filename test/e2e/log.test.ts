@@ -4,12 +4,14 @@ import { spawn } from "node:child_process";
 import { closeSync, existsSync, openSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { expect, onTestFinished, test } from "vitest";
+import { expect, onTestFinished, test, vi } from "vitest";
 import { dial, head, upgrade } from "../kit/client.ts";
 import { NODE, startDaemon, type LogLine } from "../kit/daemon.ts";
 import { ask, exitOf, launch, ownRuntime, tempFolder } from "../kit/ops.ts";
 import { until, within } from "../kit/until.ts";
 import { deadPort, httpUpstream, muxUpstream, rawUpstream } from "../kit/upstream.ts";
+
+vi.setConfig({ testTimeout: 15_000 });
 
 const STORM = fileURLToPath(new URL("../kit/storm.mjs", import.meta.url));
 
