@@ -5,7 +5,8 @@ import { join } from "node:path";
 import { expect, onTestFinished, test, vi } from "vitest";
 import { dial, head } from "../kit/client.ts";
 import { startDaemon, type TestDaemon } from "../kit/daemon.ts";
-import { accepts, ask, controlSocket, ownRuntime, statusOf, tempFolder } from "../kit/ops.ts";
+import { tempFolder } from "../kit/child.ts";
+import { accepts, ask, controlSocket, ownRuntime, statusOf } from "../kit/ops.ts";
 import { until, within } from "../kit/until.ts";
 import { deadPort, httpUpstream, muxUpstream } from "../kit/upstream.ts";
 

@@ -14,7 +14,8 @@ import {
 import { dirname, join } from "node:path";
 import { expect, test, vi } from "vitest";
 import { startDaemon, type TestDaemon } from "../kit/daemon.ts";
-import { ask, controlSocket, ownRuntime, run, statusOf } from "../kit/ops.ts";
+import { singlePort } from "../kit/command.ts";
+import { ask, controlSocket, ownRuntime, statusOf } from "../kit/ops.ts";
 import { until } from "../kit/until.ts";
 import { deadPort, httpUpstream } from "../kit/upstream.ts";
 
@@ -139,11 +140,11 @@ test("the stale socket of one that was killed is taken over, and disturbs nobody
   killed.child.kill("SIGKILL");
   await killed.exited;
   expect(existsSync(path)).toBe(true);
-  expect(await run(["status"], env)).toMatchObject({ code: 69 });
+  expect(await singlePort(["status"], env)).toMatchObject({ code: 69 });
 
   const other = await start(env);
   await until(() => existsSync(controlSocket(env, other.port)), "the other's socket");
-  expect((await run(["status"], env)).stdout).toContain(`127.0.0.1:${other.port}`);
+  expect((await singlePort(["status"], env)).stdout).toContain(`127.0.0.1:${other.port}`);
 
   const next = await start(env, killed.port);
   await until(

@@ -7,7 +7,8 @@ import { fileURLToPath } from "node:url";
 import { expect, onTestFinished, test, vi } from "vitest";
 import { dial, head, upgrade } from "../kit/client.ts";
 import { NODE, startDaemon, type LogLine } from "../kit/daemon.ts";
-import { ask, exitOf, launch, ownRuntime, tempFolder } from "../kit/ops.ts";
+import { tempFolder } from "../kit/child.ts";
+import { ask, exitOf, launch, ownRuntime } from "../kit/ops.ts";
 import { until, within } from "../kit/until.ts";
 import { deadPort, httpUpstream, muxUpstream, rawUpstream } from "../kit/upstream.ts";
 

@@ -1,22 +1,14 @@
-// What an operator does: runs commands, asks the admin address or the control socket, starts it with an odd stdout.
+// What an operator does: asks the admin address or the control socket, starts it with an odd stdout.
 
 import { spawn, type ChildProcess, type StdioOptions } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
 import { request, type IncomingHttpHeaders } from "node:http";
 import { connect } from "node:net";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { onTestFinished } from "vitest";
 import type { Report } from "../../src/ops/report.ts";
+import { tempFolder } from "./child.ts";
 import { BIN, cleanEnv, NODE } from "./daemon.ts";
 import { until, within } from "./until.ts";
-
-/** A folder that is gone after the test. */
-export function tempFolder(): string {
-  const path = mkdtempSync(join(tmpdir(), "single-port-test-"));
-  onTestFinished(() => rmSync(path, { recursive: true, force: true }));
-  return path;
-}
 
 /** An environment whose control sockets are in a folder of this test's own. */
 export function ownRuntime(): { XDG_RUNTIME_DIR: string } {
@@ -53,25 +45,6 @@ export async function ask(at: number | string, path: string, method = "GET"): Pr
 /** What /status says. */
 export async function statusOf(at: number | string): Promise<Report> {
   return JSON.parse((await ask(at, "/status")).body) as Report;
-}
-
-/** A command that has ended. */
-export interface Ended {
-  code: number | string;
-  stdout: string;
-  stderr: string;
-}
-
-/** Runs a command of single-port to its end. */
-export async function run(args: string[], env: Record<string, string> = {}): Promise<Ended> {
-  const child = spawn(NODE, [BIN, ...args], { env: cleanEnv(env), stdio: ["ignore", "pipe", "pipe"] });
-  onTestFinished(() => void child.kill("SIGKILL"));
-  let stdout = "";
-  let stderr = "";
-  child.stdout.setEncoding("utf8").on("data", (text: string) => (stdout += text));
-  child.stderr.setEncoding("utf8").on("data", (text: string) => (stderr += text));
-  const code = await within(exitOf(child), `single-port ${args.join(" ")} to end`, 8000);
-  return { code, stdout, stderr };
 }
 
 /** Resolves with the exit code, or the signal. */

@@ -16,11 +16,15 @@ export async function within<T>(promise: Promise<T>, what: string, ms = 2000): P
 }
 
 /** Resolves with the first truthy value of `condition`, looked at every 5 ms: for state outside of this process. */
-export async function until<T>(condition: () => T | Promise<T>, what: string, ms = 2000): Promise<NonNullable<T>> {
+export async function until<T>(
+  condition: () => T | Promise<T>,
+  what: string,
+  ms = 2000,
+): Promise<Exclude<NonNullable<T>, false>> {
   const deadline = performance.now() + ms;
   for (;;) {
     const value = await condition();
-    if (value) return value;
+    if (value) return value as Exclude<NonNullable<T>, false>;
     if (performance.now() > deadline) throw new Error(`not within ${ms} ms: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 5));
   }

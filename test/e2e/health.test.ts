@@ -1,0 +1,153 @@
+// Health never lies: at each step of the two stories of electric 4343 (and of a frozen server) /ready and /status say
+// what is true within one probe, with a reason; /live never fails because of an upstream.
+
+import { existsSync } from "node:fs";
+import { expect, onTestFinished, test, vi } from "vitest";
+import { childServer } from "../kit/child.ts";
+import { dial } from "../kit/client.ts";
+import { startDaemon } from "../kit/daemon.ts";
+import { openStream } from "../kit/events.ts";
+import { ask, controlSocket, ownRuntime, statusOf } from "../kit/ops.ts";
+import { until, within } from "../kit/until.ts";
+import { deadPort, httpUpstream } from "../kit/upstream.ts";
+
+vi.setConfig({ testTimeout: 20_000 });
+
+/** What operators are told at one moment. */
+interface Health {
+  ready: boolean;
+  reasons: string[];
+  state: string;
+}
+
+/** Starts a proxy, and a way to wait for what it says of itself. */
+async function watched(args: string[]): Promise<{
+  daemon: Awaited<ReturnType<typeof startDaemon>>;
+  control: string;
+  says: (state: string, reason: RegExp | undefined, ms?: number) => Promise<void>;
+}> {
+  const env = ownRuntime();
+  const daemon = await startDaemon(args, env);
+  const control = controlSocket(env, daemon.port);
+  await until(() => existsSync(control), "the control socket");
+  const now = async (): Promise<Health> => {
+    const [ready, status, live] = await Promise.all([ask(control, "/ready"), statusOf(control), ask(control, "/live")]);
+    expect(live.status).toBe(200);
+    const body = JSON.parse(ready.body) as { ready: boolean; reasons: string[] };
+    expect(ready.status).toBe(body.ready ? 200 : 503);
+    return { ...body, state: status.links[0]?.state ?? "none" };
+  };
+  return {
+    daemon,
+    control,
+    says: async (state, reason, ms = 3000) => {
+      let last: Health | undefined;
+      const there = async (): Promise<boolean> => {
+        last = await now();
+        const said = reason === undefined ? last.ready : !last.ready && reason.test(last.reasons.join());
+        return said && last.state === state;
+      };
+      await until(there, `${state}, ${String(reason)}`, ms).catch((error: Error) => {
+        throw new Error(`${error.message}; said ${JSON.stringify(last)}`);
+      });
+    },
+  };
+}
+
+const REFUSED = (words: string): RegExp =>
+  new RegExp(`^upstream http \\(127\\.0\\.0\\.1:\\d+\\) ${words}: nothing listens there \\(ECONNREFUSED\\)$`);
+
+test.each<[NodeJS.Signals, string]>([
+  ["SIGKILL", "killed with -9"],
+  ["SIGINT", "ended by Ctrl-C, waiting for its streams"],
+])("an upstream that was up, is %s (%s), and comes back", async (signal) => {
+  const web = await childServer();
+  const { control, daemon, says } = await watched(["--http", String(web.port), "--probe-interval", "300ms"]);
+  await says("up", undefined);
+  const up = await statusOf(control);
+  expect(up.links[0]).toMatchObject({ lastProbeOk: true, reconnectCount: 0 });
+  const stream = await openStream(daemon.port);
+
+  web.signal(signal);
+  await says("suspect", REFUSED("failed once just now"));
+  await says("reconnecting", REFUSED("cannot be reached"));
+  const down = (await statusOf(control)).links[0];
+  expect(down).toMatchObject({ lastProbeOk: false, lastError: "ECONNREFUSED" });
+  expect(down?.connectedSince).toBeUndefined();
+  // Nobody says "streaming" of a stream whose server is gone.
+  await within(stream.ended, "the stream to end");
+  expect((await statusOf(control)).requests).toBe(0);
+
+  await web.kill();
+  const restarted = Date.now();
+  await web.start();
+  await says("up", undefined, 8000);
+  const back = (await statusOf(control)).links[0];
+  expect(back?.reconnectCount).toBeGreaterThan(0);
+  expect(Date.parse(back?.connectedSince ?? "")).toBeGreaterThanOrEqual(restarted);
+  expect(back?.lastError).toBeUndefined();
+  expect(back?.history.map(({ state }) => state)).toEqual(["up", "suspect", "reconnecting", "up"]);
+  expect((await ask(daemon.port, "/")).status).toBe(200);
+});
+
+test("a frozen upstream, with --http-probe: not ready after one probe, and ready again when it goes on", async () => {
+  const web = await childServer();
+  const args = ["--http", String(web.port), "--probe-interval", "300ms", "--http-probe", "/"];
+  const { says } = await watched(args);
+  await says("up", undefined);
+  web.signal("SIGSTOP");
+  onTestFinished(() => web.signal("SIGCONT"));
+  // The rest of an interval, and a probe of 3 s.
+  await says("suspect", /^upstream http \([\d.:]+\) failed once just now: no answer within 3000 ms$/, 6000);
+  web.signal("SIGCONT");
+  await says("up", undefined, 6000);
+});
+
+test("an upstream that answers a probe with an error is not ready, and says which", async () => {
+  let status = 503;
+  const web = await httpUpstream((_req, res) => res.writeHead(status).end());
+  const args = ["--http", String(web.port), "--probe-interval", "100ms", "--http-probe", "/health"];
+  const { says } = await watched(args);
+  await says("connecting", /^upstream http \([\d.:]+\) has not been seen yet: status 503$/);
+  status = 404;
+  await says("up", undefined, 8000);
+  status = 500;
+  await says("reconnecting", /cannot be reached: status 500$/, 8000);
+});
+
+test("an upstream that has never been there: connecting, not ready, live; the first sight of it makes it ready", async () => {
+  const port = await deadPort();
+  const { says } = await watched(["--http", String(port), "--probe-interval", "200ms"]);
+  await says("connecting", REFUSED("has not been seen yet"));
+  await httpUpstream((_req, res) => res.end(), port);
+  await says("up", undefined, 8000);
+});
+
+test("without probes, a request that fails makes it not ready at once, and one that is served makes it ready", async () => {
+  const web = await childServer();
+  const { daemon, says } = await watched(["--http", String(web.port), "--probe-interval", "0", "--hold", "5s"]);
+  await says("connecting", /has not been seen yet$/);
+  expect((await ask(daemon.port, "/")).status).toBe(200);
+  await says("up", undefined);
+  await web.kill();
+  const client = await dial(daemon.port);
+  client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+  await says("suspect", REFUSED("failed once just now"));
+  await web.start();
+  await client.readUntil("200 OK", 8000);
+  await says("up", undefined);
+});
+
+test("each upstream has its own reason", async () => {
+  const web = await httpUpstream((_req, res) => res.end());
+  const muxes = ["--mux", `/a=${await deadPort()}/x`, "--mux", `/b=unix:/nowhere/mux.sock:/x`];
+  const { control } = await watched(["--http", String(web.port), ...muxes, "--probe-interval", "100ms"]);
+  const reasons = await until(async () => {
+    const body = JSON.parse((await ask(control, "/ready")).body) as { reasons: string[] };
+    return body.reasons.length === 2 && body.reasons.every((text) => text.includes("(E")) && body.reasons;
+  }, "two reasons");
+  expect(reasons[0]).toMatch(/^upstream mux \(127\.0\.0\.1:\d+\) has not been seen yet: nothing listens there/);
+  expect(reasons[1]).toMatch(
+    /^upstream mux2 \(unix:\/nowhere\/mux\.sock\) has not been seen yet: there is no such socket/,
+  );
+});
