@@ -13,7 +13,7 @@ const ended = (daemon: TestDaemon): unknown[] =>
 
 test("a head that breaks off is logged with how it broke off; a connection that sent nothing is not", async () => {
   const upstream = await rawUpstream();
-  const daemon = await startDaemon(["--http", String(upstream.port), "--probe-interval", "0"]);
+  const daemon = await startDaemon(["--http", String(upstream.port)]);
   const idle = await daemon.settledSockets();
   for (const sent of ["", "GET / HTTP/1.1\r\nHost"]) {
     for (const leave of ["halfClose", "reset"] as const) {
@@ -34,7 +34,7 @@ test("a head that breaks off is logged with how it broke off; a connection that 
 
 test("the rest of a body whose request was answered already gets no second answer", async () => {
   const upstream = await rawUpstream();
-  const daemon = await startDaemon(["--http", String(upstream.port), "--probe-interval", "0"]);
+  const daemon = await startDaemon(["--http", String(upstream.port)]);
   const client = await dial(daemon.port);
   client.send(`${head("POST / HTTP/1.1", "Host: a", "Transfer-Encoding: chunked")}4\r\nhalf\r\n`);
   const peer = await upstream.next();

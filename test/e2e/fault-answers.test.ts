@@ -17,7 +17,9 @@ const MOMENTS = [
   "mid SSE while silent",
 ] as const;
 
-for (const cell of cells(MOMENTS, SIDES, ["fin", "rst", "stall"])) test(cell.title, () => play(stage(), cell));
+for (const cell of cells(MOMENTS, SIDES, ["fin", "rst", "stall"])) {
+  test(cell.title, { timeout: 15_000 }, () => play(stage(), cell));
+}
 
 test("the bystanders got every byte", async () => {
   for (const bystander of stage().bystanders) await bystander.finish();

@@ -10,7 +10,9 @@ const stage = forFile(openStage);
 
 const MOMENTS = ["upgrade sent and 101 not yet", "after 101 while idle", "mid frame", "mid frame towards it"] as const;
 
-for (const cell of cells(MOMENTS, SIDES, ["fin", "rst", "stall"])) test(cell.title, () => play(stage(), cell));
+for (const cell of cells(MOMENTS, SIDES, ["fin", "rst", "stall"])) {
+  test(cell.title, { timeout: 15_000 }, () => play(stage(), cell));
+}
 
 test("the bystanders got every byte", async () => {
   for (const bystander of stage().bystanders) await bystander.finish();

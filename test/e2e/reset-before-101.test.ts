@@ -67,13 +67,13 @@ async function expectUnharmed(daemon: TestDaemon, sockets: number, port: number)
 
 async function daemonOf({ upstream }: SlowMux): Promise<TestDaemon> {
   const { port } = upstream;
-  return await startDaemon(["--http", String(port), "--mux", `${port}/mux`, "--probe-interval", "0"]);
+  return await startDaemon(["--http", String(port), "--mux", `${port}/mux`]);
 }
 
 test("1,000 resets before the 101 end nothing but themselves", { timeout: 30_000 }, async () => {
   const mux = await slowMux();
   const daemon = await daemonOf(mux);
-  const sockets = daemon.sockets();
+  const sockets = await daemon.settledSockets();
   expect(await storm(daemon.port, mux)).toBe(ROUNDS);
   // Had they been seen as something else, this would test something else.
   await daemon.logged(
@@ -89,7 +89,7 @@ test("1,000 resets before the 101 end nothing but themselves behind Caddy", { ti
   const mux = await slowMux();
   const daemon = await daemonOf(mux);
   const caddy = await caddyInFrontOf(daemon.port);
-  const sockets = daemon.sockets();
+  const sockets = await daemon.settledSockets();
   expect(await storm(caddy.port, mux)).toBe(ROUNDS);
   await expectUnharmed(daemon, sockets, caddy.port);
 });

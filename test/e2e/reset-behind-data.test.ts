@@ -18,7 +18,7 @@ test.each(["1.0", "1.1"])(
         peer.reset();
       });
     });
-    const daemon = await startDaemon(["--http", String(upstream.port), "--probe-interval", "0"]);
+    const daemon = await startDaemon(["--http", String(upstream.port)]);
     for (let round = 0; round < ROUNDS; round += 1) {
       const client = await dial(daemon.port);
       client.send(head(`GET /${round} HTTP/${version}`, "Host: a"));

@@ -10,9 +10,9 @@ import { scriptOf, type Script } from "./moments.ts";
 import type { Stage } from "./stage.ts";
 import { until, within } from "./until.ts";
 
-/** The other side has its outcome within this. */
+/** Of a FIN or a RST the other side has its outcome within this. */
 const SOON_MS = 2000;
-/** A silent peer has none for so long, if only TCP keepalive can tell. */
+/** And so long after a peer vanished, where only TCP keepalive can tell. */
 const KEEP_ALIVE_MS = 14_000;
 // A stalled peer gets 1 s to answer before it is cut; a pooled connection is idle for less.
 const CLEAN_MS = 4000;
@@ -24,6 +24,12 @@ export interface Scene {
   ray: string;
   client: RawClient;
   upstream: RawClient | undefined;
+}
+
+/** How long the other side may have to wait for its outcome. */
+function patience(stage: Stage, { fault, expected }: Cell): number {
+  if (expected.slow) return KEEP_ALIVE_MS;
+  return fault === "fin" || fault === "rst" ? SOON_MS : stage.silenceMs;
 }
 
 let rays = 0;
@@ -81,10 +87,10 @@ function press({ cell, script }: Scene, other: RawClient | undefined): void {
 }
 
 /** Looks at the side that is not at fault: it has to have its outcome. */
-export async function checkOther(scene: Scene): Promise<void> {
+export async function checkOther(stage: Stage, scene: Scene): Promise<void> {
   const { cell, script, client, upstream } = scene;
   const { expected } = cell;
-  const ms = expected.slow ? KEEP_ALIVE_MS : SOON_MS;
+  const ms = patience(stage, cell);
   if (!expected.log || !upstream) return;
   const other = cell.side === "client" ? upstream : client;
   if (cell.side === "upstream" && expected.status >= 500) {
@@ -109,7 +115,7 @@ export async function checkLog(stage: Stage, scene: Scene, since: number): Promi
   const isOurs = (line: LogLine): boolean =>
     isExchange(line) && (log.phase === "head" ? line["phase"] === "head" : line["ray"] === scene.ray);
   const ours = (): LogLine | undefined => stage.daemon.log.slice(since).find(isOurs);
-  const line = await until(ours, `log line of ${scene.cell.title}`, expected.slow ? KEEP_ALIVE_MS : SOON_MS);
+  const line = await until(ours, `log line of ${scene.cell.title}`, patience(stage, scene.cell));
   const { by, how, phase, status } = line;
   expect({ by, how, phase, status }).toEqual({ by: side, ...log, status: expected.status });
   if (log.phase === "head") return;
@@ -159,7 +165,7 @@ export async function play(stage: Stage, cell: Cell): Promise<void> {
   const since = stage.daemon.log.length;
   const open = stage.daemon.sockets();
   strike(stage, scene);
-  await Promise.all([checkOther(scene), checkLog(stage, scene, since)]);
+  await Promise.all([checkOther(stage, scene), checkLog(stage, scene, since)]);
   const isPooled = scene.script.done === true && cell.side === "upstream";
   if (isPooled) await checkNextRequest(stage, scene, open);
   await checkSockets(stage);

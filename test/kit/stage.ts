@@ -18,26 +18,34 @@ export interface Stage {
   baseline: number;
   /** The cable of the side that is going to vanish. */
   cable: Cable | undefined;
+  /** A silence is noticed within this, except where only TCP keepalive can tell. */
+  silenceMs: number;
 }
 
 /** An option and its value. */
 type Given = Record<string, string>;
 const wordsOf = (given: Given): string[] => Object.entries(given).flatMap(([name, value]) => [`--${name}`, value]);
 
-// Each limit strikes well within the 2 s in which the other side has to have its outcome. Pings wait long enough for
-// the bystander to answer on a busy machine.
+// Short enough to be waited for, and long enough that neither a cell nor the bystanders meet one on a busy machine.
+const SILENCE_MS = 4000;
 const SHORT: Given = {
-  // Nobody but the cells connects to the upstreams.
-  "probe-interval": "0",
-  "headers-timeout": "700ms",
-  "body-timeout": "1s",
-  "response-timeout": "1s",
-  "handshake-timeout": "1s",
+  "headers-timeout": "1s",
+  "body-timeout": "1500ms",
+  "response-timeout": "1500ms",
+  "handshake-timeout": "1500ms",
   "client-keep-alive": "1s",
   recycle: "800ms",
-  "stall-timeout": "700ms",
+  "stall-timeout": "1s",
   "ping-interval": "300ms",
-  "ping-timeout": "900ms",
+  "ping-timeout": "1400ms",
+};
+// All moments are reached before their side vanishes, so no limit may strike until then.
+const ALL_AT_ONCE_MS = 6000;
+const ALL_AT_ONCE: Given = {
+  ...Object.fromEntries(Object.keys(SHORT).map((name) => [name, "3s"])),
+  "ping-interval": "1s",
+  "ping-timeout": "2s",
+  "tcp-keep-alive": "1s",
 };
 // Nothing but TCP keepalive may tell that a client vanished while it waits for its answer.
 const PATIENT: Given = { hold: "60s", "response-timeout": "60s", "handshake-timeout": "60s" };
@@ -52,7 +60,16 @@ export async function openStage(): Promise<Stage> {
     await tunnelBystander(`ws://127.0.0.1:${daemon.port}/bystander`),
     await downloadBystander(daemon.port, "127.0.0.1", () => web.next()),
   ];
-  return { daemon, host: "127.0.0.1", web, mux, bystanders, baseline: daemon.sockets(), cable: undefined };
+  return {
+    daemon,
+    host: "127.0.0.1",
+    web,
+    mux,
+    bystanders,
+    baseline: await daemon.settledSockets(),
+    cable: undefined,
+    silenceMs: SILENCE_MS,
+  };
 }
 
 /**
@@ -66,7 +83,7 @@ export async function openVanishingStage(side: Side): Promise<Stage> {
   const mux = await rawUpstream(undefined, 0, upstreams.here);
   const echo = await muxUpstream({ host: calm.here });
   const targets = wordsOf({ http: `${upstreams.here}:${web.port}`, mux: `${upstreams.here}:${mux.port}/mux` });
-  const limits = { ...SHORT, "tcp-keep-alive": "1s", ...(side === "client" ? PATIENT : {}) };
+  const limits = { ...ALL_AT_ONCE, ...(side === "client" ? PATIENT : {}) };
   const muxes = [
     "--mux",
     `/bystander=${calm.here}:${echo.port}/mux`,
@@ -77,5 +94,14 @@ export async function openVanishingStage(side: Side): Promise<Stage> {
   const bystanders = [await tunnelBystander(`ws://${calm.there}:${daemon.port}/bystander`)];
   if (side === "client") bystanders.push(await downloadBystander(daemon.port, calm.there, () => web.next()));
   const cable = side === "client" ? clients : upstreams;
-  return { daemon, host: clients.there, web, mux, bystanders, baseline: daemon.sockets(), cable };
+  return {
+    daemon,
+    host: clients.there,
+    web,
+    mux,
+    bystanders,
+    baseline: await daemon.settledSockets(),
+    cable,
+    silenceMs: ALL_AT_ONCE_MS,
+  };
 }

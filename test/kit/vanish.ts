@@ -24,7 +24,7 @@ async function playAll(side: Side, all: Cell[]): Promise<Played> {
   for (const scene of scenes) strike(stage, scene);
   const outcomes = new Map<Cell, Promise<unknown>>();
   for (const scene of scenes) {
-    const outcome = Promise.all([checkOther(scene), checkLog(stage, scene, since)]);
+    const outcome = Promise.all([checkOther(stage, scene), checkLog(stage, scene, since)]);
     outcome.catch(() => undefined); // It is the cell's test that fails.
     outcomes.set(scene.cell, outcome);
   }
