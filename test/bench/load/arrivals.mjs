@@ -1,0 +1,60 @@
+// New connections at a steady pace: connect, one request, one answer, closed.
+
+import { dial, Latencies, within } from "./connection.mjs";
+
+const REQUEST = Buffer.from("GET /small HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n");
+const BATCH_MS = 10;
+const LAST_ANSWER_MS = 3000;
+
+/** @param {number} port @param {{ perSecond: number }} options */
+export async function arrivals(port, { perSecond }) {
+  /** @type {Set<import("node:net").Socket>} */
+  const open = new Set();
+  let units = 0;
+  let errors = 0;
+  let latencies = new Latencies();
+  const arrive = () => {
+    const sent = performance.now();
+    let got = 0;
+    let good = false;
+    const socket = dial(port, {
+      onBytes(bytes) {
+        if (got === 0) good = bytes.toString("latin1", 0, 12) === "HTTP/1.1 200";
+        got += bytes.length;
+        // A pipe leaves it to us to close: the upstream keeps its connections.
+        if (bytes[bytes.length - 1] === 0x61) socket.end();
+      },
+      onEnd() {
+        open.delete(socket);
+        if (good) latencies.record(sent);
+        if (good) units += 1;
+        else errors += 1;
+      },
+    });
+    open.add(socket);
+    socket.write(REQUEST);
+  };
+  return {
+    async measure(/** @type {number} */ ms) {
+      units = 0;
+      errors = 0;
+      latencies = new Latencies();
+      const begin = performance.now();
+      let made = 0;
+      while (performance.now() - begin < ms) {
+        const due = Math.min(perSecond * (ms / 1000), ((performance.now() - begin) * perSecond) / 1000);
+        for (; made < due; made += 1) arrive();
+        await new Promise((resolve) => setTimeout(resolve, BATCH_MS));
+      }
+      const all = new Promise((resolve) => {
+        const check = () => (open.size > 0 ? setTimeout(check, 5) : resolve(undefined));
+        check();
+      });
+      await within(all, "hear the last answers", LAST_ANSWER_MS).catch(() => (errors += open.size));
+      return latencies.sample(units, errors);
+    },
+    close() {
+      for (const socket of open) socket.destroy();
+    },
+  };
+}

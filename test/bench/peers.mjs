@@ -1,0 +1,77 @@
+// Whom single-port is compared with: how each is started in front of an upstream, and which of them are here.
+
+import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { ask, freePort, start, startModule, message, written } from "./children.mjs";
+import { AO_SERVER, CACHE, versionOf } from "./fetch.mjs";
+import { programs, startProgram } from "./servers/native.mjs";
+
+const ROOT = fileURLToPath(new URL("../../", import.meta.url));
+const BIN = `${ROOT}bin/single-port.js`;
+const PROXIES = fileURLToPath(new URL("servers/proxies.mjs", import.meta.url));
+const LOOPBACK = fileURLToPath(new URL("servers/loopback.cjs", import.meta.url));
+
+/** A peer that runs.
+ * @typedef {{ name: string, pid: number, port: number, child: import("node:child_process").ChildProcess }} Peer */
+
+/** @param {string[]} args @param {Record<string, string>} [env] */
+async function startNode(args, env) {
+  const started = start(process.execPath, args, env);
+  const port = Number((await written(started, /listening on (\d+)/))[1]);
+  return { ...started, port };
+}
+
+/** The proxy itself, with everything on that is on by default, and room for the 5,000. @param {number} upstream */
+function singlePort(upstream) {
+  const room = ["--max-connections", "8000", "--max-tunnels", "8000"];
+  const targets = ["--http", String(upstream), "--mux", `${upstream}/mux`];
+  return startNode([BIN, "--port", "0", "--log-format", "json", ...targets, ...room]);
+}
+
+/** As agent-orchestrator starts it. @param {number} upstream */
+async function agentOrchestrator(upstream) {
+  const behind = String(upstream);
+  const env = { PORT: String(await freePort()), NEXT_INTERNAL_PORT: behind, DIRECT_TERMINAL_PORT: behind };
+  return await startNode(["--require", LOOPBACK, AO_SERVER], env);
+}
+
+/** @type {Record<string, (upstream: number) => Promise<{ pid: number, port: number, child: import("node:child_process").ChildProcess }>>} */
+const starts = {
+  "single-port": singlePort,
+  "agent-orchestrator": agentOrchestrator,
+};
+for (const name of ["http-proxy", "httpxy", "http-proxy-3", "@fastify/http-proxy", "pipe", "ws relay"]) {
+  starts[name] = (upstream) => startNode([PROXIES, name, String(upstream)]);
+}
+for (const name of Object.keys(programs)) starts[name] = (upstream) => startProgram(name, upstream);
+
+/** @param {string} name @param {number} upstream @returns {Promise<Peer>} */
+export async function startPeer(name, upstream) {
+  const begin = starts[name];
+  if (!begin) throw new Error(`no peer ${name}. Accepted: ${Object.keys(starts).join(", ")}`);
+  return { name, ...(await begin(upstream)) };
+}
+
+/** What all stand in front of. */
+export async function startUpstream() {
+  const child = startModule(new URL("servers/upstream.mjs", import.meta.url));
+  const { port } = await message(child, 10_000);
+  return { child, port: /** @type {number} */ (port) };
+}
+
+/** Peers that are here, with their versions. @returns {Promise<Map<string, string>>} */
+export async function versions() {
+  /** @type {Map<string, string>} */
+  const found = new Map();
+  found.set("single-port", JSON.parse(readFileSync(`${ROOT}package.json`, "utf8")).version);
+  found.set("http-proxy", versionOf(ROOT, "http-proxy"));
+  found.set("agent-orchestrator", "0.9.5");
+  for (const name of ["httpxy", "http-proxy-3", "@fastify/http-proxy"]) found.set(name, versionOf(CACHE, name));
+  found.set("pipe", process.version);
+  found.set("ws relay", versionOf(ROOT, "ws"));
+  for (const [name, { command, version }] of Object.entries(programs)) {
+    const said = await ask(command, version);
+    if (said !== undefined) found.set(name, /\d+\.\d+\.\d+/.exec(said)?.[0] ?? "");
+  }
+  return found;
+}
