@@ -1,13 +1,15 @@
 // Whom single-port is compared with: how each is started in front of an upstream, and which of them are here.
 
 import { readFileSync } from "node:fs";
+import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { ask, freePort, start, startModule, message, written } from "./children.mjs";
 import { AO_SERVER, CACHE, versionOf } from "./fetch.mjs";
 import { programs, startProgram } from "./servers/native.mjs";
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
-const BIN = `${ROOT}bin/single-port.js`;
+/** The name of the peer that is another build of the same. */
+export const OTHER_BUILD = "other build";
 const PROXIES = fileURLToPath(new URL("servers/proxies.mjs", import.meta.url));
 const LOOPBACK = fileURLToPath(new URL("servers/loopback.cjs", import.meta.url));
 
@@ -21,11 +23,12 @@ async function startNode(args, env) {
   return { ...started, port };
 }
 
-/** The proxy itself, with everything on that is on by default, and room for the 5,000. @param {number} upstream */
-function singlePort(upstream) {
+/** The proxy itself, with everything on that is on by default, and room for the 5,000.
+ * @param {number} upstream @param {string} [root] */
+function singlePort(upstream, root = ROOT) {
   const room = ["--max-connections", "8000", "--max-tunnels", "8000"];
   const targets = ["--http", String(upstream), "--mux", `${upstream}/mux`];
-  return startNode([BIN, "--port", "0", "--log-format", "json", ...targets, ...room]);
+  return startNode([`${root}bin/single-port.js`, "--port", "0", "--log-format", "json", ...targets, ...room]);
 }
 
 /** As agent-orchestrator starts it. @param {number} upstream */
@@ -37,13 +40,18 @@ async function agentOrchestrator(upstream) {
 
 /** @type {Record<string, (upstream: number) => Promise<{ pid: number, port: number, child: import("node:child_process").ChildProcess }>>} */
 const starts = {
-  "single-port": singlePort,
+  "single-port": (upstream) => singlePort(upstream),
   "agent-orchestrator": agentOrchestrator,
 };
 for (const name of ["http-proxy", "httpxy", "http-proxy-3", "@fastify/http-proxy", "pipe", "ws relay"]) {
   starts[name] = (upstream) => startNode([PROXIES, name, String(upstream)]);
 }
 for (const name of Object.keys(programs)) starts[name] = (upstream) => startProgram(name, upstream);
+
+/** Another build of single-port as a peer, to see what a change does. @param {string} folder */
+export function compareWith(folder) {
+  starts[OTHER_BUILD] = (upstream) => singlePort(upstream, `${resolve(folder)}/`);
+}
 
 /** @param {string} name @param {number} upstream @returns {Promise<Peer>} */
 export async function startPeer(name, upstream) {

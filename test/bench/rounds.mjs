@@ -78,7 +78,11 @@ class LoadProcess {
  */
 async function once(load, work, entry, peer, seconds) {
   const { pid, port } = peer;
-  if (work.kind !== "wrk") await load.tell({ prepare: work.kind, port, options: entry.options }, PREPARE_MS);
+  if (work.kind !== "wrk") {
+    await load.tell({ prepare: work.kind, port, options: entry.options }, PREPARE_MS).catch((error) => {
+      throw new Error(`${entry.key}: ${error.message}`, { cause: error });
+    });
+  }
   const before = cpuMicros(pid);
   /** @type {import("./load/main.mjs").Sample} */
   const sample =

@@ -1,10 +1,10 @@
-// npm run bench [-- items] [--rounds N] [--seconds N] [--peers a,b] [--markdown]
+// npm run bench [-- items] [--rounds N] [--seconds N] [--peers a,b] [--against folder] [--markdown]
 // Starts upstreams, this proxy (as built) and its peers on free ports of loopback, and prints what each costs.
 
 import { existsSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { fetchPeers } from "./fetch.mjs";
-import { versions } from "./peers.mjs";
+import { compareWith, OTHER_BUILD, versions } from "./peers.mjs";
 import { machine, markdown, table } from "./print.mjs";
 import { run } from "./rounds.mjs";
 import { WORK } from "./work.mjs";
@@ -31,6 +31,7 @@ const { values, positionals } = parseArgs({
     rounds: { type: "string", default: "5" },
     seconds: { type: "string", default: "1" },
     peers: { type: "string" },
+    against: { type: "string" },
     markdown: { type: "boolean", default: false },
   },
 });
@@ -43,6 +44,7 @@ if (!existsSync("/proc/self/task")) usage("the bench counts processor time by /p
 await fetchPeers();
 const here = await versions();
 const wanted = values.peers?.split(",");
+if (values.against !== undefined) compareWith(values.against);
 const terminal = process.stderr.isTTY;
 /** @param {string} text */
 const progress = (text) => void (terminal && process.stderr.write(`\r\x1b[K${text}`));
@@ -55,10 +57,11 @@ for (const work of WORK) {
     (peer) =>
       peer === "single-port" || ((here.has(peer) || peer === "node -e 0") && (!wanted || wanted.includes(peer))),
   );
+  if (values.against !== undefined) peers.splice(1, 0, OTHER_BUILD);
   try {
     const results = await run(work, peers, { rounds, seconds, progress });
-    done.push({ work, results });
     progress("");
+    done.push({ work, results });
     process.stdout.write(`${table(work, results)}\n`);
   } catch (error) {
     progress("");

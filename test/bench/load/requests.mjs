@@ -58,9 +58,10 @@ class Client {
 
 /**
  * @param {number} port
- * @param {{ connections: number, perSecond?: number }} options no pace: as fast as it goes
+ * @param {{ connections: number, active?: number, perSecond?: number }} options no pace: as fast as it goes, with
+ *   so many in flight (all, if not told)
  */
-export async function requests(port, { connections, perSecond }) {
+export async function requests(port, { connections, active = connections, perSecond }) {
   /** @type {Client[]} */
   const clients = [];
   // Each has had an answer before it counts, so that the connections to the upstream stand, too.
@@ -105,13 +106,17 @@ export async function requests(port, { connections, perSecond }) {
   /** @param {number} ms */
   const fast = async (ms) => {
     let running = true;
+    let next = active;
     for (const client of clients) {
       client.answered = (one, good) => {
         count(one, good);
-        if (running && !one.lost) one.ask();
+        if (!running) return;
+        // All take turns, the one that was just answered last.
+        const another = active < connections ? clients[next++ % connections] : one;
+        if (another && !another.lost && !another.waits) another.ask();
       };
-      client.ask();
     }
+    for (const client of clients.slice(0, active)) client.ask();
     await new Promise((resolve) => setTimeout(resolve, ms));
     running = false;
   };

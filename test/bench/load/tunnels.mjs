@@ -71,14 +71,16 @@ class Client {
 
 /**
  * @param {number} port
- * @param {{ connections: number, size?: number, burst?: number }} options no size: idle
+ * @param {{ connections: number, active?: number, size?: number, burst?: number }} options no size: idle; so many
+ *   wait for an echo at a time (all, if not told)
  */
-export async function tunnels(port, { connections, size, burst = 1 }) {
+export async function tunnels(port, { connections, active = connections, size, burst = 1 }) {
   /** @type {Client[]} */
   const clients = [];
   let units = 0;
   let running = false;
   let busy = 0;
+  let next = active;
   let latencies = new Latencies();
   /** @type {() => void} */
   let idle = () => {};
@@ -94,7 +96,9 @@ export async function tunnels(port, { connections, size, burst = 1 }) {
   const echoed = (/** @type {Client} */ client) => {
     latencies.record(client.sent);
     units += burst;
-    if (running) return send(client);
+    // All take turns, the one that was just answered last.
+    const another = active < connections ? clients[next++ % connections] : client;
+    if (running && another && !another.lost && another.missing === 0) return send(another);
     busy -= 1;
     if (busy === 0) idle();
   };
@@ -118,8 +122,9 @@ export async function tunnels(port, { connections, size, burst = 1 }) {
       }
       const ended = new Promise((resolve) => (idle = () => resolve(undefined)));
       running = true;
-      busy = clients.length;
-      for (const client of clients) send(client);
+      busy = active;
+      next = active;
+      for (const client of clients.slice(0, active)) send(client);
       await new Promise((resolve) => setTimeout(resolve, ms));
       running = false;
       await within(ended, "hear the last echoes", LAST_ECHO_MS).catch(() => {});

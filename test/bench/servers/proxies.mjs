@@ -58,7 +58,8 @@ const proxies = {
   "@fastify/http-proxy": async () => {
     const [fastify, plugin] = await Promise.all([load("fastify"), load("@fastify/http-proxy")]);
     const app = fastify({ forceCloseConnections: true });
-    app.register(plugin, { upstream: target, websocket: true });
+    // Its default of 128 connections would not carry the event streams.
+    app.register(plugin, { upstream: target, websocket: true, undici: { connections: 8192 } });
     await app.ready();
     return app.server;
   },
