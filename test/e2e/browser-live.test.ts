@@ -1,0 +1,254 @@
+// The live page of SPEC 8.3 in a real browser: what happens is on it within a second or so, and it tells when it is not.
+
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { chromium, type BrowserContext, type Page } from "playwright-core";
+import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from "vitest";
+import { dial, head, upgrade, type RawClient } from "../kit/client.ts";
+import { startDaemon, type TestDaemon } from "../kit/daemon.ts";
+import { ask, launch, ownRuntime } from "../kit/ops.ts";
+import { until } from "../kit/until.ts";
+import { deadPort, httpUpstream, muxUpstream, type HttpUpstream } from "../kit/upstream.ts";
+
+vi.setConfig({ testTimeout: 25_000 });
+
+const CHROMIUM = "/usr/bin/chromium";
+const FLAGS = [
+  "--headless",
+  "--no-sandbox",
+  "--disable-gpu",
+  "--disable-quic",
+  "--no-first-run",
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-sync",
+];
+/** A report each second, and what a loaded machine adds. */
+const SOON = 2500;
+
+const answer = (_req: unknown, res: { end(text: string): void }): void => res.end("ok");
+
+/** Stops an upstream as a kill would. */
+async function kill({ server }: HttpUpstream): Promise<void> {
+  const closed = new Promise((resolve) => server.close(resolve));
+  server.closeAllConnections();
+  await closed;
+}
+
+async function tunnelTo(port: number, path = "/mux"): Promise<RawClient> {
+  const tunnel = await dial(port);
+  tunnel.send(upgrade(path));
+  await tunnel.readUntil("101 Switching", 5000);
+  return tunnel;
+}
+
+describe.skipIf(!existsSync(CHROMIUM))(`in Chromium (skipped where there is no ${CHROMIUM})`, () => {
+  const profile = mkdtempSync(join(tmpdir(), "single-port-chromium-"));
+  let browser: BrowserContext;
+  beforeAll(async () => {
+    browser = await chromium.launchPersistentContext(profile, { executablePath: CHROMIUM, args: FLAGS });
+  }, 30_000);
+  afterAll(async () => {
+    await browser.close();
+    rmSync(profile, { recursive: true, force: true });
+  });
+
+  /** A page that has seen a report; `faults` are errors of its script, and whatever it loads from elsewhere. */
+  async function open(admin: number): Promise<{ page: Page; faults: string[] }> {
+    const page = await browser.newPage();
+    onTestFinished(() => page.close());
+    const faults: string[] = [];
+    page.on("pageerror", (error) => faults.push(String(error)));
+    page.on("console", (line) => {
+      if (line.type() === "error" && !line.text().startsWith("Failed to load resource")) faults.push(line.text());
+    });
+    page.on("request", (asked) => {
+      if (!asked.url().startsWith(`http://127.0.0.1:${admin}/`) && !asked.url().startsWith("data:"))
+        faults.push(asked.url());
+    });
+    await page.goto(`http://127.0.0.1:${admin}/`);
+    await says(page, "#overall", /up|Not ready/, 8000);
+    return { page, faults };
+  }
+
+  async function says(page: Page, where: string, what: RegExp, ms = SOON): Promise<void> {
+    let text: string | null = "";
+    const there = async (): Promise<boolean> => what.test((text = await page.textContent(where)) ?? "");
+    await until(there, `${String(what)} in ${where}`, ms).catch((error: Error) => {
+      throw new Error(`${error.message}; it says ${JSON.stringify(text)}`);
+    });
+  }
+
+  /** A proxy with everything up. */
+  async function serving(): Promise<{ daemon: TestDaemon; web: HttpUpstream; admin: number }> {
+    const web = await httpUpstream(answer);
+    const mux = await muxUpstream();
+    const admin = await deadPort();
+    const args = ["--http", String(web.port), "--mux", `${mux.port}/mux`, "--admin", String(admin)];
+    const daemon = await startDaemon([...args, "--probe-interval", "300ms", "--hold", "1s"], ownRuntime());
+    await until(async () => (await ask(admin, "/ready")).status === 200, "ready", 8000);
+    return { daemon, web, admin };
+  }
+
+  test("an upstream is killed and comes back under load, a tunnel is reset: each is on the page within a second or so", async () => {
+    const { daemon, web, admin } = await serving();
+    const { page, faults } = await open(admin);
+    await says(page, "#overall", /^Everything is up$/);
+    expect(await page.title()).toBe(`● up · single-port 127.0.0.1:${daemon.port}`);
+    await says(page, "#no-tunnels", /No tunnel is open/);
+
+    const load = await dial(daemon.port);
+    let sent = 0;
+    const timer = setInterval(() => load.send(head(`GET /${(sent += 1)} HTTP/1.1`, "Host: a")), 20);
+    onTestFinished(() => clearInterval(timer));
+    const tunnels = [await tunnelTo(daemon.port), await tunnelTo(daemon.port)];
+    await says(page, "#chart-requests .value", /^[1-9]\d*$/);
+    await says(page, "#chart-tunnels .value", /^2$/);
+    expect(await page.locator("#tunnels tbody tr").count()).toBe(2);
+    await says(page, "#tunnels tbody", /mux \/mux/);
+
+    tunnels[0]?.reset();
+    await says(page, "#tunnel-count", /^1$/);
+    expect(await page.textContent("#endings tr:nth-child(1) td:nth-of-type(3)")).toBe("1");
+    await says(page, "#badly tbody tr:first-child", /muxGET \/muxclientrsttunnel/);
+
+    await kill(web);
+    await says(page, "#overall", /^Not ready: upstream http .* nothing listens there \(ECONNREFUSED\)/);
+    expect(await page.getAttribute("#links article:first-child", "class")).toMatch(/suspect|reconnecting/);
+    await says(page, "#links article:first-child .pill", /reconnecting/, SOON + 1000);
+    expect(await page.title()).toMatch(/^✕ not ready/);
+    await says(page, "#chart-failed .value", /^[1-9]/, SOON + 1000);
+
+    await httpUpstream(answer, web.port);
+    await says(page, "#overall", /^Everything is up$/, SOON + 2000);
+    await says(page, "#links article:first-child .pill", /● up/);
+    await says(page, "#links article:first-child summary", /^History: 4 changes$/);
+    expect(faults).toEqual([]);
+  });
+
+  test("when the proxy is gone the page says so, and goes on when it is back", async () => {
+    const web = await httpUpstream(answer);
+    const [port, admin] = [await deadPort(), await deadPort()];
+    const args = ["--http", String(web.port), "--admin", String(admin)];
+    const env = ownRuntime();
+    const { child, exited } = await launch(port, args, "ignore", env);
+    const { page, faults } = await open(admin);
+    await says(page, "#facts", new RegExp(`pid ${child.pid} `));
+    child.kill("SIGKILL");
+    await exited;
+    await says(page, "#overall", /^The connection to this proxy is lost\. .*Lost \d+ m?s ago\.$/);
+    expect(await page.title()).toMatch(/^✕ lost/);
+    expect(await page.evaluate("getComputedStyle(document.querySelector('.live')).opacity")).toBe("0.45");
+    const next = await launch(port, args, "ignore", env);
+    await says(page, "#overall", /^Everything is up$/, 8000);
+    await says(page, "#facts", new RegExp(`pid ${next.child.pid} `));
+    // Frozen, it closes nothing: its silence tells.
+    next.child.kill("SIGSTOP");
+    await says(page, "#overall", /^The connection to this proxy is lost/, 6000);
+    next.child.kill("SIGCONT");
+    await says(page, "#overall", /^Everything is up$/, 6000);
+    expect(faults).toEqual([]);
+  });
+
+  test("who opens it later sees the past in the charts", async () => {
+    const { daemon, admin } = await serving();
+    for (let i = 0; i < 5; i += 1) expect((await ask(daemon.port, "/")).body).toBe("ok");
+    await until(
+      async () => /"lastSecond":\{"at":"[^"]*","requests":[1-9]/.test((await ask(admin, "/status")).body),
+      "a second with requests",
+    );
+    const { page } = await open(admin);
+    const points = ((await page.getAttribute("#chart-requests .curve", "points")) ?? "").split(" ");
+    expect(points.some((point) => point.endsWith(",4.0"))).toBe(true);
+    await says(page, "#chart-requests .read", /^at most [1-5] in \d+ s$/);
+  });
+
+  test("it can be used with the keyboard, and paused", async () => {
+    const { daemon, admin } = await serving();
+    const { page } = await open(admin);
+    await tunnelTo(daemon.port);
+    await says(page, "#tunnel-count", /^1$/);
+    const focused = (): Promise<string> =>
+      page.evaluate("(document.activeElement.id || document.activeElement.textContent)");
+    await page.keyboard.press("Tab");
+    expect(await focused()).toBe("pause");
+    await page.keyboard.press("Tab");
+    expect(await focused()).toBe("chart-requests");
+    await page.keyboard.press("ArrowLeft");
+    await says(page, "#chart-requests .read", /^\d\d:\d\d:\d\d: \d+$/);
+    expect(await page.getAttribute("#chart-requests", "aria-label")).toMatch(
+      /^Requests a second: \d+, \d\d:\d\d:\d\d: \d+$/,
+    );
+    await page.keyboard.press("Escape");
+    await says(page, "#chart-requests .read", /^at most/);
+    await page.focus("#tunnels th:nth-child(4) button");
+    await page.keyboard.press("Enter");
+    expect(await page.getAttribute("#tunnels th:nth-child(4)", "aria-sort")).toBe("ascending");
+    await page.keyboard.press("Enter");
+    expect(await page.getAttribute("#tunnels th:nth-child(4)", "aria-sort")).toBe("descending");
+
+    await page.focus("#pause");
+    await page.keyboard.press("Enter");
+    expect(await page.getAttribute("#pause", "aria-pressed")).toBe("true");
+    const stood = await page.textContent("#facts");
+    await tunnelTo(daemon.port);
+    await until(async () => /"tunnels":2/.test((await ask(admin, "/status")).body), "two tunnels");
+    // A report later it still shows what it showed.
+    await page.evaluate(
+      "new Promise((done) => source.addEventListener('message', () => setTimeout(done), { once: true }))",
+    );
+    expect(await page.textContent("#facts")).toBe(stood);
+    expect(await page.textContent("#tunnel-count")).toBe("1");
+    await page.keyboard.press("Enter");
+    await says(page, "#tunnel-count", /^2$/);
+  });
+
+  test("what a peer sends is text on it, and nothing on it runs but its own script", async () => {
+    const { daemon, admin } = await serving();
+    const { page, faults } = await open(admin);
+    const tunnel = await tunnelTo(daemon.port);
+    tunnel.reset();
+    const client = await dial(daemon.port);
+    client.send(head("GET /<img/src=x/onerror=document.title='owned'> HTTP/1.1", "Host: a", "Host: b"));
+    await client.readUntil("bad_request");
+    await says(page, "#badly tbody", /<img\/src=x\/onerror=document\.title='owned'>/);
+    expect(await page.locator("#badly img").count()).toBe(0);
+    await page.evaluate(
+      "document.body.insertAdjacentHTML('beforeend', '<b onclick=\"document.title=1\" id=inject>x</b>')",
+    );
+    await page.click("#inject");
+    expect(await page.title()).toMatch(/^● up/);
+    expect(faults.join()).toMatch(/Content Security Policy/);
+  });
+
+  test.each(["light", "dark"] as const)("it fits a phone and a desktop, and is readable, %s", async (colorScheme) => {
+    const { daemon, admin } = await serving();
+    await tunnelTo(daemon.port);
+    const { page } = await open(admin);
+    await page.emulateMedia({ colorScheme });
+    await says(page, "#tunnel-count", /^1$/);
+    for (const width of [320, 390, 1280]) {
+      await page.setViewportSize({ width, height: 800 });
+      expect(await page.evaluate("document.documentElement.scrollWidth"), `${width} wide`).toBeLessThanOrEqual(width);
+    }
+    for (const where of ["body", ".facts", "#overall", ".tile .name", ".pill", "dt", "thead th", "footer a"]) {
+      expect(await page.evaluate(contrastOf(where)), `contrast of ${where}`).toBeGreaterThan(4.5);
+    }
+  });
+});
+
+/** For the page: the contrast (WCAG 2) of an element's text to what is behind it. */
+function contrastOf(where: string): string {
+  return `(() => {
+    const rgb = (text) => text.match(/[\\d.]+/g).map(Number);
+    const light = ([r, g, b]) => [r, g, b].map((c) => (c /= 255) <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4)
+      .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
+    let element = document.querySelector(${JSON.stringify(where)});
+    const text = light(rgb(getComputedStyle(element).color));
+    const background = () => rgb(getComputedStyle(element).backgroundColor);
+    while (background()[3] === 0) element = element.parentElement;
+    const behind = light(background());
+    return (Math.max(text, behind) + 0.05) / (Math.min(text, behind) + 0.05);
+  })()`;
+}
