@@ -336,7 +336,9 @@ export class Exchange implements Occupant, Live, Deadline {
     const { res, client, upstream } = this.#in;
     const { observer } = this.#parts;
     const path = pathWithoutQuery(this.#in.req.url ?? "");
-    if (this.#settled || !this.#early) {
+    // A 101 that was not asked for, or to another protocol: nobody here speaks what follows (RFC 9110 7.8).
+    const wanted = this.#early && response.headers.upgrade?.toLowerCase() === "websocket";
+    if (this.#settled || !wanted) {
       cut(socket);
       if (!this.#settled) this.#nonsense();
       return;
