@@ -77,7 +77,7 @@ export function cidrs(text: string): BlockList {
     const [address = "", bits] = item.trim().split("/");
     const version = isIP(address);
     const prefix = bits === undefined ? (version === 4 ? 32 : 128) : Number(bits);
-    if (version === 0 || !/^\d*$/.test(bits ?? "") || prefix > (version === 4 ? 32 : 128)) {
+    if (version === 0 || !/^\d+$/.test(bits ?? "0") || prefix > (version === 4 ? 32 : 128)) {
       throw new Error("networks like 127.0.0.0/8,::1/128, or loopback, or none");
     }
     list.addSubnet(address, prefix, version === 4 ? "ipv4" : "ipv6");

@@ -50,8 +50,8 @@ function parseUnix(text: string): Target {
   // "unix:SOCKET[:PATH]": the last ":/" splits, so that a Windows pipe or a colon in a file name still works.
   const body = text.slice("unix:".length);
   const split = body.lastIndexOf(":/");
-  const socket = split > 0 ? body.slice(0, split) : body;
-  const path = split > 0 ? body.slice(split + 1) : undefined;
+  const socket = split >= 0 ? body.slice(0, split) : body;
+  const path = split >= 0 ? body.slice(split + 1) : undefined;
   if (socket === "") throw new Error("the socket's file name is missing");
   checkPath(path);
   return { address: { path: socket }, label: `unix:${socket}`, path };

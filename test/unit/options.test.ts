@@ -1,0 +1,175 @@
+import type { BlockList } from "node:net";
+import { describe, expect, test } from "vitest";
+import {
+  adminAddress,
+  cidrs,
+  duration,
+  host,
+  integer,
+  oneOf,
+  origin,
+  requestPath,
+  size,
+} from "../../src/option-types.ts";
+import {
+  commanderOptions,
+  optionsFrom,
+  optionTable,
+  readEnvironment,
+  UsageError,
+  type Settings,
+} from "../../src/options.ts";
+
+describe("durations", () => {
+  test.each([
+    ["0", 0],
+    ["0s", 0],
+    ["250ms", 250],
+    ["10s", 10_000],
+    ["1.5s", 1500],
+    ["2m", 120_000],
+    ["1h", 3_600_000],
+    ["2147483647ms", 2_147_483_647],
+  ])("%s is %i ms", (text, ms) => expect(duration()(text)).toBe(ms));
+  test.each(["", "10", "s", "-1s", "1d", "1 s", "1e3s", "10S", "Infinity", "2147483648ms", "600h", "0x10s", "1.s"])(
+    "%j is refused",
+    (text) => expect(() => duration()(text)).toThrow("a duration like 250ms"),
+  );
+  test("below the least it is refused, 0 too", () => {
+    expect(duration(50)("50ms")).toBe(50);
+    expect(() => duration(50)("49ms")).toThrow("at least 50ms");
+    expect(() => duration(50)("0")).toThrow("at least 50ms");
+  });
+});
+
+describe("sizes", () => {
+  test.each([
+    ["0", 0],
+    ["512", 512],
+    ["64k", 65_536],
+    ["1M", 1_048_576],
+  ])("%s is %i bytes", (text, bytes) => expect(size(0, 2 ** 20)(text)).toBe(bytes));
+  test.each(["", "k", "-1", "1.5k", "1g", "64 k", "1048577", "2m", "1kb"])("%j is refused", (text) =>
+    expect(() => size(0, 2 ** 20)(text)).toThrow("a size like 64k"),
+  );
+});
+
+describe("networks", () => {
+  const trusts = (list: BlockList, address: string): boolean =>
+    list.check(address, address.includes(":") ? "ipv6" : "ipv4");
+  test("loopback is both families of it", () => {
+    const list = cidrs("loopback");
+    expect(["127.0.0.1", "127.9.9.9", "::1"].map((one) => trusts(list, one))).toEqual([true, true, true]);
+    expect(["128.0.0.1", "::2", "10.0.0.1"].map((one) => trusts(list, one))).toEqual([false, false, false]);
+  });
+  test("none is nobody", () => expect(trusts(cidrs("none"), "127.0.0.1")).toBe(false));
+  test("several, with and without a length", () => {
+    const list = cidrs("10.0.0.0/8, 192.0.2.7,2001:db8::/32");
+    expect(["10.255.0.1", "192.0.2.7", "2001:db8::5"].map((one) => trusts(list, one))).toEqual([true, true, true]);
+    expect(["11.0.0.1", "192.0.2.8", "2001:db9::5"].map((one) => trusts(list, one))).toEqual([false, false, false]);
+  });
+  test.each(["x", "10.0.0.0/33", "10.0.0.0/-1", "10.0.0/8", "::/129", "10.0.0.0/8x", "10.0.0.0/", "localhost"])(
+    "%j is refused",
+    (text) => expect(() => cidrs(text)).toThrow("networks like"),
+  );
+});
+
+describe("the other kinds of value", () => {
+  test.each(["", "1.5", "-1", "1e3", "0x1", " 1", "10"])("%j is no whole number from 0 to 9", (text) =>
+    expect(() => integer(0, 9)(text)).toThrow("a whole number from 0 to 9"),
+  );
+  test.each(["127.0.0.1", "::1", "0.0.0.0", "my-host.example"])("%s may be listened on", (text) =>
+    expect(host(text)).toBe(text),
+  );
+  test.each(["", "a b", "a/b", "127.0.0.1:80", "[::1]"])("%j may not", (text) => expect(() => host(text)).toThrow());
+  test.each(["https://A.example", "http://a:8080", "app://x", "*"])("%s is an origin", (text) =>
+    expect(origin(text)).toBe(text.toLowerCase()),
+  );
+  test.each(["", "example.org", "https://a/", "https://", "null"])("%j is none", (text) =>
+    expect(() => origin(text)).toThrow("an origin like"),
+  );
+  test("a word of a list", () => {
+    expect(oneOf(["a", "b"])("b")).toBe("b");
+    expect(() => oneOf(["a", "b"])("c")).toThrow("one of a, b");
+  });
+  test("a path to ask for", () => {
+    expect(requestPath("/healthz?x=1")).toBe("/healthz?x=1");
+    for (const bad of ["", "healthz", "/a b", "/\r\nX: y"]) expect(() => requestPath(bad)).toThrow("a path like");
+  });
+  test.each([
+    ["9000", { host: "127.0.0.1", port: 9000 }],
+    ["0", { host: "127.0.0.1", port: 0 }],
+    ["0.0.0.0:9000", { host: "0.0.0.0", port: 9000 }],
+    ["127.0.0.1:0", { host: "127.0.0.1", port: 0 }],
+    ["unix:/run/a.sock", { path: "/run/a.sock" }],
+  ])("--admin %s", (text, address) => expect(adminAddress(text)).toEqual(address));
+  test.each(["", "x", "70000", "9000/x"])("--admin %j is refused", (text) =>
+    expect(() => adminAddress(text)).toThrow("PORT, HOST:PORT or unix:PATH"),
+  );
+});
+
+test("every option has a variable of its own, a text, and a default that is accepted", () => {
+  const options = commanderOptions();
+  expect(new Set(options.map(({ envVar }) => envVar)).size).toBe(options.length);
+  expect(new Set(options.map(({ long }) => long)).size).toBe(options.length);
+  const replaced = new Set(["PORT", "HOST", "NEXT_INTERNAL_PORT", "DIRECT_TERMINAL_PORT"]);
+  for (const { long, envVar = "", description } of options) {
+    expect(description, long ?? "").not.toBe("");
+    const wanted = `SINGLE_PORT_${(long ?? "").slice(2).toUpperCase().replaceAll("-", "_")}`;
+    expect(replaced.has(envVar) ? wanted : envVar).toBe(wanted);
+  }
+});
+
+test("the table of the README has a row for every option", () => {
+  const rows = optionTable().split("\n").slice(2);
+  expect(rows).toHaveLength(commanderOptions().length);
+  for (const { flags, envVar } of commanderOptions()) {
+    expect(
+      rows.some((row) => row.includes(`\`${flags}\``) && row.includes(`\`${envVar}\``)),
+      flags,
+    ).toBe(true);
+  }
+});
+
+describe("the environment", () => {
+  const read = (env: NodeJS.ProcessEnv): NodeJS.ProcessEnv => {
+    readEnvironment(env);
+    return env;
+  };
+  test("empty is unset", () => expect(read({ PORT: "", SINGLE_PORT_HOLD: "", OTHER: "" })).toEqual({ OTHER: "" }));
+  test.each(["0", "false", "no", "OFF"])("a switch that says %s is off", (text) =>
+    expect(read({ SINGLE_PORT_ACCESS_LOG: text })).toEqual({}),
+  );
+  test("a switch that says anything else is on", () =>
+    expect(read({ SINGLE_PORT_ACCESS_LOG: "1" })).toEqual({ SINGLE_PORT_ACCESS_LOG: "1" }));
+  test("the replaced server's bare mux port answers on /mux; anything else is a mux as on the command line", () => {
+    expect(read({ DIRECT_TERMINAL_PORT: "14801" })).toEqual({ DIRECT_TERMINAL_PORT: "127.0.0.1:14801/mux" });
+    expect(read({ DIRECT_TERMINAL_PORT: "14801/x" })).toEqual({ DIRECT_TERMINAL_PORT: "14801/x" });
+  });
+});
+
+describe("options of a program", () => {
+  test("take text, numbers, switches and lists; the rest are defaults", () => {
+    const options = optionsFrom({ port: 0, http: 4000, mux: ["1/a", "/b=2"], accessLog: true, hold: "1s" });
+    expect(options).toMatchObject({
+      port: 0,
+      accessLog: true,
+      takeover: false,
+      hold: 1000,
+      drain: 4000,
+      allowOrigin: [],
+    });
+    expect(options.mux.map(({ paths }) => paths)).toEqual([["/ao-terminal-mux", "/a"], ["/b"]]);
+  });
+  test.each<[string, Settings]>([
+    ["'http' is 'x'. Accepted", { http: "x" }],
+    ["'hold' is 'soon'. Accepted", { http: 1, hold: "soon" }],
+    ["no option 'htpp'. Accepted", { htpp: 1 } as Settings],
+    ["is required", {}],
+    ["the address this proxy listens on", { http: 3000 }],
+    ["claims /a twice", { http: 1, mux: ["/a=1", "/a=2"] }],
+  ])("refuse with %s", (message, settings) => {
+    expect(() => optionsFrom(settings)).toThrow(UsageError);
+    expect(() => optionsFrom(settings)).toThrow(message);
+  });
+});
