@@ -1,0 +1,87 @@
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { Clock, sleep, type Deadline } from "../../src/core/timer.ts";
+
+beforeEach(() => void vi.useFakeTimers());
+afterEach(() => void vi.useRealTimers());
+
+/** A deadline that counts how often it was due. */
+function deadline(due: number, then: (self: Deadline) => void = () => {}): Deadline & { times: number } {
+  return {
+    due,
+    times: 0,
+    onDue() {
+      this.times += 1;
+      then(this);
+    },
+  };
+}
+
+test("a deadline is told once, within a tick after it is due, and not before", () => {
+  const clock = new Clock(50);
+  const one = deadline(clock.now + 120);
+  clock.watch(one);
+  vi.advanceTimersByTime(100);
+  expect(one.times).toBe(0);
+  vi.advanceTimersByTime(70);
+  expect([one.times, one.due]).toEqual([1, Infinity]);
+  vi.advanceTimersByTime(10_000);
+  expect(one.times).toBe(1);
+});
+
+test("a deadline may set the next one while it is told, and may be moved on from outside", () => {
+  const clock = new Clock(50);
+  const again = deadline(clock.now + 50, (self) => (self.due = clock.now + 100));
+  const moved = deadline(clock.now + 50);
+  clock.watch(again);
+  clock.watch(moved);
+  moved.due = clock.now + 1000;
+  vi.advanceTimersByTime(500);
+  expect(again.times).toBe(5);
+  expect(moved.times).toBe(0);
+});
+
+test("what is forgotten is not told, even when another forgets it in the same tick", () => {
+  const clock = new Clock(50);
+  const second = deadline(clock.now + 50);
+  let forgetSecond = (): void => {};
+  const first = deadline(clock.now + 50, () => forgetSecond());
+  clock.watch(first);
+  forgetSecond = clock.watch(second);
+  vi.advanceTimersByTime(200);
+  expect([first.times, second.times]).toEqual([1, 0]);
+});
+
+test("with nothing to watch no timer runs, and it starts again with the next", () => {
+  const clock = new Clock(50);
+  expect(vi.getTimerCount()).toBe(0);
+  const forget = clock.watch(deadline(Infinity));
+  clock.watch(deadline(Infinity))();
+  expect(vi.getTimerCount()).toBe(1);
+  forget();
+  vi.advanceTimersByTime(60);
+  expect(vi.getTimerCount()).toBe(0);
+  const one = deadline(performance.now() + 100);
+  clock.watch(one);
+  vi.advanceTimersByTime(160);
+  expect(one.times).toBe(1);
+});
+
+test("now is refreshed when a clock that stood still is used again", () => {
+  const clock = new Clock(50);
+  const before = clock.now;
+  vi.advanceTimersByTime(5000);
+  clock.watch(deadline(Infinity));
+  expect(clock.now).toBe(before + 5000);
+});
+
+test("a sleep ends after its time, or at once when it is aborted, and leaves no timer", async () => {
+  const long = new AbortController();
+  const aborted = sleep(60_000, long.signal);
+  long.abort();
+  await aborted;
+  await sleep(60_000, AbortSignal.abort());
+  expect(vi.getTimerCount()).toBe(0);
+  const slept = sleep(100).then(() => "slept");
+  await vi.advanceTimersByTimeAsync(100);
+  expect(await slept).toBe("slept");
+});
