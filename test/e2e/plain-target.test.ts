@@ -1,7 +1,8 @@
 import { expect, test } from "vitest";
-import { dial, head } from "../kit/client.ts";
+import { dial, head, type RawClient } from "../kit/client.ts";
 import { startDaemon } from "../kit/daemon.ts";
 import { ask, nextResponse, requestHead } from "../kit/messages.ts";
+import { until } from "../kit/until.ts";
 import { rawUpstream } from "../kit/upstream.ts";
 
 const EMPTY = head("HTTP/1.1 200 OK", "Content-Length: 0");
@@ -60,7 +61,7 @@ test.each(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", 
 
     const bare = await dial(daemon.port);
     bare.send(head(`${method} /bare HTTP/1.1`, "Host: a"));
-    let peer = await up.next();
+    const peer = await up.next();
     const { line, fields } = await requestHead(peer);
     expect(line).toBe(`${method} /bare HTTP/1.1`);
     expect(fields.find(([name]) => name === "Transfer-Encoding")).toBeUndefined();
@@ -69,10 +70,11 @@ test.each(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", 
 
     const full = await dial(daemon.port);
     full.send(`${head(`${method} /full HTTP/1.1`, "Host: a", "Content-Length: 4")}body`);
-    // Either the connection of the first, or a fresh one: whichever the method is given.
-    peer = await Promise.any([up.next(), peer.readUntil("/full").then(() => peer)]);
-    expect(await peer.readUntil("\r\n\r\nbody")).toMatch(/\r\nContent-Length: 4\r\n(.*\r\n)*\r\nbody$/);
-    peer.send(EMPTY);
+    // On the connection of the first, or on a fresh one: whichever the method is given.
+    const got = (one: RawClient): boolean => one.received().includes("/full");
+    const other = await until(() => up.accepted.find(got), "the second request");
+    expect(await other.readUntil("\r\n\r\nbody")).toMatch(/\r\nContent-Length: 4\r\n(.*\r\n)*\r\nbody$/);
+    other.send(EMPTY);
     expect((await nextResponse(full, method)).status).toBe(200);
   },
 );

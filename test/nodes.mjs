@@ -1,0 +1,40 @@
+// Runs the end-to-end tests with the daemon under each node it has to work on (SPEC 10): `npm run test:nodes`, or
+// `npm run test:nodes -- 22 26` for some of them. The binaries come from npm's `node` package, into .test-nodes/.
+
+import { spawnSync } from "node:child_process";
+import { existsSync, mkdirSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+
+const VERSIONS = ["20", "22", "24", "25.9.0", "26"];
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+const vitest = fileURLToPath(new URL("../node_modules/vitest/vitest.mjs", import.meta.url));
+
+/** The binary of a version, installed if it is not there yet; undefined if that fails. */
+function binaryOf(version) {
+  const folder = fileURLToPath(new URL(`../.test-nodes/${version}`, import.meta.url));
+  const binary = `${folder}/node_modules/node/bin/node`;
+  if (!existsSync(binary)) {
+    mkdirSync(folder, { recursive: true });
+    const args = ["install", "--no-save", "--no-audit", "--no-fund", "--prefix", folder, `node@${version}`];
+    spawnSync("npm", args, { stdio: "inherit", cwd: folder });
+  }
+  return existsSync(binary) ? binary : undefined;
+}
+
+const asked = process.argv.slice(2);
+const results = [];
+for (const version of asked.length > 0 ? asked : VERSIONS) {
+  const binary = binaryOf(version);
+  if (!binary) {
+    results.push([version, "could not be installed"]);
+    continue;
+  }
+  const actual = spawnSync(binary, ["--version"], { encoding: "utf8" }).stdout.trim();
+  process.stdout.write(`\n== daemon on ${actual}\n`);
+  const env = { ...process.env, SINGLE_PORT_TEST_NODE: binary };
+  const { status } = spawnSync(process.execPath, [vitest, "run", "test/e2e"], { stdio: "inherit", cwd: root, env });
+  results.push([actual, status === 0 ? "passed" : "failed"]);
+}
+process.stdout.write(`\n${results.map(([version, result]) => `${version}: ${result}`).join("\n")}\n`);
+process.exitCode = results.every(([, result]) => result === "passed") ? 0 : 1;
