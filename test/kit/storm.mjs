@@ -1,27 +1,40 @@
-// A process of its own that resets connections in the middle of an answer: `node storm.mjs <port> <count> <per second>`.
-// Its stdout says when it is done. In a process of its own so that it does not slow the test's own clock.
+// A process of its own that is a mux, and then resets tunnels to it, so that it does not slow the test's own clock.
+// Says its port on stdout; begins when it is told "<port of the proxy> <per second> <ms>" on stdin; says how many.
 
-import { connect } from "node:net";
+import { connect, createServer } from "node:net";
 
-const [port, count, perSecond] = process.argv.slice(2).map(Number);
-const started = performance.now();
-let begun = 0;
-let over = 0;
+// A slow machine must not be met by ever more at once.
+const MAX_OPEN = 200;
+const ASK = "GET /mux HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+const ANSWER = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
 
-function one() {
-  const socket = connect(port, "127.0.0.1");
+const mux = createServer((socket) => {
   socket.on("error", () => {});
-  socket.once("connect", () => socket.write("GET /endless HTTP/1.1\r\nHost: storm\r\n\r\n"));
-  // Only now the request is one that the proxy knows of.
-  socket.once("data", () => socket.resetAndDestroy());
-  socket.once("close", () => {
-    over += 1;
-    if (over === count) process.stdout.write("done\n");
-  });
-}
+  socket.once("data", () => socket.write(ANSWER));
+});
+mux.listen(0, "127.0.0.1", () => process.stdout.write(`${mux.address().port}\n`));
 
-const timer = setInterval(() => {
-  const due = Math.min(count, ((performance.now() - started) / 1000) * perSecond);
-  for (; begun < due; begun += 1) one();
-  if (begun === count) clearInterval(timer);
-}, 5);
+process.stdin.once("data", (text) => {
+  const [port, perSecond, ms] = text.toString().split(" ").map(Number);
+  const started = performance.now();
+  let begun = 0;
+  let over = 0;
+
+  function one() {
+    begun += 1;
+    const socket = connect(port, "127.0.0.1");
+    socket.on("error", () => {});
+    socket.once("connect", () => socket.write(ASK));
+    // Only now it is a tunnel.
+    socket.once("data", () => socket.resetAndDestroy());
+    socket.once("close", () => (over += 1));
+  }
+
+  const timer = setInterval(() => {
+    const elapsed = performance.now() - started;
+    while (elapsed < ms && begun < (elapsed * perSecond) / 1000 && begun - over < MAX_OPEN) one();
+    if (elapsed < ms || over < begun) return;
+    clearInterval(timer);
+    process.stdout.write(`${begun}\n`, () => process.exit());
+  }, 5);
+});
