@@ -1,8 +1,9 @@
 // The command line: argv to options, subcommands, exit codes. Nothing here serves a request.
 
-import { Command, CommanderError, InvalidArgumentError } from "commander";
+import type { Command, CommanderError } from "commander";
 import { codeOf } from "./core/errors.ts";
 import { createLog, LineLimit } from "./core/log.ts";
+import { load } from "./core/packages.ts";
 import { logDropped, Proxy, VERSION } from "./daemon.ts";
 import type { Demo } from "./demo/demo.ts";
 import { PortBusyError } from "./life/bind.ts";
@@ -11,6 +12,8 @@ import { installStop } from "./life/stop.ts";
 import { integer } from "./option-types.ts";
 import type { StatusOptions } from "./ops/status.ts";
 import { commanderOptions, completeOptions, readEnvironment, UsageError, type Options } from "./options.ts";
+
+const commander = load("commander") as typeof import("commander");
 
 // sysexits.h: the codes supervisors know. 78 tells them not to try again.
 const EXIT_USAGE = 64;
@@ -81,7 +84,7 @@ function portOf(text: string): number {
   try {
     return integer(1, 65535)(text);
   } catch (error) {
-    throw new InvalidArgumentError(`Accepted: ${(error as Error).message}.`);
+    throw new commander.InvalidArgumentError(`Accepted: ${(error as Error).message}.`);
   }
 }
 
@@ -92,7 +95,7 @@ function addOptions(command: Command, without: string[] = []): Command {
   return command;
 }
 
-const program = addOptions(new Command("single-port"))
+const program = addOptions(new commander.Command("single-port"))
   .description("Puts a web server and its WebSocket mux on one port, and survives whatever a peer does to a socket.")
   .version(VERSION, "-V, --version")
   // Otherwise the program itself takes the options behind a command: they are declared on both.
@@ -139,7 +142,7 @@ readEnvironment(process.env);
 try {
   await program.parseAsync();
 } catch (error) {
-  if (error instanceof CommanderError) {
+  if (error instanceof commander.CommanderError) {
     if (error.exitCode === 0) process.exit(0);
     fail(EXIT_USAGE, usageLine(error));
   }

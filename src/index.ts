@@ -1,11 +1,14 @@
 // The module: `import { startSinglePort } from "single-port"`.
 
-import { pino, type Logger } from "pino";
+import type { Logger } from "pino";
+import { load } from "./core/packages.ts";
 import { startDaemon, type Daemon } from "./daemon.ts";
 import { optionsFrom, type Settings } from "./options.ts";
 
 export type { Daemon } from "./daemon.ts";
 export type { Settings } from "./options.ts";
+
+const { pino } = load("pino") as typeof import("pino");
 
 /**
  * Starts a proxy in this process; resolves when it listens, with the bound address and `close()`. The options are

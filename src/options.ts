@@ -2,8 +2,9 @@
 // Read by cli.ts and daemon.ts; the rooms get plain values.
 
 import type { BlockList } from "node:net";
-import { InvalidArgumentError, Option } from "commander";
+import type { Option } from "commander";
 import { LOG_LEVELS, type LogFormat } from "./core/log.ts";
+import { load } from "./core/packages.ts";
 import {
   adminAddress,
   cidrs,
@@ -18,6 +19,8 @@ import {
   target,
 } from "./option-types.ts";
 import { isSameAddress, TARGET_FORMS, type Address, type MuxTarget, type Target } from "./target.ts";
+
+const commander = load("commander") as typeof import("commander");
 
 /** The options of a running proxy. Durations are milliseconds, sizes bytes. */
 export interface Options {
@@ -368,7 +371,7 @@ function longFlag(flags: string): string {
 
 /** One option as commander wants it. Errors name the option, what was given and what is accepted. */
 function toCommander(option: Declared): Option {
-  const made = new Option(option.flags, option.text).env(option.env).helpGroup(option.group);
+  const made = new commander.Option(option.flags, option.text).env(option.env).helpGroup(option.group);
   const { parse } = option;
   if (!parse) return made;
   const checked = (text: string): unknown => {
@@ -376,7 +379,7 @@ function toCommander(option: Declared): Option {
       return parse(text);
     } catch (error) {
       // Commander puts "option '--hold <time>' argument 'x' is invalid." in front.
-      throw new InvalidArgumentError(`Accepted: ${(error as Error).message}.`);
+      throw new commander.InvalidArgumentError(`Accepted: ${(error as Error).message}.`);
     }
   };
   if (option.default !== undefined) made.default(checked(option.default), option.default);

@@ -1,10 +1,13 @@
 // The log (SPEC 8.1). daemon.ts makes one and passes outcomes to it; relay code never logs.
 // Lines are written asynchronously, and flushed at the end. A closed stdout or a full disk never ends the process.
 
-import { pino, type Logger } from "pino";
+import type { Logger } from "pino";
 import { LogSink, stdoutWriter, type WriteChunk } from "./log-sink.ts";
 import { sentence } from "./log-words.ts";
 import type { Outcome } from "./outcome.ts";
+import { load } from "./packages.ts";
+
+const { pino } = load("pino") as typeof import("pino");
 
 /** How the log looks: JSON lines, or pretty where a person reads (`auto`: on a terminal). */
 export type LogFormat = "auto" | "json" | "pretty";
@@ -25,7 +28,7 @@ export async function createLog(
 ): Promise<{ log: Logger; flush: () => Promise<void> }> {
   let dress = (line: string): string => line;
   if (format === "pretty" || (format === "auto" && process.stdout.isTTY)) {
-    const { prettyFactory } = await import("pino-pretty");
+    const { prettyFactory } = load("pino-pretty") as typeof import("pino-pretty");
     const pretty = prettyFactory({
       colorize: process.stdout.isTTY && !process.env["NO_COLOR"],
       translateTime: "SYS:HH:MM:ss.l",

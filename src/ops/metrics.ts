@@ -2,9 +2,9 @@
 // prom-client is loaded after the start: what happens before is kept and counted then.
 
 import { STATUS_CODES } from "node:http";
-import { createRequire } from "node:module";
 import type { Counter, Gauge, Histogram, Registry } from "prom-client";
 import type { Observer, Outcome } from "../core/outcome.ts";
+import { load } from "../core/packages.ts";
 import { isBad } from "./history.ts";
 import type { Report } from "./report.ts";
 
@@ -86,8 +86,7 @@ export class Metrics implements Observer {
 
   /** Loads prom-client and counts what has happened so far. */
   async load(): Promise<Series> {
-    // Not import(): behind a symlinked node_modules (pnpm, npm link) Node 22 and 25 give an empty default for CommonJS.
-    const prom = createRequire(import.meta.url)("prom-client") as typeof import("prom-client");
+    const prom = load("prom-client") as typeof import("prom-client");
     this.#series ??= createSeries(prom, () => this.#scraped ?? this.#report(), this.#closedBytes);
     const early = this.#early ?? [];
     this.#early = undefined;

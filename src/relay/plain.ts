@@ -3,9 +3,11 @@
 // nor options reach them. Made by daemon.ts, once per upstream.
 
 import type { IncomingMessage, ServerResponse } from "node:http";
-import httpProxy from "http-proxy";
 import type { Failure } from "../core/errors.ts";
+import { load } from "../core/packages.ts";
 import type { Target } from "../target.ts";
+
+const httpProxy = load("http-proxy") as typeof import("http-proxy");
 
 /** What a pass gets, as http-proxy calls it. A truthy result says that the request is taken care of. */
 type Pass = (

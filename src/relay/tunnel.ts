@@ -6,9 +6,9 @@
 
 import { randomBytes } from "node:crypto";
 import type { Socket } from "node:net";
-import * as ws from "ws";
 import type { How, Side as SideName } from "../core/errors.ts";
 import type { Live, LiveSet } from "../core/live-set.ts";
+import { load } from "../core/packages.ts";
 import { cut, finish, guard } from "../core/sockets.ts";
 import type { Clock, Deadline } from "../core/timer.ts";
 import { FrameFollower, PING_PAYLOAD } from "./frames.ts";
@@ -62,7 +62,7 @@ const OPCODE_CLOSE = 0x8;
 const OPCODE_PING = 0x9;
 
 // In ws' JavaScript, not in its types.
-const { Sender } = ws as unknown as {
+const { Sender } = load("ws") as {
   Sender: {
     frame(
       payload: Buffer,

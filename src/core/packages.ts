@@ -1,0 +1,9 @@
+// Packages in CommonJS are loaded by require, here. Used by whoever needs one at run time; types come by `import type`.
+
+import { createRequire } from "node:module";
+
+/**
+ * Loads a package. Not `import`: for CommonJS that runs a second parser over each file to guess its exports (half of
+ * the time to start), and behind a symlinked node_modules (pnpm, npm link) Node 22 and 25 give an empty default.
+ */
+export const load: NodeJS.Require = createRequire(import.meta.url);
