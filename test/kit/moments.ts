@@ -64,7 +64,7 @@ const chunked = (bytes: Buffer): Buffer =>
 const HALF_A_BODY = latin1(chunked(Buffer.from("half a body")));
 
 /** The beginning of a binary frame; the flood ends it, if it comes. */
-const HALF_PAYLOAD = "half a frame";
+export const HALF_PAYLOAD = "half a frame";
 const halfFrame = (masked: boolean): string =>
   latin1(frameHead(0x2, HALF_PAYLOAD.length + FLOOD.length, masked)) + HALF_PAYLOAD;
 
