@@ -32,7 +32,8 @@ process.stdin.once("data", (text) => {
 
   const timer = setInterval(() => {
     const elapsed = performance.now() - started;
-    while (elapsed < ms && begun < (elapsed * perSecond) / 1000 && begun - over < MAX_OPEN) one();
+    const owed = elapsed < ms ? (elapsed * perSecond) / 1000 : 0;
+    while (begun < owed && begun - over < MAX_OPEN) one();
     if (elapsed < ms || over < begun) return;
     clearInterval(timer);
     process.stdout.write(`${begun}\n`, () => process.exit());
