@@ -11,7 +11,8 @@ import { until } from "../kit/until.ts";
 vi.setConfig({ testTimeout: 15_000 });
 
 const INTERVAL = 200;
-const TIMEOUT = 300;
+// Longer than this process may be busy with something else.
+const TIMEOUT = 1000;
 /** Two ticks of the clock, and a machine that does other things, too. */
 const SLACK = 1500;
 
@@ -132,11 +133,11 @@ test("the daemon itself was frozen for longer than interval and timeout: nobody 
   const client = await openWs(daemon);
   const other = await muxUpstream();
   const clock = await openWs(await start(other.port, "--ping-interval", "100ms"));
-  for (let n = 0; n < 3; n += 1) {
+  for (let n = 0; n < 2; n += 1) {
     // Right behind a ping, so that the pong arrives in the time of the freeze.
     await pinged(client, 1);
     daemon.child.kill("SIGSTOP");
-    await pinged(clock, 10);
+    await pinged(clock, 20);
     daemon.child.kill("SIGCONT");
   }
   await pinged(client, 2);
