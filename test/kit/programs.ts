@@ -62,11 +62,23 @@ export function noCaddy(): string | undefined {
 
 /** Caddy in front of a port, without TLS. */
 export async function caddyInFrontOf(target: number): Promise<Program> {
+  const site = (port: number): string => `:${port} {\n\tbind 127.0.0.1\n\treverse_proxy 127.0.0.1:${target}\n}\n`;
+  return await runCaddy("auto_https off", site);
+}
+
+/** Caddy with TLS of its own making on https://dash.localhost, which asks for the port under the port's own name. */
+export async function tlsCaddyInFrontOf(target: number): Promise<Program> {
+  const proxy = `reverse_proxy 127.0.0.1:${target} {\n\t\theader_up Host {upstream_hostport}\n\t}`;
+  const site = (port: number): string =>
+    `https://dash.localhost:${port} {\n\tbind 127.0.0.1\n\ttls internal\n\t${proxy}\n}\n`;
+  return await runCaddy("auto_https disable_redirects\n\tskip_install_trust", site);
+}
+
+async function runCaddy(options: string, site: (port: number) => string): Promise<Program> {
   const folder = await temporaryFolder();
   const port = await deadPort();
   const file = join(folder, "Caddyfile");
-  const site = `:${port} {\n\tbind 127.0.0.1\n\treverse_proxy 127.0.0.1:${target}\n}\n`;
-  await writeFile(file, `{\n\tadmin off\n\tauto_https off\n}\n${site}`);
+  await writeFile(file, `{\n\tadmin off\n\t${options}\n}\n${site(port)}`);
   const env = { HOME: folder, XDG_DATA_HOME: folder, XDG_CONFIG_HOME: folder };
   return await serving(port, CADDY, ["run", "--config", file, "--adapter", "caddyfile"], env);
 }
