@@ -68,6 +68,11 @@ const handOver = {
 // oxlint-disable-next-line no-control-regex -- they are what is looked for
 const BAD_REASON = /[^\t\x20-\x7e\x80-\xff]/;
 
+/** Sends the head before a body. Node's flushHeaders() would send it as UTF-8, which changes every byte above 0x7f. */
+function sendHead(message: ClientRequest | ServerResponse): void {
+  message.write("", "latin1");
+}
+
 /** An exchange in progress. */
 export class Exchange implements Occupant, Live, Deadline {
   due: number = Infinity;
@@ -164,7 +169,7 @@ export class Exchange implements Occupant, Live, Deadline {
     this.#phase = "waiting";
     if (this.#body && !this.#body.complete && !head.expectsContinue) this.#phase = "request_body";
     if (this.#body) {
-      request.flushHeaders();
+      sendHead(request);
       this.#body.sendTo(request, grant.socket);
     } else request.end();
     const uploads = this.#phase === "request_body";
@@ -272,9 +277,10 @@ export class Exchange implements Occupant, Live, Deadline {
     response.on("end", this.#onEnd);
     response.on("close", this.#onResponseClosed);
     res.on("finish", this.#onAnswered);
-    // A head without a first byte of body (SSE) must not wait for one; one that came together goes out together. Not
-    // flushHeaders(): it writes raw bytes as UTF-8, twice encoded then.
-    process.nextTick(() => !this.#settled && !res.writableEnded && res.write("", "latin1"));
+    // A head without a first byte of body (SSE) must not wait for one; one that came together goes out together.
+    process.nextTick(() => {
+      if (!this.#settled && !res.writableEnded && this.#bytesOut === 0) sendHead(res);
+    });
     this.#setDue(this.#eventStream ? 0 : this.#parts.options.bodyTimeoutMs);
   }
 
