@@ -1,0 +1,93 @@
+import { expect, test } from "vitest";
+import { readRequestHead, toClient, toUpstream } from "../../src/relay/headers.ts";
+
+/** `Name: value` lines to node's raw array. */
+const raw = (...lines: string[]): string[] => lines.flatMap((line) => line.split(/: ?(.*)/, 2));
+/** And back. */
+const lines = (fields: readonly string[]): string[] =>
+  fields.flatMap((name, i) => (i % 2 === 0 ? [`${name}: ${fields[i + 1]}`] : []));
+
+/** The lines that go up. */
+function up(sent: string[], method: string, upgrade = false): string[] {
+  const peer = { address: "127.0.0.1", trusted: true };
+  return lines(toUpstream(readRequestHead(raw("Host: a", ...sent)), method, peer, "1.1 single-port (abcd)", upgrade));
+}
+const FRAMING = /^(content-length|transfer-encoding|trailer|connection|upgrade)/i;
+const framed = (sent: string[], method: string, upgrade = false): string[] =>
+  up(sent, method, upgrade).filter((line) => FRAMING.test(line));
+
+test.each(["GET", "HEAD", "DELETE", "OPTIONS", "TRACE", "POST", "PUT", "PATCH", "QUERY"])(
+  "%s with a body",
+  (method) => {
+    expect(framed(["transfer-encoding: ,CHUNKED"], method)).toEqual(["Transfer-Encoding: chunked"]);
+    expect(framed(["content-length: 5"], method)).toEqual(["Content-Length: 5"]);
+    expect(framed(["Transfer-Encoding: chunked", "Trailer: A", "trailer: B"], method)).toEqual([
+      "Trailer: A, B",
+      "Transfer-Encoding: chunked",
+    ]);
+    expect(framed(["Content-Length: 5", "Trailer: A"], method)).toEqual(["Content-Length: 5"]);
+  },
+);
+
+test.each([
+  ["GET", []],
+  ["HEAD", []],
+  ["DELETE", []],
+  ["OPTIONS", []],
+  ["TRACE", []],
+  ["POST", ["Content-Length: 0"]],
+  ["PUT", ["Content-Length: 0"]],
+  ["PATCH", ["Content-Length: 0"]],
+])("%s without a body", (method, expected) => {
+  expect(framed(["Trailer: A"], method)).toEqual(expected);
+});
+
+test("it stands behind everything else, where node leaves Content-Disposition alone", () => {
+  const sent = up(["Content-Length: 5", "Content-Disposition: x"], "POST");
+  expect(sent.at(-1)).toBe("Content-Length: 5");
+  const answer = toClient(raw("Content-Length: 5", "Content-Disposition: x"), 200, true, false);
+  expect(lines(answer.fields)).toEqual(["Content-Disposition: x", "Content-Length: 5"]);
+});
+
+test("an upgrade is asked for in our words", () => {
+  const sent = ["Connection: keep-alive, Upgrade", "Upgrade: websocket", "Content-Length: 0"];
+  expect(framed(sent, "GET", true)).toEqual(["Connection: Upgrade", "Upgrade: websocket"]);
+  expect(framed(sent, "GET")).toEqual(["Content-Length: 0"]);
+});
+
+test.each([
+  [["Transfer-Encoding: chunked"], ["chunked"]],
+  [
+    ["Transfer-Encoding: gzip", "transfer-encoding: CHUNKED"],
+    ["gzip", "chunked"],
+  ],
+  [["Transfer-Encoding: , chunked ,"], ["chunked"]],
+  [["Transfer-Encoding:"], [""]],
+  [["Transfer-Encoding: ,"], [""]],
+  [[], []],
+])("codings of %j are %j", (sent, codings) => {
+  expect(readRequestHead(raw(...sent)).codings).toEqual(codings);
+});
+
+test.each([
+  [["Transfer-Encoding: chunked", "Trailer: A"], {}, "chunked", ["Trailer: A", "Transfer-Encoding: chunked"]],
+  [["Transfer-Encoding: chunked", "Trailer: A"], { chunkable: false }, "chunked", []],
+  [["Transfer-Encoding: chunked"], { bodiless: true }, "chunked", []],
+  [["Content-Length: 5", "Trailer: A"], {}, "length", ["Content-Length: 5"]],
+  [["Content-Length: 5"], { bodiless: true }, "length", ["Content-Length: 5"]],
+  [["Content-Length: 5"], { status: 204, bodiless: true }, "length", []],
+  [["Content-Length: 5"], { status: 304, bodiless: true }, "length", ["Content-Length: 5"]],
+  [["Trailer: A"], {}, "close", []],
+] as const)("an answer with %j, %j is framed by %s", (sent, about, framing, expected) => {
+  const given: { status?: number; chunkable?: boolean; bodiless?: boolean } = about;
+  const { status = 200, chunkable = true, bodiless = false } = given;
+  const head = toClient(raw(...sent), status, chunkable, bodiless);
+  expect([head.wellFramed, head.framing, lines(head.fields)]).toEqual([true, framing, expected]);
+});
+
+test.each(["cow", "chunked, chunked", "gzip, chunked", "chunked, gzip", "identity", "", "chunked;q=1"])(
+  "an answer with Transfer-Encoding: %s cannot be relayed",
+  (coding) => {
+    expect(toClient(raw(`Transfer-Encoding: ${coding}`), 200, true, false).wellFramed).toBe(false);
+  },
+);

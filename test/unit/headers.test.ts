@@ -1,0 +1,239 @@
+import { describe, expect, test } from "vitest";
+import {
+  interimHead,
+  isLoop,
+  passTrailers,
+  readRequestHead,
+  switchingHead,
+  toClient,
+  toUpstream,
+  viaOf,
+  type Peer,
+} from "../../src/relay/headers.ts";
+
+const VIA = viaOf("abcd");
+const FRONT: Peer = { address: "127.0.0.1", trusted: true };
+const STRANGER: Peer = { address: "198.51.100.9", trusted: false };
+
+/** `Name: value` lines to node's raw array. */
+const raw = (...lines: string[]): string[] =>
+  lines.flatMap((line) => [line.slice(0, line.indexOf(":")), line.slice(line.indexOf(":") + 1).trim()]);
+/** And back. */
+const lines = (fields: readonly string[]): string[] =>
+  fields.flatMap((name, i) => (i % 2 === 0 ? [`${name}: ${fields[i + 1]}`] : []));
+
+/** The lines that go up. */
+function up(sent: string[], about: { method?: string; peer?: Peer; upgrade?: boolean } = {}): string[] {
+  const head = readRequestHead(raw(...sent));
+  return lines(toUpstream(head, about.method ?? "GET", about.peer ?? FRONT, VIA, about.upgrade ?? false));
+}
+const only = (all: string[], names: RegExp): string[] => all.filter((line) => names.test(line));
+
+/** The lines that go to the client. */
+function down(sent: string[], about: { status?: number; chunkable?: boolean; bodiless?: boolean } = {}): string[] {
+  const { status = 200, chunkable = true, bodiless = false } = about;
+  return lines(toClient(raw(...sent), status, chunkable, bodiless).fields);
+}
+
+describe("what passes", () => {
+  test("order, case, duplicates and odd names stay as they are", () => {
+    const kept = [
+      "hOST: a",
+      "X-B: 1",
+      "x-a: 2",
+      "X-b: 3",
+      "__proto__: 4",
+      "constructor: 5",
+      "toString: 6",
+      "Cookie: a",
+      "cookie: b",
+    ];
+    expect(up(kept).slice(0, kept.length)).toEqual(kept);
+    const answer = ["sET-cookie: a", "Set-Cookie: b", "Set-Cookie: a", "__proto__: 1", "X-B: 2", "x-a: 3"];
+    expect(down(answer)).toEqual(answer);
+  });
+
+  test.each([
+    "Keep-Alive: timeout=5",
+    "Proxy-Connection: keep-alive",
+    "TE: trailers",
+    "Upgrade: h2c",
+    "HTTP2-Settings: AAA",
+    "Proxy-Authorization: Basic eDp5",
+    "Proxy-Authenticate: Basic",
+    "Connection: keep-alive",
+    "cONNECTION: close",
+  ])("a request's %s is for this hop only", (field) => {
+    expect(up(["Host: a", field, "X: y"])).toEqual(up(["Host: a", "X: y"]));
+  });
+
+  test.each([
+    "Keep-Alive: timeout=5",
+    "Proxy-Connection: close",
+    "TE: x",
+    "Upgrade: h2c",
+    "Connection: close",
+    "proxy-authenticate: x",
+  ])("an answer's %s is for this hop only", (field) => {
+    expect(down(["A: b", field, "X: y"])).toEqual(["A: b", "X: y"]);
+  });
+
+  test("fields that Connection names go, wherever they stand and however they are written", () => {
+    const sent = [
+      "X-One: 1",
+      "Host: a",
+      "Connection: x-ONE , ,X-Two,close",
+      "x-two: 2",
+      "Connection: X-Three",
+      "X-THREE: 3",
+      "X-Four: 4",
+    ];
+    expect(up(sent)).toEqual(up(["Host: a", "X-Four: 4"]));
+    expect(down(sent)).toEqual(["Host: a", "X-Four: 4"]);
+  });
+
+  test.each([
+    "Host: a",
+    "Content-Length: 5",
+    "Transfer-Encoding: chunked",
+    "X-Forwarded-For: 192.0.2.1",
+    "X-Forwarded-Proto: https",
+    "X-Forwarded-Host: b",
+    "X-Forwarded-Port: 443",
+    "Forwarded: for=192.0.2.1",
+    "X-Real-IP: 192.0.2.1",
+    "CF-Connecting-IP: 192.0.2.1",
+    "Via: 1.1 front",
+  ])("Connection cannot take %s away", (field) => {
+    const host = field.startsWith("Host") ? [] : ["Host: a"];
+    expect(up([...host, field, `Connection: ${field.split(":")[0]}`], { method: "POST" })).toEqual(
+      up([...host, field], { method: "POST" }),
+    );
+  });
+
+  test("an answer's Connection cannot take its framing away", () => {
+    expect(down(["Content-Length: 5", "Connection: content-length"])).toEqual(["Content-Length: 5"]);
+    expect(down(["Transfer-Encoding: chunked", "Connection: transfer-encoding"])).toEqual([
+      "Transfer-Encoding: chunked",
+    ]);
+  });
+});
+
+describe("who the client is", () => {
+  const claims = ["X-Forwarded-For: 192.0.2.1", "X-Forwarded-Proto: https", "X-Forwarded-Host: b"];
+  const more = [
+    "Forwarded: for=192.0.2.1",
+    "X-Real-IP: 192.0.2.1",
+    "CF-Connecting-IP: 192.0.2.1",
+    "X-Forwarded-Port: 443",
+  ].concat(["True-Client-IP: 192.0.2.1", "CF-Ray: 1-FRA"]);
+  const FORWARDING = /^(x-forwarded|forwarded|x-real|cf-|true-client)/i;
+
+  test("a trusted peer's word is kept, and its address appended", () => {
+    expect(only(up(["Host: a", ...claims, ...more]), FORWARDING)).toEqual([
+      "X-Forwarded-For: 192.0.2.1, 127.0.0.1",
+      ...claims.slice(1),
+      ...more,
+    ]);
+  });
+
+  test("several X-Forwarded-For become one list, without empty ones", () => {
+    const sent = ["X-Forwarded-For: 192.0.2.1, 192.0.2.2", "x-forwarded-for:", "X-FORWARDED-FOR: 192.0.2.3"];
+    expect(only(up(["Host: a", ...sent]), /^X-Forwarded-For/)).toEqual([
+      "X-Forwarded-For: 192.0.2.1, 192.0.2.2, 192.0.2.3, 127.0.0.1",
+    ]);
+  });
+
+  test("anybody else's word is dropped, and written anew", () => {
+    expect(only(up(["Host: a", ...claims, ...more], { peer: STRANGER }), FORWARDING)).toEqual([
+      "X-Forwarded-For: 198.51.100.9",
+      "X-Forwarded-Proto: http",
+      "X-Forwarded-Host: a",
+    ]);
+  });
+
+  test("a peer on a unix socket has no address to append", () => {
+    const peer = { address: "", trusted: true };
+    expect(only(up(["Host: a"], { peer }), /^X-Forwarded-For/)).toEqual([]);
+    expect(only(up(["Host: a", "X-Forwarded-For: 192.0.2.1"], { peer }), /^X-Forwarded-For/)).toEqual([
+      "X-Forwarded-For: 192.0.2.1",
+    ]);
+  });
+
+  test("Via is appended, and a request that has been here is recognised", () => {
+    const seen = readRequestHead(raw("Via: 1.0 front", `via: 1.1 other, ${VIA}`));
+    expect(only(up(["Host: a", "Via: 1.0 front", "Via: 1.1 other"]), /^Via/)).toEqual([
+      `Via: 1.0 front, 1.1 other, ${VIA}`,
+    ]);
+    expect([isLoop(seen, VIA), isLoop(seen, viaOf("ef01")), isLoop(readRequestHead([]), VIA)]).toEqual([
+      true,
+      false,
+      false,
+    ]);
+  });
+});
+
+test("what a head says beside its fields", () => {
+  const upgrade = (...fields: string[]): boolean => readRequestHead(raw(...fields)).websocket;
+  expect(upgrade("Connection: keep-alive, UPGRADE", "Upgrade: WebSocket")).toBe(true);
+  expect(upgrade("Connection: keep-alive", "Connection: upgrade", "Upgrade: h2c", "Upgrade: websocket")).toBe(true);
+  expect(upgrade("Upgrade: websocket")).toBe(false);
+  expect(upgrade("Connection: Upgrade", "Upgrade: h2c, websockets")).toBe(false);
+  const head = readRequestHead(
+    raw("Expect: 100-Continue", "idempotency-key: x", "origin: http://a", "cf-ray: 1", "Content-Length: 7"),
+  );
+  expect(head).toMatchObject({
+    expectsContinue: true,
+    idempotencyKey: true,
+    origin: "http://a",
+    ray: "1",
+    length: "7",
+  });
+  const answer = (...fields: string[]): unknown => {
+    const { keepAliveMs, eventStream } = toClient(raw(...fields), 200, true, false);
+    return [keepAliveMs, eventStream];
+  };
+  expect(answer("Keep-Alive: max=3, timeout=5", "Content-Type: Text/Event-Stream; charset=utf-8")).toEqual([
+    5000,
+    true,
+  ]);
+  expect(answer('keep-alive: timeout="7"', "Content-Type: text/event-streams")).toEqual([7000, false]);
+  expect(answer("Keep-Alive: xtimeout=5")).toEqual([undefined, false]);
+});
+
+test("trailers that decide how a message is read are not passed", () => {
+  const refused = [
+    "Content-Length",
+    "transfer-ENCODING",
+    "Host",
+    "Connection",
+    "Trailer",
+    "TE",
+    "Upgrade",
+    "Via",
+    "Authorization",
+  ].concat([
+    "Set-Cookie",
+    "Content-Type",
+    "X-Forwarded-For",
+    "Forwarded",
+    "CF-Ray",
+    "Proxy-Authorization",
+    "Keep-Alive",
+  ]);
+  expect(passTrailers(raw(...refused.map((name) => `${name}: x`), "X-Sum: 1", "x-sum: 2", "__proto__: 3"))).toEqual([
+    ["X-Sum", "1"],
+    ["x-sum", "2"],
+    ["__proto__", "3"],
+  ]);
+});
+
+test("the heads that are written by hand", () => {
+  expect(
+    interimHead(103, "Early\x01 H\xefnts", raw("Link: a", "Link: b", "Connection: X", "X: 1", "Content-Length: 5")),
+  ).toBe("HTTP/1.1 103 Early Hnts\r\nLink: a\r\nLink: b\r\n\r\n");
+  const cookies = ["Set-Cookie: a", "Set-Cookie: b", "Sec-WebSocket-Protocol: x"];
+  expect(switchingHead(raw("Connection: upgrade, X-Mine", "Upgrade: websocket", "X-Mine: 1", ...cookies))).toBe(
+    `HTTP/1.1 101 Switching Protocols\r\n${cookies.join("\r\n")}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n`,
+  );
+});

@@ -1,0 +1,250 @@
+import { describe, expect, test } from "vitest";
+import { pathOf, route, wantsTunnel, type Decision, type Facts, type Routes } from "../../src/front/router.ts";
+
+const ROUTES: Routes = {
+  mux: new Map([
+    ["/ao-terminal-mux", { upstream: "mux", path: "/mux" }],
+    ["/mux", { upstream: "mux", path: "/mux" }],
+    ["/term", { upstream: "mux2", path: undefined }],
+  ]),
+  allowOrigin: new Set(["https://allowed.example:8443"]),
+};
+const TO_HTTP: Decision = { to: "tunnel", upstream: "http", path: undefined };
+const TO_MUX: Decision = { to: "tunnel", upstream: "mux", path: "/mux" };
+const PLAIN: Decision = { to: "plain" };
+const refused = (code: string): unknown => ({ to: "refuse", code });
+
+const facts = (about: Partial<Facts> = {}): Facts => ({
+  hosts: ["a.example"],
+  length: undefined,
+  codings: [],
+  websocket: false,
+  origin: undefined,
+  forwardedHost: undefined,
+  ...about,
+});
+const get = (url: string): { method: string; url: string; version: string } => ({ method: "GET", url, version: "1.1" });
+const upgradeTo = (url: string, about: Partial<Facts> = {}, trusted = true, routes = ROUTES): Decision =>
+  route(get(url), facts({ websocket: true, ...about }), trusted, routes);
+
+describe("paths", () => {
+  test.each(["/mux", "/mux?", "/mux?token=1", "/mux?a=/b?c#d", "/ao-terminal-mux", "/ao-terminal-mux?x"])(
+    "an upgrade to %s is for the mux",
+    (url) => expect(upgradeTo(url)).toEqual(TO_MUX),
+  );
+
+  test("a mux path without one of its own goes up as it is", () => {
+    expect(upgradeTo("/term?x")).toEqual({ to: "tunnel", upstream: "mux2", path: undefined });
+  });
+
+  test.each(
+    [
+      "/",
+      "//mux",
+      "/mux/",
+      "/./mux",
+      "/x/../mux",
+      "/%6dux",
+      "/m%75x",
+      "/MUX",
+      "/muX",
+      "/mux#",
+      "/mux;x",
+      "/mux/x",
+    ].concat([
+      "/muxx",
+      "mux",
+      "http://a.example/mux",
+      "/_next/webpack-hmr",
+      "?/mux",
+      "/mux%3Fx",
+      "/mux\\",
+      "//a.example/mux",
+      "",
+      "*",
+    ]),
+  )("an upgrade to %s is for the http upstream, byte for byte", (url) => expect(upgradeTo(url)).toEqual(TO_HTTP));
+
+  test("a plain request on a mux path is plain", () => {
+    expect(route(get("/mux"), facts(), true, ROUTES)).toEqual(PLAIN);
+  });
+
+  test("a path ends at the first question mark", () => {
+    expect(["/a?b?c", "/a", "?", "", "/a#b?c"].map(pathOf)).toEqual(["/a", "/a", "", "", "/a#b"]);
+  });
+});
+
+describe("methods and versions", () => {
+  test.each(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "QUERY"])("%s is plain", (method) => {
+    expect(route({ method, url: "/x", version: "1.1" }, facts(), true, ROUTES)).toEqual(PLAIN);
+  });
+
+  test.each(["HEAD", "POST", "OPTIONS"])("an upgrade by %s is ignored", (method) => {
+    const line = { method, url: "/mux", version: "1.1" };
+    expect(wantsTunnel(line, facts({ websocket: true }))).toBe(false);
+    expect(route(line, facts({ websocket: true, length: "5" }), true, ROUTES)).toEqual(PLAIN);
+  });
+
+  test("CONNECT is refused, whatever else is wrong with it", () => {
+    const line = { method: "CONNECT", url: "a:1", version: "1.1" };
+    expect(route(line, facts(), true, ROUTES)).toEqual(refused("method_not_allowed"));
+    expect(route(line, facts({ hosts: [] }), true, ROUTES)).toEqual(refused("method_not_allowed"));
+  });
+
+  test.each([
+    ["1.1", PLAIN],
+    ["1.0", PLAIN],
+    ["0.9", refused("bad_request")],
+    ["2.0", refused("bad_request")],
+  ])("HTTP/%s", (version, expected) => {
+    expect(route({ method: "GET", url: "/x", version }, facts(), true, ROUTES)).toEqual(expected);
+  });
+
+  test("an upgrade by HTTP/1.0 is ignored", () => {
+    const line = { method: "GET", url: "/mux", version: "1.0" };
+    expect(route(line, facts({ websocket: true, origin: "http://evil.example" }), true, ROUTES)).toEqual(PLAIN);
+  });
+});
+
+describe("hosts", () => {
+  const decide = (hosts: string[], version = "1.1"): Decision =>
+    route({ method: "GET", url: "/x", version }, facts({ hosts }), true, ROUTES);
+
+  test.each([
+    "a",
+    "a.example",
+    "a.example:80",
+    "a:",
+    "A_b-c.d~e",
+    "[::1]",
+    "[::1]:3000",
+    "[::ffff:1.2.3.4]:1",
+    "127.0.0.1:1",
+    "",
+    "%41",
+  ])("%j is one", (host) => expect(decide([host])).toEqual(PLAIN));
+
+  test.each([
+    "a b",
+    "a,b c",
+    "a/b",
+    "a?b",
+    "a#b",
+    "x@a",
+    "a:b",
+    "a:1:2",
+    "::1",
+    "[::1",
+    "::1]",
+    "[::1]x",
+    "[x]",
+    "a\\b",
+    "\xe9",
+    "a\tb",
+    "http://a",
+  ])("%j is none", (host) => expect(decide([host])).toEqual(refused("bad_request")));
+
+  test("one is needed, by HTTP/1.1 only, and never two", () => {
+    expect(decide([])).toEqual(refused("bad_request"));
+    expect(decide([], "1.0")).toEqual(PLAIN);
+    expect(decide(["a", "a"])).toEqual(refused("bad_request"));
+    expect(decide(["a", "b"], "1.0")).toEqual(refused("bad_request"));
+  });
+});
+
+describe("bodies", () => {
+  test.each([
+    [["chunked"], PLAIN],
+    [["gzip", "chunked"], refused("bad_request")],
+    [["chunked", "chunked"], refused("bad_request")],
+    [["identity"], refused("bad_request")],
+    [[""], refused("bad_request")],
+  ])("codings %j", (codings, expected) => {
+    expect(route(get("/x"), facts({ codings }), true, ROUTES)).toEqual(expected);
+  });
+
+  test("an upgrade may not announce one", () => {
+    expect(upgradeTo("/mux", { length: "5" })).toEqual(refused("bad_request"));
+    expect(upgradeTo("/hmr", { length: "5" })).toEqual(refused("bad_request"));
+    expect(upgradeTo("/mux", { codings: ["chunked"] })).toEqual(refused("bad_request"));
+    expect(upgradeTo("/mux", { length: "0" })).toEqual(TO_MUX);
+    expect(upgradeTo("/mux", { length: "00" })).toEqual(TO_MUX);
+  });
+});
+
+describe("origins", () => {
+  const open = (
+    origin: string | undefined,
+    host: string,
+    about: { forwardedHost?: string; trusted?: boolean } = {},
+  ): boolean => {
+    const { forwardedHost, trusted = true } = about;
+    const decision = upgradeTo("/mux", { origin, hosts: [host], forwardedHost }, trusted);
+    expect([TO_MUX, refused("origin_not_allowed")]).toContainEqual(decision);
+    return decision.to === "tunnel";
+  };
+
+  test.each([
+    [undefined, "a.example"],
+    ["http://a.example", "a.example"],
+    ["https://a.example", "a.example"],
+    ["HTTPS://A.Example", "a.eXAMPLE"],
+    ["http://a.example", "a.example:80"],
+    ["http://a.example:80", "a.example"],
+    ["https://a.example", "a.example:443"],
+    ["https://a.example:443", "a.example"],
+    ["http://a.example:3000", "a.example:3000"],
+    ["http://localhost:3000", "localhost:3000"],
+    ["http://[::1]:3000", "[::1]:3000"],
+    ["http://[::1]", "[::1]:80"],
+    ["https://[::1]", "[::1]"],
+    ["https://allowed.example:8443", "a.example"],
+    ["HTTPS://ALLOWED.example:8443", "a.example"],
+  ])("%s may open a mux on %s", (origin, host) => expect(open(origin, host)).toBe(true));
+
+  test.each([
+    ["null", "a.example"],
+    ["", "a.example"],
+    ["http://evil.example", "a.example"],
+    ["http://a.example.evil", "a.example"],
+    ["http://evila.example", "a.example"],
+    ["http://sub.a.example", "a.example"],
+    ["http://a.example:3001", "a.example:3000"],
+    ["http://a.example", "a.example:3000"],
+    ["http://a.example:3000", "a.example"],
+    ["https://a.example", "a.example:80"],
+    ["http://a.example", "a.example:443"],
+    ["http://127.0.0.1:3000", "localhost:3000"],
+    ["http://[::1]:3000", "[::2]:3000"],
+    ["ftp://a.example", "a.example"],
+    ["file://", "a.example"],
+    ["chrome-extension://a.example", "a.example"],
+    ["a.example", "a.example"],
+    ["http://a.example/", "a.example"],
+    ["http://x@a.example", "a.example"],
+    ["http://a.example http://evil.example", "a.example"],
+    ["http://", ""],
+    ["https://allowed.example", "a.example"],
+    ["http://allowed.example:8443", "a.example"],
+  ])("%s may not open a mux on %s", (origin, host) => expect(open(origin, host)).toBe(false));
+
+  test("X-Forwarded-Host counts when the peer is trusted", () => {
+    const forwardedHost = "a.example";
+    expect(open("https://a.example", "127.0.0.1:3000", { forwardedHost })).toBe(true);
+    expect(open("https://a.example", "127.0.0.1:3000", { forwardedHost, trusted: false })).toBe(false);
+    expect(open("http://127.0.0.1:3000", "127.0.0.1:3000", { forwardedHost, trusted: false })).toBe(true);
+    expect(open("http://evil.example", "127.0.0.1:3000", { forwardedHost })).toBe(false);
+  });
+
+  test("`*` allows all, on every mux path", () => {
+    const routes = { ...ROUTES, allowOrigin: new Set(["*"]) };
+    for (const origin of ["null", "http://evil.example"])
+      expect(upgradeTo("/mux", { origin }, false, routes)).toEqual(TO_MUX);
+  });
+
+  test("only a mux asks for it", () => {
+    expect(upgradeTo("/_next/webpack-hmr", { origin: "http://evil.example" })).toEqual(TO_HTTP);
+    expect(upgradeTo("/term", { origin: "http://evil.example" })).toEqual(refused("origin_not_allowed"));
+    expect(route(get("/mux"), facts({ origin: "http://evil.example" }), true, ROUTES)).toEqual(PLAIN);
+  });
+});
