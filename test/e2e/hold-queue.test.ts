@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { connect, type Socket } from "node:net";
-import { expect, onTestFinished, test } from "vitest";
+import { expect, onTestFinished, test, vi } from "vitest";
 import { silentUpstream } from "../kit/child.ts";
 import { dial, head, type RawClient } from "../kit/client.ts";
 import { startDaemon, type TestDaemon } from "../kit/daemon.ts";
@@ -9,6 +9,9 @@ import { client } from "../kit/load.ts";
 import { adminSocket } from "../kit/report.ts";
 import { deadPort, httpUpstream } from "../kit/upstream.ts";
 import { until } from "../kit/until.ts";
+
+// A busy machine takes its time to start servers.
+vi.setConfig({ testTimeout: 30_000 });
 
 interface QueueDaemon extends TestDaemon {
   /** Resolves when so many requests are held. */
@@ -71,7 +74,7 @@ test("of 600 at once 512 are held and 88 refused at once; all 512 are served in 
   await until(() => held.every((one) => one.received().endsWith("served")), "all 512 to be served", 8000);
   // Arrival is the order in which they were sent: one after another, by one process.
   expect(order).toEqual(order.toSorted((a, b) => a - b));
-}, 20_000);
+});
 
 test("uploads that are held cost no memory, whatever their size, and arrive complete", async () => {
   const megabytes = 12;
@@ -113,7 +116,7 @@ test("uploads that are held cost no memory, whatever their size, and arrive comp
   }, port);
   await Promise.all(sockets.map((socket) => once(socket, "data")));
   expect(received).toBe(32 * body.length);
-}, 20_000);
+});
 
 test.each(["fin", "rst"] as const)("a client that leaves with a %s while it is held makes room", async (how) => {
   const port = await deadPort();

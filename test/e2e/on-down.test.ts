@@ -1,10 +1,13 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { expect, onTestFinished, test } from "vitest";
+import { expect, onTestFinished, test, vi } from "vitest";
 import { childServer, tempFolder, type ChildServer } from "../kit/child.ts";
 import { startDaemon, type TestDaemon } from "../kit/daemon.ts";
 import { client } from "../kit/load.ts";
 import { until } from "../kit/until.ts";
+
+// A busy machine takes its time to start servers.
+vi.setConfig({ testTimeout: 30_000 });
 
 /** A file for the pid of what a command starts; that process ends with the test. */
 function pidFile(): string {
@@ -27,7 +30,7 @@ function pidFile(): string {
 async function startWith(web: ChildServer, command: string): Promise<TestDaemon> {
   const args = ["--http", String(web.port), "--probe-interval", "200ms", "--on-down", command];
   const daemon = await startDaemon(args);
-  await daemon.logged((line) => line.msg === "upstream http is up", "up");
+  await daemon.logged((line) => line.msg === "upstream http is up", "up", 8000);
   return daemon;
 }
 

@@ -2,13 +2,16 @@ import { execFileSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { connect, createServer } from "node:net";
 import { join } from "node:path";
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { tempFolder } from "../kit/child.ts";
 import { dial, head, type RawClient } from "../kit/client.ts";
 import { startDaemon, type TestDaemon } from "../kit/daemon.ts";
 import { client } from "../kit/load.ts";
 import { until } from "../kit/until.ts";
 import { httpUpstream, rawUpstream, type RawUpstream } from "../kit/upstream.ts";
+
+// A busy machine takes its time to start servers.
+vi.setConfig({ testTimeout: 30_000 });
 
 const OK = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 

@@ -1,11 +1,14 @@
 import type { IncomingMessage } from "node:http";
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { dial, head, type RawClient } from "../kit/client.ts";
 import { startDaemon, type LogLine, type TestDaemon } from "../kit/daemon.ts";
 import { fickleUpstream } from "../kit/fickle.ts";
 import { client } from "../kit/load.ts";
 import { until } from "../kit/until.ts";
 import { httpUpstream, rawUpstream, type RawUpstream } from "../kit/upstream.ts";
+
+// A busy machine takes its time to start servers.
+vi.setConfig({ testTimeout: 30_000 });
 
 interface LoggedAttempt {
   reused: boolean;
@@ -74,7 +77,7 @@ test("stale-socket: idle connections closed or reset at random lose nothing, and
       { reused: false, idleMs: 0, phase: "waiting", times: 1 },
     ]);
   }
-}, 30_000);
+});
 
 test("stale-socket: the log says how long the connection had been idle and what became of it", async () => {
   // Answers the first request of a connection and resets at the second, like a NAT that has forgotten it.
