@@ -88,8 +88,11 @@ function portOf(text: string): number {
   }
 }
 
+// Shared by the commands: each would parse all defaults again.
+const declared = commanderOptions();
+
 function addOptions(command: Command, without: string[] = []): Command {
-  for (const option of commanderOptions()) {
+  for (const option of declared) {
     if (!without.includes(option.attributeName())) command.addOption(option);
   }
   return command;

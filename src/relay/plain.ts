@@ -7,8 +7,6 @@ import type { Failure } from "../core/errors.ts";
 import { load } from "../core/packages.ts";
 import type { Target } from "../target.ts";
 
-const httpProxy = load("http-proxy") as typeof import("http-proxy");
-
 /** What a pass gets, as http-proxy calls it. A truthy result says that the request is taken care of. */
 type Pass = (
   req: IncomingMessage,
@@ -33,6 +31,15 @@ export type RelayPlain = (req: IncomingMessage, res: ServerResponse, failed: (fa
  * calls the deprecated `util._extend` (DEP0060).
  */
 export function createPlainRelay(target: Target, exchange: RelayPlain): RelayPlain {
+  let made: WebProxy | undefined;
+  const proxy = (): WebProxy => (made ??= create(target, exchange));
+  // Behind the start, which is waited for by somebody (SPEC 9); a request that is faster makes it at once.
+  setImmediate(proxy);
+  return (req, res, failed) => proxy().web(req, res, failed);
+}
+
+function create(target: Target, exchange: RelayPlain): WebProxy {
+  const httpProxy = load("http-proxy") as typeof import("http-proxy");
   const { address } = target;
   const detailed = "path" in address ? { host: "localhost", port: 80, socketPath: address.path } : address;
   const proxy = httpProxy.createProxyServer({ target: detailed }) as unknown as WebProxy;
@@ -40,5 +47,5 @@ export function createPlainRelay(target: Target, exchange: RelayPlain): RelayPla
     exchange(req, res, failed);
     return true;
   });
-  return (req, res, failed) => proxy.web(req, res, failed);
+  return proxy;
 }

@@ -62,19 +62,26 @@ const OPCODE_CLOSE = 0x8;
 const OPCODE_PING = 0x9;
 
 // In ws' JavaScript, not in its types.
-const { Sender } = load("ws") as {
+interface Ws {
   Sender: {
     frame(
       payload: Buffer,
       options: { fin: boolean; opcode: number; mask: boolean; readOnly: boolean; rsv1: boolean },
     ): Buffer[];
   };
-};
+}
+
+let ws: Ws | undefined;
+
+/** With the first tunnel, rather than with the start, which is waited for by somebody (SPEC 9). */
+function loadWs(): Ws {
+  return (ws ??= load("ws") as Ws);
+}
 
 /** A control frame, masked if it goes to the upstream (we are its client). */
 function controlFrame(opcode: number, payload: Buffer, mask: boolean): Buffer {
   // Not read-only would mask the payload in place, and it has to be recognised when it comes back.
-  return Buffer.concat(Sender.frame(payload, { fin: true, opcode, mask, readOnly: true, rsv1: false }));
+  return Buffer.concat(loadWs().Sender.frame(payload, { fin: true, opcode, mask, readOnly: true, rsv1: false }));
 }
 
 const pingPayload = randomBytes(PING_PAYLOAD);
@@ -152,6 +159,7 @@ export class Tunnel implements Live, Deadline {
   start(earlyClient: Buffer, earlyUpstream: Buffer): void {
     this.#attach(this.client, this.upstream);
     this.#attach(this.upstream, this.client);
+    if (!ws) setImmediate(loadWs);
     if (earlyUpstream.length > 0) this.#onData(this.upstream, this.client, earlyUpstream);
     if (earlyClient.length > 0) this.#onData(this.client, this.upstream, earlyClient);
     this.#look(this.#parts.clock.now);
