@@ -1,5 +1,5 @@
 // Runs the end-to-end tests with the daemon under each node it has to work on (SPEC 10): `npm run test:nodes`, or
-// `npm run test:nodes -- 22 26` for some of them. The binaries come from npm's `node` package, into .test-nodes/.
+// `npm run test:nodes -- 22 26 reset-before-101` for some. The binaries come from npm's `node` package, into .test-nodes/.
 
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync } from "node:fs";
@@ -22,7 +22,9 @@ function binaryOf(version) {
   return existsSync(binary) ? binary : undefined;
 }
 
-const asked = process.argv.slice(2);
+// What begins with a digit is a version; anything else is a test to run instead of all.
+const asked = process.argv.slice(2).filter((word) => /^\d/.test(word));
+const files = process.argv.slice(2).filter((word) => !/^\d/.test(word));
 const results = [];
 for (const version of asked.length > 0 ? asked : VERSIONS) {
   const binary = binaryOf(version);
@@ -33,7 +35,11 @@ for (const version of asked.length > 0 ? asked : VERSIONS) {
   const actual = spawnSync(binary, ["--version"], { encoding: "utf8" }).stdout.trim();
   process.stdout.write(`\n== daemon on ${actual}\n`);
   const env = { ...process.env, SINGLE_PORT_TEST_NODE: binary };
-  const { status } = spawnSync(process.execPath, [vitest, "run", "test/e2e"], { stdio: "inherit", cwd: root, env });
+  const { status } = spawnSync(process.execPath, [vitest, "run", ...(files.length > 0 ? files : ["test/e2e"])], {
+    stdio: "inherit",
+    cwd: root,
+    env,
+  });
   results.push([actual, status === 0 ? "passed" : "failed"]);
 }
 process.stdout.write(`\n${results.map(([version, result]) => `${version}: ${result}`).join("\n")}\n`);
