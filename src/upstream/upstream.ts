@@ -196,6 +196,8 @@ export class Upstream {
       if (settled) return;
       settled = true;
       clearTimeout(timer);
+      // It would keep whoever asked alive for as long as the connection lives, and a tunnel lives for weeks.
+      socket.off("error", onError);
       if (typeof result === "string") {
         cut(socket);
         this.#step = this.#credit = 0;
@@ -207,8 +209,9 @@ export class Upstream {
       done(result);
     };
     const timer = setTimeout(() => settle("ETIMEDOUT"), this.#options.connectTimeoutMs);
+    const onError = (error: Error): void => settle(codeOf(error));
     socket.once("connect", () => settle(socket));
-    socket.once("error", (error) => settle(codeOf(error)));
+    socket.once("error", onError);
     return () => {
       if (settled) return;
       settled = true;
