@@ -115,12 +115,18 @@ export class Monitor implements UpstreamWatcher {
 
   /** A connection stands. With an HTTP probe that proves nothing: the kernel accepts for a frozen process, too. */
   connected(): void {
-    if (this.#options.httpPath === undefined) this.answered(performance.now());
+    if (this.#options.httpPath === undefined) this.#reached(performance.now());
   }
 
   /** Called for each answer, so it has to be cheap. */
   answered(now: number): void {
-    this.#lastHeard = this.#lastAnswer = now;
+    this.#lastHeard = now;
+    this.#reached(now);
+  }
+
+  /** Connecting is enough for that, but then not a byte was heard. */
+  #reached(now: number): void {
+    this.#lastAnswer = now;
     if (this.#facts.state !== "up") this.#move(seen(this.#facts, now), undefined);
   }
 
@@ -167,7 +173,8 @@ export class Monitor implements UpstreamWatcher {
       const at = performance.now();
       this.#lastProbe = { at, error };
       const before = this.#facts.state;
-      if (error === undefined) this.answered(at);
+      if (error === undefined && httpPath === undefined) this.#reached(at);
+      else if (error === undefined) this.answered(at);
       else this.#move(failed(this.#facts, at, true), error);
       if (this.#facts.state === before) this.#schedule();
     };

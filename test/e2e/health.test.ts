@@ -138,6 +138,20 @@ test("without probes, a request that fails makes it not ready at once, and one t
   await says("up", undefined);
 });
 
+test("a connection that stands is no byte that was heard", async () => {
+  const web = await httpUpstream((_req, res) => res.end("ok"));
+  const { control, daemon, says } = await watched(["--http", String(web.port), "--probe-interval", "50ms"]);
+  await says("up", undefined);
+  expect((await statusOf(control)).links[0]?.lastHeardAgeMs).toBeUndefined();
+  await ask(daemon.port, "/");
+  const probed = (await statusOf(control)).links[0]?.lastProbeAt;
+  const link = await until(async () => {
+    const now = (await statusOf(control)).links[0];
+    return now?.lastProbeAt !== probed && now;
+  }, "another probe");
+  expect(link.lastHeardAgeMs).toBeGreaterThan(30);
+});
+
 test("each upstream has its own reason", async () => {
   const web = await httpUpstream((_req, res) => res.end());
   const muxes = ["--mux", `/a=${await deadPort()}/x`, "--mux", `/b=unix:/nowhere/mux.sock:/x`];
