@@ -22,7 +22,7 @@ import { Metrics } from "./ops/metrics.ts";
 import type { Report, TunnelReport, TunnelSideReport } from "./ops/report.ts";
 import type { Options } from "./options.ts";
 import type { Exchange, RelayParts } from "./relay/exchange.ts";
-import { viaOf } from "./relay/headers.ts";
+import { viaOf } from "./relay/request-head.ts";
 import type { End, Tunnel } from "./relay/tunnel.ts";
 import type { Target } from "./target.ts";
 

@@ -10,7 +10,7 @@ import type { Handlers } from "./front/listener.ts";
 import { pathOf, route, wantsTunnel, type RequestLine, type Routes } from "./front/router.ts";
 import type { Links } from "./links.ts";
 import { Exchange, type RelayParts } from "./relay/exchange.ts";
-import { isLoop, readRequestHead, toUpstream, type RequestHead } from "./relay/headers.ts";
+import { isLoop, readRequestHead, toUpstream, type RequestHead } from "./relay/request-head.ts";
 import { createPlainRelay, type RelayPlain } from "./relay/plain.ts";
 import type { Target } from "./target.ts";
 
@@ -105,16 +105,15 @@ export class Gate implements Handlers {
     const { head, client } = facts;
     const upstream = this.#parts.links.byName.get(upstreamName)?.upstream;
     if (!client || !upstream) throw new Error(`a request without a client, or for no upstream (${upstreamName})`);
-    const fields = toUpstream(head, req.method ?? "", client, this.#parts.via, upgrade !== undefined);
-    const path = upgrade?.path ?? req.url ?? "/";
+    const line = { method: req.method ?? "", path: upgrade?.path ?? req.url ?? "/" };
+    const text = toUpstream(head, line, client, this.#parts.via, upgrade !== undefined);
     const exchange = new Exchange(this.#parts.relay, {
       req,
       res,
       head,
       client,
       upstream,
-      path,
-      fields,
+      text,
       upgrade,
       refused,
     });

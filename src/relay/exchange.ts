@@ -1,18 +1,21 @@
 // One HTTP exchange: the attempts, then the answer, or the tunnel that a 101 opens. Plain requests come here through
 // http-proxy (plain.ts), upgrades directly. It never logs: it leaves an Outcome. Every path ends in #settle, once.
 
-import { ClientRequest, type Agent, type IncomingMessage, type ServerResponse } from "node:http";
-import type { Socket } from "node:net";
+import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Client, Occupant } from "../core/client.ts";
-import { codeOf, Failure, howOf, type FailureCode, type How, type Side } from "../core/errors.ts";
+import { Failure, type FailureCode, type How, type Side } from "../core/errors.ts";
 import type { Live, LiveSet } from "../core/live-set.ts";
 import { nextId, type Attempt, type Observer, type Outcome, type Phase } from "../core/outcome.ts";
-import { cut, finish, guard, reset } from "../core/sockets.ts";
+import { cut, finish, reset } from "../core/sockets.ts";
 import type { Clock, Deadline } from "../core/timer.ts";
-import type { Grant, Upstream } from "../upstream/upstream.ts";
+import type { UpstreamConnection } from "../upstream/connection.ts";
+import type { Asker, Upstream } from "../upstream/upstream.ts";
+import { Answer } from "./answer.ts";
+import { Call, type Caller } from "./call.ts";
 import { EarlyBytes } from "./early-bytes.ts";
-import { interimHead, passTrailers, switchingHead, toClient, type RequestHead } from "./headers.ts";
+import type { RequestHead } from "./request-head.ts";
 import { RequestBody } from "./request-body.ts";
+import { interimHead, switchingHead, type ResponseHead } from "./response-head.ts";
 import { afterBroken, isRepeatable } from "./retry.ts";
 import { Tunnel, type TunnelOptions } from "./tunnel.ts";
 
@@ -45,36 +48,16 @@ export interface Admitted {
   head: RequestHead;
   client: Client;
   upstream: Upstream;
-  /** The request target to ask for. */
-  path: string;
-  /** The fields to send. */
-  fields: string[];
+  /** The head to send. */
+  text: string;
   /** Is a 101 welcome? `early` are the bytes that came behind the head. */
   upgrade: { early: Buffer } | undefined;
   /** Answers with a failure; http-proxy's error callback for plain requests. */
   refused(failure: Failure): void;
 }
 
-/** Hands an acquired socket to node's HTTP client: acquiring and asking are two steps here (SPEC 3.3). */
-const handOver = {
-  protocol: "http:",
-  keepAlive: true,
-  addRequest(request: ClientRequest, options: { granted: Socket }): void {
-    request.onSocket(options.granted);
-  },
-} as unknown as Agent;
-
-// A reason phrase node:http would not write (RFC 9112 4).
-// oxlint-disable-next-line no-control-regex -- they are what is looked for
-const BAD_REASON = /[^\t\x20-\x7e\x80-\xff]/;
-
-/** Sends the head before a body. Node's flushHeaders() would send it as UTF-8, which changes every byte above 0x7f. */
-function sendHead(message: ClientRequest | ServerResponse): void {
-  message.write("", "latin1");
-}
-
 /** An exchange in progress. */
-export class Exchange implements Occupant, Live, Deadline {
+export class Exchange implements Asker, Caller, Occupant, Live, Deadline {
   due: number = Infinity;
   readonly id: string = nextId();
   readonly #parts: RelayParts;
@@ -87,18 +70,11 @@ export class Exchange implements Occupant, Live, Deadline {
   readonly #early: EarlyBytes | undefined;
   #phase: Phase = "connect";
   #giveUp: (() => void) | undefined;
-  #upReq: ClientRequest | undefined;
-  #upRes: IncomingMessage | undefined;
-  #grant: Grant | undefined;
-  #grantBytes = 0;
+  #call: Call | undefined;
+  #answer: Answer | undefined;
   #retries = 0;
-  #bytesOut = 0;
   #lastByte = 0;
   #eventStream = false;
-  /** Does nothing but a FIN say that the body is complete: the upstream's, and ours to the client? */
-  #endsWithFin = false;
-  #closeDelimited = false;
-  #keepAliveHint: number | undefined;
   #switched = false;
   #settled = false;
   #draining = false;
@@ -139,15 +115,18 @@ export class Exchange implements Occupant, Live, Deadline {
     // Nor is a body too long to be kept.
     const kept = !this.#body || (head.codings.length === 0 && Number(head.length) <= replayBytes);
     const reusable = pooled && kept && isRepeatable(req.method ?? "", head.idempotencyKey);
-    this.#giveUp = upstream.acquire({
+    this.#giveUp = upstream.acquire(this, {
       maxIdleMs: reusable ? Infinity : 0,
       halfOpen: upgrade !== undefined,
-      hold: true,
-      granted: (grant) => this.#send(grant),
-      failed: (failure) =>
-        this.#fail(failure.code, "proxy", failure.code === "upstream_unavailable" ? "timeout" : "limit"),
-      tried: (code) => this.#note({ reused: false, idleMs: 0, code, phase: "connect", times: 1 }),
     });
+  }
+
+  onUnavailable({ code }: Failure): void {
+    this.#fail(code, "proxy", code === "upstream_unavailable" ? "timeout" : "limit");
+  }
+
+  onTried(code: string): void {
+    this.#note({ reused: false, idleMs: 0, code, phase: "connect", times: 1 });
   }
 
   /** Records an attempt; the same failure to connect many times in a row is one entry. */
@@ -157,64 +136,43 @@ export class Exchange implements Occupant, Live, Deadline {
     else this.#attempts.push(attempt);
   }
 
-  #send(grant: Grant): void {
-    const { upgrade, head } = this.#in;
+  onGranted(connection: UpstreamConnection): void {
+    const { req, upstream, upgrade, head, text } = this.#in;
     const { options } = this.#parts;
     this.#giveUp = undefined;
-    this.#grant = grant;
-    this.#grantBytes = grant.socket.bytesRead;
-    this.#attempts.push({ reused: grant.reused, idleMs: Math.round(grant.idleMs), phase: "waiting", times: 1 });
-    const request = this.#request(grant.socket);
-    if (!request) return this.#fail("bad_request", "client", "protocol");
-    this.#phase = "waiting";
-    if (this.#body && !this.#body.complete && !head.expectsContinue) this.#phase = "request_body";
-    if (this.#body) {
-      sendHead(request);
-      this.#body.sendTo(request, grant.socket);
-    } else request.end();
-    const uploads = this.#phase === "request_body";
+    const { reused, idleMs } = connection;
+    this.#attempts.push({ reused, idleMs: Math.round(idleMs), phase: "waiting", times: 1 });
+    const call = new Call(upstream, connection, this, req.method ?? "", options.maxHeaderBytes);
+    this.#call = call;
+    const body = this.#body;
+    const uploads = body !== undefined && !body.complete && !head.expectsContinue;
+    this.#phase = uploads ? "request_body" : "waiting";
     this.#setDue(upgrade ? options.handshakeTimeoutMs : uploads ? options.bodyTimeoutMs : options.responseTimeoutMs);
-  }
-
-  /** Writes the request's head on a connection; undefined if node:http finds it is none. */
-  #request(socket: Socket): ClientRequest | undefined {
-    const { req, path, fields } = this.#in;
-    const { maxHeaderBytes: maxHeaderSize } = this.#parts.options;
-    const asked = { agent: handOver, granted: socket, method: req.method, path, headers: fields, maxHeaderSize };
-    let request: ClientRequest;
-    try {
-      request = new ClientRequest(asked);
-    } catch {
-      return undefined;
+    const { socket } = call;
+    if (!body) {
+      socket.write(text, "latin1");
+      return call.requestSent();
     }
-    // No cap on the number of fields: what node would drop, its parser honours (appendix A, 2).
-    request.maxHeadersCount = 0;
-    this.#upReq = request;
-    const mine = (): boolean => this.#upReq === request && !this.#settled;
-    request.on("response", (response) => mine() && this.#onResponse(response));
-    request.on("information", (info) => mine() && this.#onInterim(info));
-    request.on("upgrade", (response, upgraded, early) => this.#onUpgraded(response, upgraded, early));
-    request.on("error", (error) => mine() && this.#onBroken(error));
-    request.on("close", () => this.#onRequestClosed(request, socket));
-    return request;
+    // What has come of the body already goes out in one write with the head.
+    socket.cork();
+    socket.write(text, "latin1");
+    body.sendTo(socket);
+    process.nextTick(() => socket.uncork());
+    if (body.complete) call.requestSent();
   }
 
-  /** The attempt's connection broke before its answer was complete. */
-  #onBroken(error: unknown): void {
-    const socket = this.#grant?.socket;
-    // After the head the response's own close tells; an answer that is complete stays complete.
-    if (this.#upRes || !socket) return;
-    const fate = guard(socket);
-    const how = codeOf(error).startsWith("HPE_") ? "protocol" : (fate.how ?? howOf(error));
+  onBroken(how: How, code: string): void {
+    const call = this.#call;
     const attempt = this.#attempts.at(-1);
-    if (attempt) Object.assign(attempt, { code: fate.code ?? codeOf(error), phase: this.#phase });
+    if (attempt) attempt.code = code;
+    if (this.#answer) return this.#settle("upstream", how);
+    if (attempt) attempt.phase = this.#phase;
     this.#body?.suspend();
-    this.#upReq = undefined;
-    cut(socket);
+    this.#call = undefined;
     const verdict = afterBroken({
       method: this.#in.req.method ?? "",
       idempotencyKey: this.#in.head.idempotencyKey,
-      responded: socket.bytesRead > this.#grantBytes,
+      responded: call?.responded ?? false,
       replayable: this.#body?.replayable ?? true,
       retries: this.#retries,
       how,
@@ -224,133 +182,100 @@ export class Exchange implements Occupant, Live, Deadline {
     this.#attempt(false);
   }
 
-  #onRequestClosed(request: ClientRequest, socket: Socket): void {
-    if (this.#upReq !== request || !this.#upRes?.complete) return;
-    if (!socket.destroyed) {
-      // Both halves are complete, or node would not have closed the request on an open connection.
-      if (request.shouldKeepAlive && !this.#in.upgrade) this.#in.upstream.putBack(socket, this.#keepAliveHint);
-      else cut(socket);
-    } else if (this.#in.res.writableFinished) {
-      // It answered early and closed: nobody wants the rest of the request.
-      this.#settle("upstream", "done");
-    }
+  onOver(): void {
+    // It answered early and closed: nobody wants the rest of the request.
+    if (this.#answer?.finished) this.#settle("upstream", "done");
+  }
+
+  onUpstreamDrain(): void {
+    this.#body?.resume();
   }
 
   // -- the answer ----------------------------------------------------------------------------------------------------
 
-  #onInterim(info: { statusCode: number; statusMessage: string; rawHeaders: string[] }): void {
+  onInterim(head: ResponseHead): void {
     const { req, res, client } = this.#in;
     // An HTTP/1.0 client does not know them (RFC 9110 15.2).
     if (req.httpVersion !== "1.1") return;
-    if (info.statusCode === 100) res.writeContinue();
-    else client.socket.write(interimHead(info.statusCode, info.statusMessage, info.rawHeaders), "latin1");
+    if (head.status === 100) res.writeContinue();
+    else client.socket.write(interimHead(head), "latin1");
   }
 
-  #onResponse(response: IncomingMessage): void {
-    const { req, res } = this.#in;
-    const status = response.statusCode ?? 0;
-    const bodiless = req.method === "HEAD" || status === 204 || status === 304;
-    const chunkable = req.httpVersion === "1.1";
-    const head = toClient(response.rawHeaders, status, chunkable, bodiless);
-    if (!head.wellFramed || status < 200 || BAD_REASON.test(response.statusMessage ?? "")) return this.#nonsense();
-    this.#eventStream = head.eventStream;
-    this.#endsWithFin = head.framing === "close" && !bodiless;
-    this.#keepAliveHint = head.keepAliveMs;
-    if (this.#draining || this.#in.upgrade || (!chunkable && this.#in.head.codings.length > 0))
-      res.shouldKeepAlive = false;
-    if (!chunkable && !bodiless && head.framing !== "length") {
-      this.#closeDelimited = true;
-      res.shouldKeepAlive = false;
-      // Said before the head is written, this makes node end the body with the connection and not with a chunk.
-      res.removeHeader("transfer-encoding");
-    }
+  onHead(head: ResponseHead): void {
+    const { req, res, upgrade } = this.#in;
+    const version = req.httpVersion;
+    // An older client that sent chunks knows nothing of how they end (appendix A, 5).
+    const odd = version !== "1.1" && this.#in.head.codings.length > 0;
+    const closes = this.#draining || upgrade !== undefined || odd;
     try {
-      res.writeHead(status, response.statusMessage, head.fields);
+      this.#answer = new Answer(res, head, { method: req.method ?? "", version, closes });
     } catch {
       return this.#nonsense();
     }
-    this.#upRes = response;
+    this.#eventStream = head.eventStream;
     this.#phase = "response_body";
     this.#lastByte = this.#parts.clock.now;
     this.#in.upstream.answered(this.#lastByte);
-    response.on("data", this.#onData);
-    response.on("end", this.#onEnd);
-    response.on("close", this.#onResponseClosed);
     res.on("finish", this.#onAnswered);
-    // A head without a first byte of body (SSE) must not wait for one; one that came together goes out together.
-    process.nextTick(() => {
-      if (!this.#settled && !res.writableEnded && this.#bytesOut === 0) sendHead(res);
-    });
     this.#setDue(this.#eventStream ? 0 : this.#parts.options.bodyTimeoutMs);
   }
 
+  /** Bytes that are HTTP, but no answer to this request. */
   #nonsense(): void {
     const attempt = this.#attempts.at(-1);
     if (attempt) attempt.code = "bad_response";
     this.#fail("upstream_bad_response", "upstream", "protocol");
   }
 
-  readonly #onData = (chunk: Buffer): void => {
-    this.#bytesOut += chunk.length;
+  onBody(piece: Buffer): void {
     this.#lastByte = this.#parts.clock.now;
-    const flows = this.#in.res.write(chunk);
-    if (!flows) this.#upRes?.pause();
+    const flows = this.#answer?.write(piece) ?? true;
+    if (!flows) this.#call?.socket.pause();
     // A client that takes nothing is limited on event streams too: silence is theirs, a full buffer is not.
     this.#setDue(this.#eventStream && flows ? 0 : this.#parts.options.bodyTimeoutMs);
-  };
+  }
 
-  readonly #onEnd = (): void => {
-    const { res } = this.#in;
-    // For node any end of the connection completes such a body, a RST behind the last bytes too.
-    const how = this.#grant && guard(this.#grant.socket).how;
-    if (this.#endsWithFin && how !== "fin") return this.#settle("upstream", how ?? "protocol");
-    const trailers = this.#upRes?.rawTrailers ?? [];
-    if (trailers.length > 0 && res.chunkedEncoding) res.addTrailers(passTrailers(trailers));
-    res.end();
-  };
+  onRead(): void {
+    this.#answer?.flushHead();
+  }
 
-  /** The upstream is gone. Had the body been complete, `end` came first. */
-  readonly #onResponseClosed = (): void => {
-    if (this.#upRes?.complete) return;
-    const fate = this.#grant && guard(this.#grant.socket);
-    const attempt = this.#attempts.at(-1);
-    if (attempt && fate?.code !== undefined) attempt.code = fate.code;
-    this.#settle("upstream", fate?.how ?? "protocol");
-  };
+  onComplete(last: Buffer | undefined, trailers: string[]): void {
+    this.#lastByte = this.#parts.clock.now;
+    this.#answer?.end(last, trailers);
+  }
 
   readonly #onAnswered = (): void => {
     // An early answer: the rest of the request still belongs to the upstream, if that is still listening.
-    if (this.#body && !this.#body.complete && !this.#upReq?.destroyed) return;
+    if (this.#body && !this.#body.complete && !this.#call?.over) return;
     this.#settle("upstream", "done");
   };
 
   readonly #onBodyProgress = (): void => {
+    const complete = this.#body?.complete;
+    if (complete) this.#call?.requestSent();
     // Its last event can come when its attempt has broken already.
-    if (this.#phase === "connect") return;
-    if (this.#upRes) {
-      if (this.#in.res.writableFinished && this.#body?.complete) this.#settle("upstream", "done");
+    if (this.#phase === "connect" || this.#settled) return;
+    if (this.#answer) {
+      if (this.#answer.finished && complete) this.#settle("upstream", "done");
       else if (!this.#eventStream) this.#setDue(this.#parts.options.bodyTimeoutMs);
       return;
     }
-    if (this.#body?.complete) this.#phase = "waiting";
-    this.#setDue(this.#body?.complete ? this.#parts.options.responseTimeoutMs : this.#parts.options.bodyTimeoutMs);
+    if (complete) this.#phase = "waiting";
+    this.#setDue(complete ? this.#parts.options.responseTimeoutMs : this.#parts.options.bodyTimeoutMs);
   };
 
   // -- the upgrade ---------------------------------------------------------------------------------------------------
 
-  #onUpgraded(response: IncomingMessage, socket: Socket, early: Buffer): void {
+  onSwitched(head: ResponseHead, early: Buffer): void {
     const { res, client, upstream } = this.#in;
     const { observer } = this.#parts;
     const path = pathWithoutQuery(this.#in.req.url ?? "");
     // A 101 that was not asked for, or to another protocol: nobody here speaks what follows (RFC 9110 7.8).
-    const wanted = this.#early && response.headers.upgrade?.toLowerCase() === "websocket";
-    if (this.#settled || !wanted) {
-      cut(socket);
-      if (!this.#settled) this.#nonsense();
-      return;
-    }
+    const wanted = this.#early && head.upgrade.length === 1 && head.upgrade[0] === "websocket";
+    const socket = wanted ? this.#call?.detach() : undefined;
+    if (!socket) return this.#nonsense();
     res.detachSocket(client.socket);
-    client.socket.write(switchingHead(response.rawHeaders), "latin1");
+    client.socket.write(switchingHead(head), "latin1");
     const ended = (by: Side, how: How, bytesIn: number, bytesOut: number): void => {
       this.#phase = "tunnel";
       this.#account(by, how, 101, undefined, bytesIn, bytesOut);
@@ -363,8 +288,7 @@ export class Exchange implements Occupant, Live, Deadline {
     observer.opened(upstream.name);
     upstream.answered(this.#parts.clock.now);
     this.#leave();
-    const extensions = response.headers["sec-websocket-extensions"] !== undefined;
-    const ends = { client: client.socket, upstream: socket, extensions, ended, ponged };
+    const ends = { client: client.socket, upstream: socket, extensions: head.extensions, ended, ponged };
     const tunnel = new Tunnel(this.#parts, { ...ends, id: this.id, route: upstream.name, path });
     tunnel.start(this.#early?.take() ?? Buffer.alloc(0), early);
   }
@@ -372,7 +296,8 @@ export class Exchange implements Occupant, Live, Deadline {
   // -- endings -------------------------------------------------------------------------------------------------------
 
   onClientDrain(): void {
-    this.#upRes?.resume();
+    if (!this.#answer || this.#call?.over) return;
+    this.#call?.socket.resume();
     if (this.#eventStream) this.#setDue(0);
   }
 
@@ -382,14 +307,13 @@ export class Exchange implements Occupant, Live, Deadline {
 
   onClientBroke(code: FailureCode): boolean {
     if (this.#in.req.complete) return false;
-    if (this.#upRes) this.#settle("client", "protocol");
+    if (this.#answer) this.#settle("client", "protocol");
     else this.#fail(code, "client", code === "request_timeout" ? "timeout" : "protocol");
     return true;
   }
 
   onDue(): void {
-    if (this.#phase === "response_body")
-      return this.#settle(this.#in.res.writableNeedDrain ? "client" : "upstream", "timeout");
+    if (this.#phase === "response_body") return this.#settle(this.#answer?.blocked ? "client" : "upstream", "timeout");
     if (this.#phase === "request_body" && !this.#body?.blocked)
       return this.#fail("request_timeout", "client", "timeout");
     const attempt = this.#attempts.at(-1);
@@ -406,15 +330,15 @@ export class Exchange implements Occupant, Live, Deadline {
   }
 
   abandon(): void {
-    if (this.#upRes) this.#settle("proxy", "drain");
+    if (this.#answer) this.#settle("proxy", "drain");
     else this.#fail("draining", "proxy", "drain");
   }
 
   /** The link was lost: a stream from which nothing came since the first failure is dead (SPEC 6.2). */
   onLinkLost(upstream: string, since: number): void {
-    if (upstream !== this.#in.upstream.name || !this.#upRes || this.#lastByte >= since) return;
+    if (upstream !== this.#in.upstream.name || !this.#answer || this.#lastByte >= since) return;
     // All of it came, or would have: it is the client that takes its time.
-    if (this.#upRes.complete || this.#in.res.writableNeedDrain) return;
+    if (this.#call?.complete || this.#answer.blocked) return;
     this.#settle("upstream", "timeout");
   }
 
@@ -441,11 +365,11 @@ export class Exchange implements Occupant, Live, Deadline {
     this.#leave();
     if (how !== "done") {
       // A FIN is how a close-delimited body ends well, so a cut one has to end otherwise.
-      if (this.#closeDelimited) reset(client.socket);
+      if (this.#answer?.closeDelimited) reset(client.socket);
       else if (by === "client") cut(client.socket);
       else finish(client.socket);
     } else if (this.#body && !this.#body.complete) this.#body.discard();
-    this.#account(by, how, status, undefined, this.#body?.bytes ?? 0, this.#bytesOut);
+    this.#account(by, how, status, undefined, this.#body?.bytes ?? 0, this.#answer?.bytes ?? 0);
   }
 
   /** Lets go of everything that was opened for this exchange. The caller then ends the client's side. */
@@ -455,10 +379,9 @@ export class Exchange implements Occupant, Live, Deadline {
     this.#unwatch();
     this.#forget();
     this.#in.client.release(this);
-    // A request that was sent and answered completely is not in the way; anything else is aborted at once.
-    const whole = this.#upRes?.complete && this.#upReq?.writableFinished;
     if (!this.#switched) this.#early?.drop();
-    if (this.#grant && !whole && !this.#switched) cut(this.#grant.socket);
+    // One that was sent and answered completely has given its connection back; anything else is aborted at once.
+    this.#call?.abandon();
   }
 
   #account(

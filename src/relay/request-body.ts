@@ -1,9 +1,9 @@
 // Carries a request's body upstream, with backpressure, trailers and a bounded copy for another attempt.
 // Used by exchange.ts. It reads nothing before a connection stands, so a held upload costs no memory (SPEC 3.3).
 
-import type { ClientRequest, IncomingMessage } from "node:http";
+import type { IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
-import { passTrailers } from "./headers.ts";
+import { linesOf, passTrailers } from "./fields.ts";
 
 /** The body of one request, sent to one attempt after another. */
 export class RequestBody {
@@ -16,7 +16,7 @@ export class RequestBody {
   readonly #maxCopy: number;
   readonly #onProgress: () => void;
   #copy: Buffer[] | undefined = [];
-  #to: ClientRequest | undefined;
+  #to: Socket | undefined;
   #reading = false;
 
   /**
@@ -40,24 +40,22 @@ export class RequestBody {
     return this.#to?.writableNeedDrain ?? false;
   }
 
-  /** Sends the body to this attempt, made on `socket`: first the copy of what an earlier one got, then the rest as it comes. */
-  sendTo(upstream: ClientRequest, socket: Socket): void {
+  /** Sends the body on `upstream`, behind the head: first the copy of what an earlier attempt got, then the rest. */
+  sendTo(upstream: Socket): void {
     this.#to = upstream;
-    for (const chunk of this.#copy ?? []) upstream.write(chunk);
+    for (const chunk of this.#copy ?? []) this.#write(chunk);
     if (this.complete) return this.#end();
-    const onDrain = (): void => {
-      if (this.#to === upstream) this.#req.resume();
-    };
-    upstream.on("drain", onDrain);
-    // Node stops forwarding `drain` when an early answer is complete, while the upload still goes on.
-    socket.on("drain", onDrain);
-    upstream.once("close", () => socket.off("drain", onDrain));
     if (this.#reading) this.#req.resume();
     else {
       this.#reading = true;
       this.#req.on("data", this.#onData);
       this.#req.on("end", this.#onEnd);
     }
+  }
+
+  /** The upstream takes bytes again. */
+  resume(): void {
+    if (this.#to) this.#req.resume();
   }
 
   /** Stops sending: the attempt is over, another may follow. */
@@ -79,7 +77,7 @@ export class RequestBody {
     this.bytes += chunk.length;
     if (this.bytes <= this.#maxCopy) this.#copy?.push(chunk);
     else this.#copy = undefined;
-    if (this.#to?.write(chunk) === false) this.#req.pause();
+    if (!this.#write(chunk)) this.#req.pause();
     this.#onProgress();
   };
 
@@ -89,8 +87,23 @@ export class RequestBody {
     this.#onProgress();
   };
 
+  /** Returns whether the upstream takes more. */
+  #write(chunk: Buffer): boolean {
+    const to = this.#to;
+    // It has closed after an early answer: what it did not want is read all the same, or the client would wait.
+    if (!to?.writable) return true;
+    if (!this.#chunked) return to.write(chunk);
+    to.cork();
+    to.write(`${chunk.length.toString(16)}\r\n`, "latin1");
+    to.write(chunk);
+    const flows = to.write("\r\n", "latin1");
+    to.uncork();
+    return flows;
+  }
+
   #end(): void {
-    if (this.#chunked && this.#req.rawTrailers.length > 0) this.#to?.addTrailers(passTrailers(this.#req.rawTrailers));
-    this.#to?.end();
+    if (!this.#chunked || !this.#to?.writable) return;
+    const trailers = passTrailers(this.#req.rawTrailers).flat();
+    this.#to.write(`0\r\n${linesOf(trailers)}\r\n`, "latin1");
   }
 }

@@ -1,14 +1,38 @@
 // The idle connections to one upstream. Called by upstream.ts only.
 // A pooled connection is a guess that the far side still wants it, so every rule here is about doubt.
 
-import type { Socket } from "node:net";
-import { cut, guard } from "../core/sockets.ts";
+import { cut } from "../core/sockets.ts";
 import type { Clock, Deadline } from "../core/timer.ts";
+import type { ConnectionUser, UpstreamConnection } from "./connection.ts";
 
-interface Idle {
-  socket: Socket;
-  since: number;
-  until: number;
+/** The user of a connection that nobody uses. */
+class Idle implements ConnectionUser {
+  readonly connection: UpstreamConnection;
+  readonly since: number;
+  readonly until: number;
+  readonly #pool: Pool;
+
+  constructor(pool: Pool, connection: UpstreamConnection, since: number, until: number) {
+    this.#pool = pool;
+    this.connection = connection;
+    this.since = since;
+    this.until = until;
+  }
+
+  /** Bytes that nobody asked for would be taken for the next answer: response smuggling. */
+  onData(): void {
+    this.#pool.drop(this);
+  }
+
+  onDrain(): void {}
+
+  onFin(): void {
+    this.#pool.drop(this);
+  }
+
+  onClosed(): void {
+    this.#pool.drop(this);
+  }
 }
 
 /**
@@ -36,36 +60,46 @@ export class Pool implements Deadline {
   }
 
   /** Takes a connection that was idle for less than `maxIdleMs`. */
-  take(maxIdleMs: number): { socket: Socket; idleMs: number } | undefined {
+  take(maxIdleMs: number): UpstreamConnection | undefined {
     const now = performance.now();
     for (;;) {
       const idle = this.#idle.at(-1);
       // The youngest is too old, so all are: they stay for a request that is less afraid of a reset.
       if (!idle || now - idle.since >= maxIdleMs) return undefined;
       this.#idle.pop();
-      this.#unwatch(idle.socket);
-      if (idle.until > now && isUsable(idle.socket)) return { socket: idle.socket, idleMs: now - idle.since };
-      cut(idle.socket);
+      const { connection } = idle;
+      connection.use(undefined);
+      if (idle.until > now && connection.isUsable) {
+        connection.reused = true;
+        connection.idleMs = now - idle.since;
+        return connection;
+      }
+      cut(connection.socket);
     }
   }
 
   /** Puts back a connection whose exchange is complete. `hintMs` is the upstream's `Keep-Alive: timeout`. */
-  put(socket: Socket, hintMs: number | undefined): void {
+  put(connection: UpstreamConnection, hintMs: number | undefined): void {
     // A fifth less than the upstream says: its timer started before ours, and a FIN takes time to arrive.
     const keepMs = Math.min(this.#recycleMs, hintMs === undefined ? Infinity : hintMs * 0.8);
-    if (keepMs <= 0 || !isUsable(socket)) return cut(socket);
-    if (this.#idle.length >= MAX_IDLE) this.#drop(this.#idle[0]);
+    if (keepMs <= 0 || !connection.isUsable) {
+      connection.use(undefined);
+      return cut(connection.socket);
+    }
+    if (this.#idle.length >= MAX_IDLE) this.drop(this.#idle[0]);
     const now = performance.now();
-    this.#idle.push({ socket, since: now, until: now + keepMs });
-    socket.on("data", onUnasked);
-    socket.on("close", this.#onClose);
+    const idle = new Idle(this, connection, now, now + keepMs);
+    this.#idle.push(idle);
+    connection.use(idle);
+    // Its last user may have stopped reading.
+    if (connection.socket.isPaused()) connection.socket.resume();
     this.due = Math.min(this.due, now + keepMs);
     this.#forget ??= this.#clock.watch(this);
   }
 
   /** Closes what has been idle for too long. */
   onDue(now: number): void {
-    for (const idle of this.#idle.filter(({ until }) => until <= now)) this.#drop(idle);
+    for (const idle of this.#idle.filter(({ until }) => until <= now)) this.drop(idle);
     this.due = Math.min(...this.#idle.map(({ until }) => until));
     // An idle proxy must not wake up for an empty pool.
     if (this.#idle.length === 0) this.#rest();
@@ -73,7 +107,7 @@ export class Pool implements Deadline {
 
   /** Closes all of them: the upstream went away, or we do. */
   clear(): void {
-    for (const idle of this.#idle.slice()) this.#drop(idle);
+    for (const idle of this.#idle.slice()) this.drop(idle);
     this.#rest();
   }
 
@@ -83,31 +117,11 @@ export class Pool implements Deadline {
     this.due = Infinity;
   }
 
-  #drop(idle: Idle | undefined): void {
+  /** Ends one that is here. */
+  drop(idle: Idle | undefined): void {
     if (!idle) return;
     this.#idle.splice(this.#idle.indexOf(idle), 1);
-    this.#unwatch(idle.socket);
-    cut(idle.socket);
+    idle.connection.use(undefined);
+    cut(idle.connection.socket);
   }
-
-  #unwatch(socket: Socket): void {
-    socket.off("data", onUnasked);
-    socket.off("close", this.#onClose);
-  }
-
-  // One listener for all: which socket it was is found by asking who is destroyed, a handful at most.
-  readonly #onClose = (): void => {
-    for (let i = this.#idle.length - 1; i >= 0; i -= 1) {
-      if (this.#idle[i]?.socket.destroyed) this.#idle.splice(i, 1);
-    }
-  };
-}
-
-function isUsable(socket: Socket): boolean {
-  return !socket.destroyed && socket.readable && socket.writable && guard(socket).how === undefined;
-}
-
-/** Bytes that nobody asked for would be taken for the next answer: response smuggling. */
-function onUnasked(this: Socket): void {
-  cut(this);
 }

@@ -6,27 +6,23 @@ import { codeOf, Failure } from "../core/errors.ts";
 import { cut, guard } from "../core/sockets.ts";
 import type { Clock } from "../core/timer.ts";
 import type { Target } from "../target.ts";
+import { UpstreamConnection } from "./connection.ts";
 import { Pool } from "./pool.ts";
 
-/** A connection, ready to be written to. */
-export interface Grant {
-  socket: Socket;
-  reused: boolean;
-  idleMs: number;
+/** Who asks for a connection. Exactly one of `onGranted` and `onUnavailable` is called, unless it gives up before. */
+export interface Asker {
+  onGranted(connection: UpstreamConnection): void;
+  onUnavailable(failure: Failure): void;
+  /** A try to connect failed with this code; the asker still waits. */
+  onTried(code: string): void;
 }
 
-/** What a caller needs of its connection, and who hears of it. Exactly one of `granted` and `failed` is called. */
+/** What kind of connection is asked for. */
 export interface Want {
-  /** A pooled connection will do if it was idle for less than this; 0 asks for a fresh one. */
+  /** A pooled connection will do if it was idle for less than this, in milliseconds; 0 asks for a fresh one. */
   maxIdleMs: number;
   /** May each side close by itself (a tunnel)? */
   halfOpen: boolean;
-  /** Wait while the upstream cannot be reached? Otherwise one try. */
-  hold: boolean;
-  granted(grant: Grant): void;
-  failed(failure: Failure): void;
-  /** A try to connect failed with this code; the caller is still waiting. */
-  tried(code: string): void;
 }
 
 /** What is known of an upstream from its traffic; the link's state machine listens (SPEC 6). */
@@ -58,12 +54,15 @@ export interface HeldCount {
 }
 
 interface Waiter {
-  want: Want;
+  asker: Asker;
+  halfOpen: boolean;
   arrived: number;
   deadline: number;
   /** Gives up the dial that is made for it just now, if there is one. */
   cancelDial: (() => void) | undefined;
 }
+
+const nothingToGiveUp = (): void => {};
 
 /** Between two tries while requests are held. */
 const RETRY_EVERY_MS = 250;
@@ -109,26 +108,27 @@ export class Upstream {
    * Gets a connection: a pooled one at once, else a fresh one, else waits for the upstream to come back.
    * Returns the function that gives up (the client left).
    */
-  acquire(want: Want): () => void {
-    if (want.maxIdleMs > 0 && !want.halfOpen) {
-      const pooled = this.#pool.take(want.maxIdleMs);
+  acquire(asker: Asker, { maxIdleMs, halfOpen }: Want): () => void {
+    if (maxIdleMs > 0 && !halfOpen) {
+      const pooled = this.#pool.take(maxIdleMs);
       if (pooled) {
-        want.granted({ socket: pooled.socket, reused: true, idleMs: pooled.idleMs });
-        return () => {};
+        asker.onGranted(pooled);
+        return nothingToGiveUp;
       }
     }
     const arrived = performance.now();
-    const waiter: Waiter = { want, arrived, deadline: arrived + this.#options.holdMs, cancelDial: undefined };
+    const deadline = arrived + this.#options.holdMs;
+    const waiter: Waiter = { asker, halfOpen, arrived, deadline, cancelDial: undefined };
     // Others wait already: overtaking them would serve late comers first.
-    if (want.hold && this.#held.length > 0) {
+    if (this.#held.length > 0) {
       this.#hold(waiter);
     } else {
-      waiter.cancelDial = this.#dial(want, (result) => {
+      waiter.cancelDial = this.#dial(halfOpen, (result) => {
         waiter.cancelDial = undefined;
-        if (typeof result !== "string") return want.granted({ socket: result, reused: false, idleMs: 0 });
-        want.tried(result);
-        if (want.hold && this.#options.holdMs > 0 && !this.#closed) this.#hold(waiter);
-        else want.failed(new Failure("upstream_unavailable", { upstream: this.name }));
+        if (typeof result !== "string") return asker.onGranted(result);
+        asker.onTried(result);
+        if (this.#options.holdMs > 0 && !this.#closed) this.#hold(waiter);
+        else asker.onUnavailable(new Failure("upstream_unavailable", { upstream: this.name }));
       });
     }
     return () => {
@@ -138,9 +138,10 @@ export class Upstream {
   }
 
   /** Takes back a connection after a complete exchange. `hintMs`: the upstream's own keep-alive timeout. */
-  putBack(socket: Socket, hintMs: number | undefined): void {
-    if (this.#closed) cut(socket);
-    else this.#pool.put(socket, hintMs);
+  putBack(connection: UpstreamConnection, hintMs: number | undefined): void {
+    // One that was dialled for a tunnel would not close together with its upstream.
+    if (this.#closed || connection.socket.allowHalfOpen) cut(connection.socket);
+    else this.#pool.put(connection, hintMs);
   }
 
   /** It answered a request. */
@@ -174,23 +175,21 @@ export class Upstream {
     for (const waiter of this.#held.slice()) {
       waiter.cancelDial?.();
       this.#leave(waiter);
-      waiter.want.failed(new Failure("draining", { upstream: this.name }));
+      waiter.asker.onUnavailable(new Failure("draining", { upstream: this.name }));
     }
   }
 
-  /** Tries once to connect; calls back with the socket, or with the code of the failure. */
-  #dial(want: Pick<Want, "halfOpen">, done: (result: Socket | string) => void): () => void {
+  /** Tries once to connect; calls back with the connection, or with the code of the failure. */
+  #dial(halfOpen: boolean, done: (result: UpstreamConnection | string) => void): () => void {
     const { address } = this.target;
     const socket = connect({
       ...address,
-      allowHalfOpen: want.halfOpen,
+      allowHalfOpen: halfOpen,
       noDelay: true,
       keepAlive: true,
       keepAliveInitialDelay: this.#options.keepAliveMs,
     });
     guard(socket);
-    // Node writes a head that is sent ahead of its body without naming an encoding, and raw bytes in it are latin1.
-    socket.setDefaultEncoding("latin1");
     let settled = false;
     const settle = (result: Socket | string): void => {
       if (settled) return;
@@ -206,7 +205,7 @@ export class Upstream {
         this.#step ||= 1;
         this.#watcher.connected();
       }
-      done(result);
+      done(typeof result === "string" ? result : new UpstreamConnection(result));
     };
     const timer = setTimeout(() => settle("ETIMEDOUT"), this.#options.connectTimeoutMs);
     const onError = (error: Error): void => settle(codeOf(error));
@@ -222,7 +221,7 @@ export class Upstream {
 
   #hold(waiter: Waiter): void {
     if (this.#heldCount.held >= this.#heldCount.max) {
-      return waiter.want.failed(new Failure("too_many", { upstream: this.name }));
+      return waiter.asker.onUnavailable(new Failure("too_many", { upstream: this.name }));
     }
     this.#heldCount.held += 1;
     // By arrival: the dial of one that came earlier may fail later.
@@ -243,7 +242,7 @@ export class Upstream {
     for (const waiter of this.#held.filter(({ deadline }) => deadline <= now)) {
       waiter.cancelDial?.();
       this.#leave(waiter);
-      waiter.want.failed(new Failure("upstream_unavailable", { upstream: this.name }));
+      waiter.asker.onUnavailable(new Failure("upstream_unavailable", { upstream: this.name }));
     }
     if (this.#held.length === 0) {
       clearInterval(this.#retry);
@@ -261,7 +260,7 @@ export class Upstream {
   #tryOne(): void {
     if (this.#dialsForHeld > 0) return;
     this.#dialFor(this.#held[0], (code) => {
-      for (const { want } of this.#held.slice()) want.tried(code);
+      for (const { asker } of this.#held.slice()) asker.onTried(code);
     });
   }
 
@@ -274,7 +273,7 @@ export class Upstream {
       const next = this.#held.find(({ cancelDial }) => !cancelDial);
       if (!next) return;
       this.#credit -= 1;
-      this.#dialFor(next, (code) => next.want.tried(code));
+      this.#dialFor(next, (code) => next.asker.onTried(code));
     }
   }
 
@@ -285,11 +284,11 @@ export class Upstream {
       this.#dialsForHeld -= 1;
       waiter.cancelDial = undefined;
     };
-    const cancel = this.#dial(waiter.want, (result) => {
+    const cancel = this.#dial(waiter.halfOpen, (result) => {
       over();
       if (typeof result === "string") return failed(result);
       this.#leave(waiter);
-      waiter.want.granted({ socket: result, reused: false, idleMs: 0 });
+      waiter.asker.onGranted(result);
       this.#serveHeld();
     });
     waiter.cancelDial = () => {

@@ -1,15 +1,13 @@
 import { describe, expect, test } from "vitest";
+import { passTrailers } from "../../src/relay/fields.ts";
+import { isLoop, readRequestHead, toUpstream, viaOf, type Peer } from "../../src/relay/request-head.ts";
 import {
   interimHead,
-  isLoop,
-  passTrailers,
-  readRequestHead,
+  readResponseHead,
   switchingHead,
   toClient,
-  toUpstream,
-  viaOf,
-  type Peer,
-} from "../../src/relay/headers.ts";
+  type ResponseHead,
+} from "../../src/relay/response-head.ts";
 
 const VIA = viaOf("abcd");
 const FRONT: Peer = { address: "127.0.0.1", trusted: true };
@@ -25,14 +23,22 @@ const lines = (fields: readonly string[]): string[] =>
 /** The lines that go up. */
 function up(sent: string[], about: { method?: string; peer?: Peer; upgrade?: boolean } = {}): string[] {
   const head = readRequestHead(raw(...sent));
-  return lines(toUpstream(head, about.method ?? "GET", about.peer ?? FRONT, VIA, about.upgrade ?? false));
+  const line = { method: about.method ?? "GET", path: "/" };
+  const text = toUpstream(head, line, about.peer ?? FRONT, VIA, about.upgrade ?? false);
+  return text.split("\r\n").slice(1, -2);
+}
+
+/** A response's head, as bytes would bring it. */
+function response(...sent: string[]): ResponseHead {
+  const head = readResponseHead(["HTTP/1.1 200 OK", ...sent].join("\r\n"));
+  if (!head) throw new Error("no head");
+  return head;
 }
 const only = (all: string[], names: RegExp): string[] => all.filter((line) => names.test(line));
 
 /** The lines that go to the client. */
-function down(sent: string[], about: { status?: number; chunkable?: boolean; bodiless?: boolean } = {}): string[] {
-  const { status = 200, chunkable = true, bodiless = false } = about;
-  return lines(toClient(raw(...sent), status, chunkable, bodiless).fields);
+function down(sent: string[]): string[] {
+  return lines(toClient(response(...sent), true, false));
 }
 
 describe("what passes", () => {
@@ -190,7 +196,7 @@ test("what a head says beside its fields", () => {
     length: "7",
   });
   const answer = (...fields: string[]): unknown => {
-    const { keepAliveMs, eventStream } = toClient(raw(...fields), 200, true, false);
+    const { keepAliveMs, eventStream } = response(...fields);
     return [keepAliveMs, eventStream];
   };
   expect(answer("Keep-Alive: max=3, timeout=5", "Content-Type: Text/Event-Stream; charset=utf-8")).toEqual([
@@ -230,10 +236,14 @@ test("trailers that decide how a message is read are not passed", () => {
 
 test("the heads that are written by hand", () => {
   expect(
-    interimHead(103, "Early\x01 H\xefnts", raw("Link: a", "Link: b", "Connection: X", "X: 1", "Content-Length: 5")),
+    interimHead({
+      ...response("Link: a", "Link: b", "Connection: X", "X: 1", "Content-Length: 5"),
+      status: 103,
+      reason: "Early\x01 H\xefnts",
+    }),
   ).toBe("HTTP/1.1 103 Early Hnts\r\nLink: a\r\nLink: b\r\n\r\n");
   const cookies = ["Set-Cookie: a", "Set-Cookie: b", "Sec-WebSocket-Protocol: x"];
-  expect(switchingHead(raw("Connection: upgrade, X-Mine", "Upgrade: websocket", "X-Mine: 1", ...cookies))).toBe(
+  expect(switchingHead(response("Connection: upgrade, X-Mine", "Upgrade: websocket", "X-Mine: 1", ...cookies))).toBe(
     `HTTP/1.1 101 Switching Protocols\r\n${cookies.join("\r\n")}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n`,
   );
 });

@@ -2,13 +2,14 @@ import { connect, createServer, type AddressInfo, type Socket } from "node:net";
 import { once } from "node:events";
 import { afterEach, beforeEach, expect, onTestFinished, test } from "vitest";
 import { Clock } from "../../src/core/timer.ts";
+import { UpstreamConnection, type ConnectionUser } from "../../src/upstream/connection.ts";
 import { MAX_IDLE, Pool } from "../../src/upstream/pool.ts";
 import { until } from "../kit/until.ts";
 
 /** Both ends of real connections. */
 let near: Socket[] = [];
 let far: Socket[] = [];
-let pair: () => Promise<{ ours: Socket; theirs: Socket }>;
+let pair: () => Promise<{ ours: UpstreamConnection; theirs: Socket }>;
 
 beforeEach(async () => {
   near = [];
@@ -21,7 +22,7 @@ beforeEach(async () => {
     const ours = connect((server.address() as AddressInfo).port, "127.0.0.1").on("error", () => {});
     near.push(ours);
     await once(ours, "connect");
-    return { ours, theirs: await until(() => far[index], "accept") };
+    return { ours: new UpstreamConnection(ours), theirs: await until(() => far[index], "accept") };
   };
   onTestFinished(() => void server.close());
 });
@@ -36,8 +37,8 @@ test("the youngest is taken first, so that the old ones age out", async () => {
   const { ours: young } = await pair();
   pool.put(old, undefined);
   pool.put(young, undefined);
-  expect(pool.take(Infinity)?.socket).toBe(young);
-  expect(pool.take(Infinity)?.socket).toBe(old);
+  expect(pool.take(Infinity)).toBe(young);
+  expect(pool.take(Infinity)).toBe(old);
   expect(pool.take(Infinity)).toBeUndefined();
 });
 
@@ -47,7 +48,7 @@ test("whoever wants a fresh one gets none, and the idle one stays for others", a
   pool.put(ours, undefined);
   expect(pool.take(0)).toBeUndefined();
   expect(pool.size).toBe(1);
-  expect(pool.take(Infinity)?.socket).toBe(ours);
+  expect(pool.take(Infinity)).toBe(ours);
 });
 
 test("an idle connection is closed when it has been idle for too long", async () => {
@@ -67,7 +68,7 @@ test("a shorter hint of the upstream wins, with a fifth to spare; a longer one d
   pool.put(spared.ours, 120_000);
   await once(hinted.theirs, "end");
   expect(pool.size).toBe(1);
-  expect(pool.take(Infinity)?.socket).toBe(spared.ours);
+  expect(pool.take(Infinity)).toBe(spared.ours);
 });
 
 test("nothing is kept with --recycle 0, nor after the hint 0", async () => {
@@ -76,7 +77,7 @@ test("nothing is kept with --recycle 0, nor after the hint 0", async () => {
   const [one, other] = [await pair(), await pair()];
   never.put(one.ours, undefined);
   pool.put(other.ours, 0);
-  expect([one.ours.destroyed, other.ours.destroyed, never.size, pool.size]).toEqual([true, true, 0, 0]);
+  expect([one.ours.socket.destroyed, other.ours.socket.destroyed, never.size, pool.size]).toEqual([true, true, 0, 0]);
 });
 
 test.each([
@@ -89,29 +90,35 @@ test.each([
   pool.put(ours, undefined);
   end(theirs);
   await until(() => pool.size === 0, "the pool to be empty");
-  expect(ours.destroyed).toBe(true);
+  expect(ours.socket.destroyed).toBe(true);
 });
 
 test("a connection that is taken hears nothing of the pool any more", async () => {
   const pool = new Pool(new Clock(5), 20);
   const { ours, theirs } = await pair();
   pool.put(ours, undefined);
-  expect(pool.take(Infinity)?.socket).toBe(ours);
+  expect(pool.take(Infinity)).toBe(ours);
   const chunks: Buffer[] = [];
-  ours.on("data", (chunk: Buffer) => chunks.push(chunk));
+  const user: ConnectionUser = {
+    onData: (chunk) => void chunks.push(chunk),
+    onDrain: () => {},
+    onFin: () => {},
+    onClosed: () => {},
+  };
+  ours.use(user);
   theirs.write("an answer");
   await until(() => chunks.length > 0, "the answer");
-  expect([ours.destroyed, ours.listenerCount("data"), ours.listenerCount("close")]).toEqual([false, 1, 0]);
+  expect([ours.socket.destroyed, ours.reused, pool.size]).toEqual([false, true, 0]);
 });
 
 test("at most so many are kept: the oldest is closed", async () => {
   const pool = new Pool(new Clock(5), 60_000);
-  const sockets: Socket[] = [];
-  for (let i = 0; i < MAX_IDLE + 10; i++) sockets.push((await pair()).ours);
-  for (const socket of sockets) pool.put(socket, undefined);
+  const all: UpstreamConnection[] = [];
+  for (let i = 0; i < MAX_IDLE + 10; i++) all.push((await pair()).ours);
+  for (const one of all) pool.put(one, undefined);
   expect(pool.size).toBe(MAX_IDLE);
-  expect(sockets.map((socket) => socket.destroyed)).toEqual(sockets.map((_, index) => index < 10));
-  expect(pool.take(Infinity)?.socket).toBe(sockets.at(-1));
+  expect(all.map(({ socket }) => socket.destroyed)).toEqual(all.map((_, index) => index < 10));
+  expect(pool.take(Infinity)).toBe(all.at(-1));
 });
 
 test("an empty pool does not keep the clock ticking, and one that is filled again is watched again", async () => {
@@ -140,5 +147,5 @@ test("cleared, all of them are closed", async () => {
   pool.put(one.ours, undefined);
   pool.put(other.ours, undefined);
   pool.clear();
-  expect([one.ours.destroyed, other.ours.destroyed, pool.size]).toEqual([true, true, 0]);
+  expect([one.ours.socket.destroyed, other.ours.socket.destroyed, pool.size]).toEqual([true, true, 0]);
 });

@@ -1,0 +1,73 @@
+// The client's side of one response: its head, body and trailers, through node's ServerResponse.
+// Made by exchange.ts when a response head has come. It never ends a connection.
+
+import type { ServerResponse } from "node:http";
+import { passTrailers } from "./fields.ts";
+import { toClient, type ResponseHead } from "./response-head.ts";
+
+/** A body up to this size goes into one string with its head, and into one write; in bytes. */
+const SMALL = 16 * 1024;
+
+/** Begins nothing by itself: the head goes out with the first bytes of the body, or with `flushHead`. */
+export class Answer {
+  /** Bytes of the body. */
+  bytes = 0;
+  /** Does nothing but a FIN say that the body is complete? */
+  readonly closeDelimited: boolean;
+  readonly #res: ServerResponse;
+  #headSent = false;
+
+  /**
+   * @param version the client's.
+   * @param closes does the connection close behind it?
+   * @throws when node would not write such a head.
+   */
+  constructor(res: ServerResponse, head: ResponseHead, about: { method: string; version: string; closes: boolean }) {
+    this.#res = res;
+    const { status, framing } = head;
+    const bodiless = about.method === "HEAD" || status === 204 || status === 304;
+    const chunkable = about.version === "1.1";
+    this.closeDelimited = !chunkable && !bodiless && framing !== "length";
+    if (about.closes || this.closeDelimited) res.shouldKeepAlive = false;
+    // Said before the head is written, this makes node end the body with the connection and not with a chunk.
+    if (this.closeDelimited) res.removeHeader("transfer-encoding");
+    res.writeHead(status, head.reason, toClient(head, chunkable, bodiless));
+  }
+
+  /** Does the client not take what is there for it? */
+  get blocked(): boolean {
+    return this.#res.writableNeedDrain;
+  }
+
+  /** Is all of it with the system? */
+  get finished(): boolean {
+    return this.#res.writableFinished;
+  }
+
+  /** Sends the head if it has not gone: an event stream's must not wait for the first event. */
+  flushHead(): void {
+    if (this.#headSent) return;
+    this.#headSent = true;
+    // Node's flushHeaders() would send it as UTF-8, which changes every byte above 0x7f.
+    this.#res.write("", "latin1");
+  }
+
+  /** Returns whether the client takes more. */
+  write(piece: Buffer): boolean {
+    this.bytes += piece.length;
+    this.#headSent = true;
+    return this.#res.write(piece);
+  }
+
+  end(last: Buffer | undefined, trailers: readonly string[]): void {
+    const res = this.#res;
+    if (trailers.length > 0 && res.chunkedEncoding) res.addTrailers(passTrailers(trailers));
+    if (!last) res.end();
+    else {
+      this.bytes += last.length;
+      if (this.#headSent || last.length > SMALL) res.end(last);
+      else res.end(last.toString("latin1"), "latin1");
+    }
+    this.#headSent = true;
+  }
+}

@@ -1,0 +1,137 @@
+// One request on one upstream connection, and its response. Made by exchange.ts for each attempt.
+// It decides nothing but whether the connection can be used again; what an ending means is the exchange's.
+
+import type { Socket } from "node:net";
+import type { How } from "../core/errors.ts";
+import { cut } from "../core/sockets.ts";
+import type { ConnectionUser, UpstreamConnection } from "../upstream/connection.ts";
+import type { Upstream } from "../upstream/upstream.ts";
+import { ResponseParser, type ResponseListener } from "./response-parser.ts";
+
+/** Who made the call. After `onBroken` or `onOver` it hears no more of it. */
+export interface Caller extends ResponseListener {
+  /** What came in one piece has been handed over. */
+  onRead(): void;
+  /** The connection broke, or what came is no response, before the response was complete. */
+  onBroken(how: How, code: string): void;
+  /** The upstream takes bytes again. */
+  onUpstreamDrain(): void;
+  /** The response is complete, and the connection is given back, or closed. */
+  onOver(): void;
+}
+
+/** A call in progress. */
+export class Call implements ConnectionUser {
+  readonly #upstream: Upstream;
+  readonly #connection: UpstreamConnection;
+  readonly #caller: Caller;
+  readonly #parser: ResponseParser;
+  #responded = false;
+  #sent = false;
+  #over = false;
+
+  /**
+   * @param method of the request, which decides whether its response has a body.
+   * @param maxHeadBytes of the response.
+   */
+  constructor(
+    upstream: Upstream,
+    connection: UpstreamConnection,
+    caller: Caller,
+    method: string,
+    maxHeadBytes: number,
+  ) {
+    this.#upstream = upstream;
+    this.#connection = connection;
+    this.#caller = caller;
+    this.#parser = new ResponseParser(caller, method, maxHeadBytes);
+    connection.use(this);
+  }
+
+  /** Where the request is written to. */
+  get socket(): Socket {
+    return this.#connection.socket;
+  }
+
+  /** Did any byte of a response come, an interim one included? */
+  get responded(): boolean {
+    return this.#responded;
+  }
+
+  /** Has all of the response come? */
+  get complete(): boolean {
+    return this.#parser.complete;
+  }
+
+  get over(): boolean {
+    return this.#over;
+  }
+
+  /** All of the request has been written. */
+  requestSent(): void {
+    this.#sent = true;
+    if (this.complete) this.#end();
+  }
+
+  /** Ends it, with its connection: nobody wants the rest. */
+  abandon(): void {
+    if (!this.#over) this.#cut();
+  }
+
+  /** A 101 has come: the connection is the tunnel's now. */
+  detach(): Socket {
+    this.#over = true;
+    return this.#connection.detach();
+  }
+
+  onData(chunk: Buffer): void {
+    this.#responded = true;
+    if (!this.#parser.push(chunk)) return this.#break("protocol", "bad_response");
+    if (this.#over) return;
+    this.#caller.onRead();
+    if (this.complete) this.#end();
+  }
+
+  onDrain(): void {
+    this.#caller.onUpstreamDrain();
+  }
+
+  onFin(): void {
+    const { fate } = this.#connection;
+    // It answered early and reads on, perhaps; if it does not, its close or reset follows.
+    if (this.complete) return;
+    // A RST behind the last bytes can look like an end (core/sockets.ts). It completes nothing.
+    if (fate.how !== "fin" || !this.#parser.finish()) return this.#break(fate.how ?? "fin", fate.code);
+    this.#end();
+  }
+
+  onClosed(): void {
+    const { fate } = this.#connection;
+    if (!this.complete) return this.#break(fate.how ?? "fin", fate.code);
+    this.#over = true;
+    this.#caller.onOver();
+  }
+
+  /** The response is complete. While the request is not, the rest of it goes up as long as somebody reads it. */
+  #end(): void {
+    const { keepAliveMs, isReusable, surplus } = this.#parser;
+    if (this.#over || (!this.#sent && !surplus)) return;
+    if (this.#sent && isReusable) {
+      this.#over = true;
+      this.#upstream.putBack(this.#connection, keepAliveMs);
+    } else this.#cut();
+    this.#caller.onOver();
+  }
+
+  #break(how: How, code = "ECONNRESET"): void {
+    this.#cut();
+    this.#caller.onBroken(how, code);
+  }
+
+  #cut(): void {
+    this.#over = true;
+    this.#parser.stop();
+    this.#connection.use(undefined);
+    cut(this.#connection.socket);
+  }
+}

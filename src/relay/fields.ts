@@ -1,0 +1,65 @@
+// What request and response fields have in common: lists, fields that Connection names, and trailers (RFC 9110 5.6, 7.6.1).
+// Used by request-head.ts, response-head.ts and request-body.ts; pure. Fields are kept as node's raw arrays
+// [name, value, name, value, ...], so order, case, duplicates and a field named __proto__ survive.
+
+/** Splits a comma-separated list into lower-case elements, without the empty ones. */
+export function tokens(value: string): string[] {
+  return value
+    .toLowerCase()
+    .split(",")
+    .map((token) => token.trim())
+    .filter((token) => token !== "");
+}
+
+/** The codings of a Transfer-Encoding field. One that names none counts as an unknown one: peers read it differently. */
+export function codingsOf(value: string): string[] {
+  const codings = tokens(value);
+  return codings.length > 0 ? codings : [""];
+}
+
+/** Removes the fields that a Connection field names. `fields` is changed in place. */
+export function dropNominated(fields: string[], nominated: ReadonlySet<string>): void {
+  let kept = 0;
+  for (let i = 0; i < fields.length; i += 2) {
+    const name = fields[i] ?? "";
+    if (nominated.has(name.toLowerCase())) continue;
+    fields[kept] = name;
+    fields[kept + 1] = fields[i + 1] ?? "";
+    kept += 2;
+  }
+  fields.length = kept;
+}
+
+// Connection options that are not field names, or fields that are dropped anyway.
+const HARMLESS = new Set(["keep-alive", "close", "upgrade", "te", "http2-settings", "proxy-connection"]);
+
+/** Adds those of a Connection field's options that could name an end-to-end field. */
+export function nominate(nominated: Set<string> | undefined, options: readonly string[]): Set<string> | undefined {
+  for (const option of options) {
+    if (HARMLESS.has(option)) continue;
+    nominated ??= new Set();
+    nominated.add(option);
+  }
+  return nominated;
+}
+
+// Fields that must not arrive after the body, because they decide how a message is read (RFC 9110 6.5.1).
+const NOT_IN_TRAILERS =
+  /^(content-length|content-encoding|content-type|content-range|transfer-encoding|host|connection|keep-alive|te|trailer|upgrade|via|authorization|cookie|set-cookie|proxy-.*|forwarded|x-forwarded-.*|x-real-ip|cf-.*|expect|max-forwards|cache-control)$/i;
+
+/** The trailer fields that may be passed on, as the pairs `addTrailers` takes. */
+export function passTrailers(raw: readonly string[]): [string, string][] {
+  const pairs: [string, string][] = [];
+  for (let i = 0; i < raw.length; i += 2) {
+    const name = raw[i] ?? "";
+    if (!NOT_IN_TRAILERS.test(name)) pairs.push([name, raw[i + 1] ?? ""]);
+  }
+  return pairs;
+}
+
+/** Fields as lines, each with its CRLF. */
+export function linesOf(fields: readonly string[]): string {
+  let lines = "";
+  for (let i = 0; i < fields.length; i += 2) lines += `${fields[i]}: ${fields[i + 1]}\r\n`;
+  return lines;
+}

@@ -1,0 +1,191 @@
+// A request's head: which fields pass, which are written anew, and which are the proxy's own (SPEC 3.1, RFC 9110 7.6).
+// Called by gate.ts, for the router's facts and for what goes upstream; pure.
+
+import { codingsOf, dropNominated, linesOf, nominate, tokens } from "./fields.ts";
+
+/** What one pass over a request's fields finds out. */
+export interface RequestHead {
+  /** End-to-end fields as sent, without those this file writes anew. */
+  fields: string[];
+  hosts: string[];
+  /** Content-Length as sent; undefined when absent. The parser has refused malformed and repeated ones. */
+  length: string | undefined;
+  /** Transfer codings, lower-cased, empty list elements dropped (RFC 9110 5.6.1.2). */
+  codings: string[];
+  /** `Connection: upgrade` together with `Upgrade: websocket`. */
+  websocket: boolean;
+  expectsContinue: boolean;
+  idempotencyKey: boolean;
+  origin: string | undefined;
+  ray: string | undefined;
+  via: string[];
+  forwardedFor: string[];
+  forwardedProto: string | undefined;
+  forwardedHost: string | undefined;
+  /** Other fields that only a trusted peer may set: Forwarded, X-Real-IP, X-Forwarded-*, CF-*. */
+  claims: string[];
+  trailer: string | undefined;
+}
+
+/**
+ * Reads a request's fields once. Framing and forwarding fields are taken out of `fields` and written anew by
+ * `toUpstream`, so a client cannot delete them by naming them in Connection (appendix A, 3).
+ */
+export function readRequestHead(raw: readonly string[]): RequestHead {
+  const head: RequestHead = {
+    fields: [],
+    hosts: [],
+    length: undefined,
+    codings: [],
+    websocket: false,
+    expectsContinue: false,
+    idempotencyKey: false,
+    origin: undefined,
+    ray: undefined,
+    via: [],
+    forwardedFor: [],
+    forwardedProto: undefined,
+    forwardedHost: undefined,
+    claims: [],
+    trailer: undefined,
+  };
+  const { fields } = head;
+  let nominated: Set<string> | undefined;
+  let options: string[];
+  let connectionUpgrade = false;
+  let upgradeWebSocket = false;
+  for (let i = 0; i < raw.length; i += 2) {
+    const name = raw[i] ?? "";
+    const value = raw[i + 1] ?? "";
+    const lower = name.toLowerCase();
+    switch (lower) {
+      case "connection":
+        options = tokens(value);
+        nominated = nominate(nominated, options);
+        connectionUpgrade ||= options.includes("upgrade");
+        continue;
+      case "upgrade":
+        upgradeWebSocket ||= tokens(value).includes("websocket");
+        continue;
+      // Meant for this hop only: RFC 9110 7.6.1, and Proxy-Connection, which it tells us to treat alike.
+      case "keep-alive":
+      case "proxy-connection":
+      case "te":
+      case "http2-settings":
+      // Credentials for a proxy are for this one, and it asks for none (RFC 9110 11.7.2).
+      case "proxy-authorization":
+      case "proxy-authenticate":
+        continue;
+      case "transfer-encoding":
+        head.codings.push(...codingsOf(value));
+        continue;
+      case "content-length":
+        head.length = value;
+        continue;
+      case "trailer":
+        head.trailer = head.trailer === undefined ? value : `${head.trailer}, ${value}`;
+        continue;
+      case "host":
+        head.hosts.push(value);
+        fields.push(name, value);
+        continue;
+      case "via":
+        head.via.push(value);
+        continue;
+      case "x-forwarded-for":
+        head.forwardedFor.push(value);
+        continue;
+      case "x-forwarded-proto":
+        head.forwardedProto ??= value;
+        continue;
+      case "x-forwarded-host":
+        head.forwardedHost ??= value;
+        continue;
+      case "origin":
+        head.origin = value;
+        break;
+      case "expect":
+        head.expectsContinue ||= value.toLowerCase() === "100-continue";
+        break;
+      case "idempotency-key":
+        head.idempotencyKey = true;
+        break;
+      default:
+        if (isClaim(lower)) {
+          if (lower === "cf-ray") head.ray = value;
+          head.claims.push(name, value);
+          continue;
+        }
+    }
+    fields.push(name, value);
+  }
+  head.websocket = connectionUpgrade && upgradeWebSocket;
+  if (nominated) {
+    // Host decides where a request belongs, like the framing: it is not the client's to delete.
+    nominated.delete("host");
+    dropNominated(fields, nominated);
+  }
+  return head;
+}
+
+/** Fields by which a front says who the client is. From anyone else they are a lie (SPEC 3.1). */
+function isClaim(lower: string): boolean {
+  return (
+    lower.startsWith("cf-") ||
+    lower.startsWith("x-forwarded-") ||
+    lower === "forwarded" ||
+    lower === "x-real-ip" ||
+    lower === "true-client-ip"
+  );
+}
+
+/** Who sent the request to us. */
+export interface Peer {
+  address: string;
+  trusted: boolean;
+}
+
+/** The pseudonym in `Via`; `instance` tells two proxies of a chain apart in a comment (RFC 9110 7.6.3). */
+export function viaOf(instance: string): string {
+  return `1.1 single-port (${instance})`;
+}
+
+/** Has the request passed through the instance that writes `via` before? */
+export function isLoop(head: RequestHead, via: string): boolean {
+  return head.via.some((value) => value.includes(via));
+}
+
+/**
+ * The head to send upstream. Framing comes last and is written anew for every method that has a body (appendix A, 1).
+ *
+ * @param line method and request target, as they are sent.
+ * @param upgrade ask for a WebSocket; a request that may not be upgraded goes up without the wish.
+ */
+export function toUpstream(
+  head: RequestHead,
+  { method, path }: { method: string; path: string },
+  peer: Peer,
+  via: string,
+  upgrade: boolean,
+): string {
+  let text = `${method} ${path} HTTP/1.1\r\n${linesOf(head.fields)}`;
+  const host = head.hosts[0];
+  // An HTTP/1.0 client may leave it out (health checks do); we speak 1.1 to the upstream, which must not.
+  if (host === undefined) text += "Host: localhost\r\n";
+  const hops = peer.trusted ? head.forwardedFor.filter((hop) => hop.trim() !== "") : [];
+  if (peer.address !== "") hops.push(peer.address);
+  if (hops.length > 0) text += `X-Forwarded-For: ${hops.join(", ")}\r\n`;
+  text += `X-Forwarded-Proto: ${(peer.trusted && head.forwardedProto) || "http"}\r\n`;
+  const forwardedHost = (peer.trusted && head.forwardedHost) || host;
+  if (forwardedHost) text += `X-Forwarded-Host: ${forwardedHost}\r\n`;
+  if (peer.trusted) text += linesOf(head.claims);
+  text += `Via: ${head.via.length > 0 ? `${head.via.join(", ")}, ${via}` : via}\r\n`;
+  if (upgrade) return `${text}Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n`;
+  if (head.codings.length > 0) {
+    if (head.trailer !== undefined) text += `Trailer: ${head.trailer}\r\n`;
+    text += "Transfer-Encoding: chunked\r\n";
+  } else if (head.length !== undefined) text += `Content-Length: ${head.length}\r\n`;
+  // Said for methods that usually have one (RFC 9110 8.6).
+  else if (!/^(GET|HEAD|DELETE|OPTIONS|TRACE)$/.test(method)) text += "Content-Length: 0\r\n";
+  return `${text}Connection: keep-alive\r\n\r\n`;
+}

@@ -1,0 +1,62 @@
+// One connection to an upstream, and whoever uses it at the moment: a call, a dial, or the pool.
+// Made by upstream.ts. Its listeners stay from dial to close, so a request on a pooled connection adds none.
+
+import type { Socket } from "node:net";
+import { guard, type Fate } from "../core/sockets.ts";
+
+/** Who hears what happens on a connection. One at a time. */
+export interface ConnectionUser {
+  onData(chunk: Buffer): void;
+  /** It takes bytes again. */
+  onDrain(): void;
+  /** The upstream sent FIN: no bytes follow. */
+  onFin(): void;
+  onClosed(): void;
+}
+
+/** A connection that stands. */
+export class UpstreamConnection {
+  readonly socket: Socket;
+  readonly fate: Fate;
+  /** Was it used before, and how long was it idle since, in milliseconds? */
+  reused = false;
+  idleMs = 0;
+  #user: ConnectionUser | undefined;
+
+  constructor(socket: Socket) {
+    this.socket = socket;
+    this.fate = guard(socket);
+    socket.on("data", this.#onData);
+    socket.on("drain", this.#onDrain);
+    socket.on("end", this.#onEnd);
+    socket.on("close", this.#onClose);
+  }
+
+  /** From now on, what happens is told to `user`. */
+  use(user: ConnectionUser | undefined): void {
+    this.#user = user;
+  }
+
+  /** Can a request be sent and its answer be read? */
+  get isUsable(): boolean {
+    const { socket } = this;
+    return !socket.destroyed && socket.readable && socket.writable && this.fate.how === undefined;
+  }
+
+  /** Hands over the bare socket, paused: it has become a tunnel's. */
+  detach(): Socket {
+    const { socket } = this;
+    this.#user = undefined;
+    socket.pause();
+    socket.off("data", this.#onData);
+    socket.off("drain", this.#onDrain);
+    socket.off("end", this.#onEnd);
+    socket.off("close", this.#onClose);
+    return socket;
+  }
+
+  readonly #onData = (chunk: Buffer): void => this.#user?.onData(chunk);
+  readonly #onDrain = (): void => this.#user?.onDrain();
+  readonly #onEnd = (): void => this.#user?.onFin();
+  readonly #onClose = (): void => this.#user?.onClosed();
+}
