@@ -52,11 +52,11 @@ export class Answer {
     this.#res.write("", "latin1");
   }
 
-  /** Returns whether the client takes more. */
+  /** Returns whether the client takes more. `piece` is copied if it has to wait. */
   write(piece: Buffer): boolean {
     this.bytes += piece.length;
     this.#headSent = true;
-    return this.#res.write(piece);
+    return this.#res.write(Buffer.from(piece));
   }
 
   end(last: Buffer | undefined, trailers: readonly string[]): void {
@@ -65,9 +65,20 @@ export class Answer {
     if (!last) res.end();
     else {
       this.bytes += last.length;
-      if (this.#headSent || last.length > SMALL) res.end(last);
-      else res.end(last.toString("latin1"), "latin1");
+      if (this.#headSent || last.length > SMALL) res.end(Buffer.from(last));
+      else this.#endAtOnce(last.toString("latin1"));
     }
     this.#headSent = true;
+  }
+
+  /** Head and body in one string are one write; node alone would add an empty one, and gather them. */
+  #endAtOnce(body: string): void {
+    const res = this.#res;
+    if (!res.chunkedEncoding) {
+      res.write(body, "latin1");
+      // Corked by that write until the next tick.
+      res.socket?.uncork();
+      res.end();
+    } else res.end(body, "latin1");
   }
 }

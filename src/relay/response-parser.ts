@@ -86,7 +86,7 @@ export class ResponseParser {
     this.#piece = undefined;
   }
 
-  /** Takes what the upstream sent; `chunk` is kept as it is. False when it is no response. */
+  /** Takes what the upstream sent; `chunk` is only lent. False when it is no response. */
   push(chunk: Buffer): boolean {
     let at = 0;
     while (at < chunk.length) {

@@ -1,11 +1,12 @@
 // One connection to an upstream, and whoever uses it at the moment: a call, a dial, or the pool.
 // Made by upstream.ts. Its listeners stay from dial to close, so a request on a pooled connection adds none.
 
-import type { Socket } from "node:net";
+import { connect, type NetConnectOpts, type Socket } from "node:net";
 import { guard, type Fate } from "../core/sockets.ts";
 
 /** Who hears what happens on a connection. One at a time. */
 export interface ConnectionUser {
+  /** `chunk` is only lent: it is overwritten by the next read of any connection. */
   onData(chunk: Buffer): void;
   /** It takes bytes again. */
   onDrain(): void;
@@ -14,7 +15,23 @@ export interface ConnectionUser {
   onClosed(): void;
 }
 
-/** A connection that stands. */
+// Node would allocate 64 KiB for each read, and the collector would have to find out that they are free again.
+const inbox = Buffer.allocUnsafeSlow(64 * 1024);
+
+/** Begins to connect. A half-open connection is for a tunnel, which reads its socket itself after `detach`. */
+export function dial(options: NetConnectOpts & { allowHalfOpen: boolean }): UpstreamConnection {
+  if (options.allowHalfOpen) return new UpstreamConnection(connect(options));
+  const read = (size: number, bytes: Uint8Array): boolean => {
+    connection.received((bytes as Buffer).subarray(0, size));
+    return true;
+  };
+  const connection: UpstreamConnection = new UpstreamConnection(
+    connect({ ...options, onread: { buffer: inbox, callback: read } }),
+  );
+  return connection;
+}
+
+/** A connection that was dialled. */
 export class UpstreamConnection {
   readonly socket: Socket;
   readonly fate: Fate;
@@ -26,7 +43,7 @@ export class UpstreamConnection {
   constructor(socket: Socket) {
     this.socket = socket;
     this.fate = guard(socket);
-    socket.on("data", this.#onData);
+    socket.on("data", this.received);
     socket.on("drain", this.#onDrain);
     socket.on("end", this.#onEnd);
     socket.on("close", this.#onClose);
@@ -48,14 +65,14 @@ export class UpstreamConnection {
     const { socket } = this;
     this.#user = undefined;
     socket.pause();
-    socket.off("data", this.#onData);
+    socket.off("data", this.received);
     socket.off("drain", this.#onDrain);
     socket.off("end", this.#onEnd);
     socket.off("close", this.#onClose);
     return socket;
   }
 
-  readonly #onData = (chunk: Buffer): void => this.#user?.onData(chunk);
+  readonly received = (chunk: Buffer): void => this.#user?.onData(chunk);
   readonly #onDrain = (): void => this.#user?.onDrain();
   readonly #onEnd = (): void => this.#user?.onFin();
   readonly #onClose = (): void => this.#user?.onClosed();

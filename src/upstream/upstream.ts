@@ -1,12 +1,11 @@
 // One upstream: dials it, keeps its idle connections, and holds requests while it is away (SPEC 3.3, 3.4).
 // Called by the relay for plain requests and tunnels alike; knows connections, never HTTP.
 
-import { connect, type Socket } from "node:net";
 import { codeOf, Failure } from "../core/errors.ts";
-import { cut, guard } from "../core/sockets.ts";
+import { cut } from "../core/sockets.ts";
 import type { Clock } from "../core/timer.ts";
 import type { Target } from "../target.ts";
-import { UpstreamConnection } from "./connection.ts";
+import { dial, type UpstreamConnection } from "./connection.ts";
 import { Pool } from "./pool.ts";
 
 /** Who asks for a connection. Exactly one of `onGranted` and `onUnavailable` is called, unless it gives up before. */
@@ -182,34 +181,34 @@ export class Upstream {
   /** Tries once to connect; calls back with the connection, or with the code of the failure. */
   #dial(halfOpen: boolean, done: (result: UpstreamConnection | string) => void): () => void {
     const { address } = this.target;
-    const socket = connect({
+    const connection = dial({
       ...address,
       allowHalfOpen: halfOpen,
       noDelay: true,
       keepAlive: true,
       keepAliveInitialDelay: this.#options.keepAliveMs,
     });
-    guard(socket);
+    const { socket } = connection;
     let settled = false;
-    const settle = (result: Socket | string): void => {
+    const settle = (failure: string | undefined): void => {
       if (settled) return;
       settled = true;
       clearTimeout(timer);
       // It would keep whoever asked alive for as long as the connection lives, and a tunnel lives for weeks.
       socket.off("error", onError);
-      if (typeof result === "string") {
+      if (failure !== undefined) {
         cut(socket);
         this.#step = this.#credit = 0;
-        this.#watcher.failed(result);
+        this.#watcher.failed(failure);
       } else {
         this.#step ||= 1;
         this.#watcher.connected();
       }
-      done(typeof result === "string" ? result : new UpstreamConnection(result));
+      done(failure ?? connection);
     };
     const timer = setTimeout(() => settle("ETIMEDOUT"), this.#options.connectTimeoutMs);
     const onError = (error: Error): void => settle(codeOf(error));
-    socket.once("connect", () => settle(socket));
+    socket.once("connect", () => settle(undefined));
     socket.once("error", onError);
     return () => {
       if (settled) return;
