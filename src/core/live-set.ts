@@ -1,6 +1,8 @@
 // What is open right now. Whoever opens an exchange adds it here and gets back the function that forgets it.
 // daemon.ts drains it on shutdown.
 
+import { Bag } from "./bag.ts";
+
 /** Something open that can be asked to end. */
 export interface Live {
   /** Ends as politely as it can, soon. */
@@ -11,7 +13,7 @@ export interface Live {
 
 /** A set that knows when it is empty. */
 export class LiveSet<T extends Live = Live> {
-  readonly #members = new Set<T>();
+  readonly #members = new Bag<T>();
   #whenEmpty: (() => void) | undefined;
 
   get size(): number {
@@ -19,21 +21,21 @@ export class LiveSet<T extends Live = Live> {
   }
 
   [Symbol.iterator](): IterableIterator<T> {
-    return this.#members.values();
+    return this.#members.members().values();
   }
 
   /** Adds a member; returns the function that forgets it. */
   add(member: T): () => void {
-    this.#members.add(member);
+    const remove = this.#members.add(member);
     return () => {
-      this.#members.delete(member);
+      remove();
       if (this.#members.size === 0) this.#whenEmpty?.();
     };
   }
 
   /** Asks every member to end, and resolves when all are gone; what is left after `deadlineMs` is abandoned. */
   async drain(deadlineMs: number): Promise<void> {
-    for (const member of this.#members) member.drain();
+    this.#members.forEach((member) => member.drain());
     if (this.#members.size > 0) {
       await new Promise<void>((resolve) => {
         const timer = setTimeout(resolve, deadlineMs);
@@ -43,6 +45,6 @@ export class LiveSet<T extends Live = Live> {
         };
       });
     }
-    for (const member of this.#members) member.abandon();
+    this.#members.forEach((member) => member.abandon());
   }
 }

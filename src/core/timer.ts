@@ -1,6 +1,8 @@
 // Waiting, in one place: one clock for all deadlines of exchanges. Used by every room that waits for a peer.
 // It never touches sockets; who is late decides itself what follows.
 
+import { Bag } from "./bag.ts";
+
 /** Something that may become late. `due` is in milliseconds of `Clock.now`; Infinity means never. */
 export interface Deadline {
   due: number;
@@ -19,7 +21,7 @@ export class Clock {
   /** Monotonic milliseconds, refreshed on each tick: what the hot path reads instead of asking the system. */
   now: number = performance.now();
   readonly #tickMs: number;
-  readonly #watched = new Set<Deadline>();
+  readonly #watched = new Bag<Deadline>();
   #timer: NodeJS.Timeout | undefined;
   #ticked = 0;
   #forgave = false;
@@ -30,14 +32,14 @@ export class Clock {
 
   /** Watches a deadline; returns the function that forgets it. */
   watch(deadline: Deadline): () => void {
-    this.#watched.add(deadline);
+    const forget = this.#watched.add(deadline);
     if (!this.#timer) {
       this.refresh();
       this.#ticked = this.now;
       this.#timer = setInterval(() => this.#tick(), this.#tickMs);
       this.#timer.unref();
     }
-    return () => this.#watched.delete(deadline);
+    return forget;
   }
 
   /** Reads the clock between two ticks: bytes that come later than this are not taken for older ones. */
@@ -53,12 +55,11 @@ export class Clock {
     // tick; only then is it known who is late. Never twice in a row, or a slow machine would have no deadlines.
     this.#forgave = gap > this.#tickMs * FROZEN_TICKS && !this.#forgave;
     if (this.#forgave) return;
-    for (const deadline of this.#watched) {
-      if (deadline.due <= this.now) {
-        deadline.due = Infinity;
-        deadline.onDue(this.now);
-      }
-    }
+    this.#watched.forEach((deadline) => {
+      if (deadline.due > this.now) return;
+      deadline.due = Infinity;
+      deadline.onDue(this.now);
+    });
     if (this.#watched.size === 0) {
       clearInterval(this.#timer);
       this.#timer = undefined;
