@@ -5,7 +5,7 @@ import { STATUS_CODES, type IncomingMessage, type ServerResponse } from "node:ht
 import type { Socket } from "node:net";
 import { errorPage } from "./error-page.ts";
 import type { Failure } from "./errors.ts";
-import { finish } from "./sockets.ts";
+import { linger } from "./sockets.ts";
 
 // After these nobody knows where the next request begins, or the client must not be listened to any more.
 const CLOSES = new Set([400, 405, 408, 431, 508]);
@@ -60,5 +60,5 @@ export function refuseSocket(socket: Socket, failure: Failure, id: string): void
     for (let i = 0; i < fields.length; i += 2) head += `${fields[i]}: ${fields[i + 1]}\r\n`;
     socket.write(`${head}\r\n${body}`);
   }
-  finish(socket);
+  linger(socket);
 }

@@ -53,11 +53,7 @@ export function reset(socket: Socket): void {
   socket.resetAndDestroy();
 }
 
-/**
- * Sends FIN after everything queued, then waits `graceMs` for the peer to close too before cutting. Until then
- * what still arrives is read and dropped: closing with unread bytes makes the kernel send a RST, which can
- * overtake the last answer (the reason for nginx's lingering_close).
- */
+/** Sends FIN after everything queued, then waits `graceMs` for the peer to close too, reading and dropping, and cuts. */
 export function finish(socket: Socket, graceMs = 1000): void {
   if (socket.destroyed) return;
   socket.end();
@@ -65,4 +61,26 @@ export function finish(socket: Socket, graceMs = 1000): void {
   const timer = setTimeout(cut, graceMs, socket);
   timer.unref();
   socket.once("close", () => clearTimeout(timer));
+}
+
+/** After an answer, how long a client may be silent, and how long it may go on sending, before it is cut. */
+const LINGER_SILENT_MS = 1000;
+const LINGER_MS = 10_000;
+
+/**
+ * Sends FIN after an answer that was the last one, while its client may still be uploading: what arrives is read and
+ * dropped, or the kernel's RST would overtake the answer (RFC 9112 9.6). Bounded in time; a client that closes ends it.
+ */
+export function linger(socket: Socket): void {
+  if (socket.destroyed) return;
+  socket.end();
+  socket.resume();
+  const deadline = performance.now() + LINGER_MS;
+  let read = socket.bytesRead;
+  const timer = setInterval(() => {
+    if (socket.bytesRead === read || performance.now() > deadline) cut(socket);
+    read = socket.bytesRead;
+  }, LINGER_SILENT_MS);
+  timer.unref();
+  socket.once("close", () => clearInterval(timer));
 }

@@ -7,7 +7,7 @@ import type { Client, Occupant } from "../core/client.ts";
 import { codeOf, Failure, howOf, type FailureCode, type How } from "../core/errors.ts";
 import { nextId } from "../core/outcome.ts";
 import { refuseSocket } from "../core/refuse.ts";
-import { cut, finish, guard, type Fate } from "../core/sockets.ts";
+import { cut, finish, guard, linger, type Fate } from "../core/sockets.ts";
 
 /** Limits of the client's side, in milliseconds and bytes (SPEC 3.1, 3.5, 4.4). */
 export interface ListenerOptions {
@@ -190,6 +190,8 @@ export class Listener {
     if (this.#connections.has(socket)) return;
     const connection = new Connection(socket, this.#options.trusted);
     this.#connections.set(socket, connection);
+    // How node ends a connection after its last answer; its own way is to close at once.
+    socket.destroySoon = () => linger(socket);
     socket.once("close", () => this.#connections.delete(socket));
     if (this.#connections.size - this.#turnedAway <= this.#options.maxConnections) return;
     // One that was turned away and does not leave takes nobody's place.
@@ -210,6 +212,8 @@ export class Listener {
   #onRequest(req: IncomingMessage, res: ServerResponse): void {
     const connection = this.#connections.get(req.socket);
     if (!connection) return;
+    // It was turned away before it asked: what it sends has to be read all the same.
+    if (connection.broken) return void req.resume();
     connection.request = req;
     connection.takeTurn(() => {
       res.once("close", () => this.#onTurnOver(connection));
@@ -223,7 +227,7 @@ export class Listener {
     // An answer that said `Connection: close` was the last one: what was pipelined behind it must not be done, its
     // client would never hear of it, and behind a refused request it may be no request at all (RFC 9112 9.6).
     if (socket.destroyed || socket.writableEnded || connection.nextTurn()) return;
-    if (connection.broken && connection.owesBody) finish(socket);
+    if (connection.broken && connection.owesBody) linger(socket);
     else if (connection.broken) this.#refuse(connection, connection.broken);
     else if (this.#stopping) finish(socket);
   }
@@ -243,13 +247,14 @@ export class Listener {
   #onUpgrade(req: IncomingMessage, socket: Socket, early: Buffer): void {
     const connection = this.#connections.get(socket);
     if (!connection) return cut(socket);
+    if (connection.broken) return void socket.resume();
     connection.takeTurn(() => {
       if (req.method !== "CONNECT" && !this.#handlers.isUpgrade(req)) return this.#putBack(req, connection, early);
       // Nothing reads the socket now, so a client that leaves would not be noticed: what it sends early is kept.
       const res = new ServerResponse(req);
       res.shouldKeepAlive = false;
       res.assignSocket(socket);
-      res.once("finish", () => finish(socket));
+      res.once("finish", () => linger(socket));
       this.#handlers.upgrade(req, res, connection, early);
     });
   }
@@ -284,7 +289,7 @@ export class Listener {
     // Earlier requests of this connection get their answers first.
     if (connection.brokeOccupant(code) || connection.busy) return;
     // A second answer to the same request would be taken for the answer to the next.
-    if (connection.owesBody) finish(socket);
+    if (connection.owesBody) linger(socket);
     else this.#refuse(connection, code, codeOf(error) === "HPE_INVALID_EOF_STATE" ? "fin" : undefined);
   }
 }
