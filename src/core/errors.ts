@@ -51,8 +51,9 @@ export class Failure extends Error {
 export type Side = "client" | "upstream" | "proxy";
 
 /**
- * How an exchange ended: `done` is the good end; `fin` a polite close, `rst` a reset, `timeout` a limit of time,
- * `no_pong` a half-open peer, `drain` our shutdown, `limit` a refusal, `protocol` bytes that are not HTTP.
+ * How an exchange ended: `done` is the good end, of a tunnel after a Close; `fin` came without it, `rst` is a reset,
+ * `timeout` a limit of time, `no_pong` a half-open peer, `drain` our shutdown, `limit` a refusal, `protocol` bytes that
+ * are not HTTP.
  */
 export type How = "done" | "fin" | "rst" | "timeout" | "no_pong" | "drain" | "limit" | "protocol";
 

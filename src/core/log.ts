@@ -47,8 +47,8 @@ export async function createLog(
 
 /** Did this exchange end as it should? Others get a line at info (SPEC 8.1). */
 export function endedWell(outcome: Outcome): boolean {
-  if (outcome.kind === "tunnel") return outcome.how === "fin" || outcome.how === "drain";
-  return outcome.how === "done" || (outcome.by === "client" && outcome.how === "fin");
+  const { kind, by, how } = outcome;
+  return how === "done" || (by === "client" && how === "fin") || (kind === "tunnel" && how === "drain");
 }
 
 /** At most this many lines of a kind in a second; then a count (SPEC 8.1). */

@@ -46,7 +46,7 @@ for (const head of heads) head.querySelector("button").addEventListener("click",
 
 const SIDES = ["client", "upstream", "proxy"];
 const HOWS = ["done", "fin", "rst", "timeout", "no_pong", "drain", "limit", "protocol"];
-const GOOD = new Set(["done", "fin", "drain"]);
+const isGood = (side, how) => how === "done" || how === "drain" || (side === "client" && how === "fin");
 const cells = {};
 for (const side of SIDES) {
   const row = make("tr");
@@ -60,7 +60,7 @@ function drawEndings() {
   for (const [ending, cell] of Object.entries(cells)) {
     const text = count(report.totals.endings[ending] ?? 0);
     if (cell.textContent === text) continue;
-    const bad = !GOOD.has(ending.split(" ")[1]);
+    const bad = !isGood(...ending.split(" "));
     cell.className = text === "0" ? "zero" : bad ? "badcell" : "";
     // Not what was there when the page was opened.
     if (drawn && bad) { void cell.offsetWidth; cell.classList.add("new"); }

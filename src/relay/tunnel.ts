@@ -138,6 +138,8 @@ export class Tunnel implements Live, Deadline {
   readonly #unwatch: () => void;
   #finDeadline = Infinity;
   #firstFin: "client" | "upstream" | undefined;
+  /** Had somebody said Close before that FIN, or was there no way to say it? */
+  #meant = false;
   #settled = false;
 
   constructor(parts: TunnelParts, ends: TunnelEnds) {
@@ -275,7 +277,11 @@ export class Tunnel implements Live, Deadline {
   #onEnd(end: End, other: End): void {
     if (end.ended) return;
     end.ended = true;
-    this.#firstFin ??= end.name;
+    if (!this.#firstFin) {
+      this.#firstFin = end.name;
+      // A process that is killed sends a FIN, too. Only now: the answer to a Close of ours would look the same.
+      this.#meant = this.#isClosing() || !this.#isFramed();
+    }
     if (!this.#settled) this.#tell(end, other, end === this.client ? GOING_AWAY : SERVICE_RESTART);
     other.socket.end(() => this.#onFinSent(other));
     this.#watchBacklog(other);
@@ -431,6 +437,6 @@ export class Tunnel implements Live, Deadline {
     if (this.#settled) return;
     this.#settled = true;
     this.#unwatch();
-    this.#ends.ended(by, how, this.client.bytes, this.upstream.bytes);
+    this.#ends.ended(by, how === "fin" && this.#meant ? "done" : how, this.client.bytes, this.upstream.bytes);
   }
 }

@@ -145,7 +145,7 @@ describe("a closing handshake is left alone", () => {
     client.close(4000, "bye");
     expect(await closed(client)).toBe(4000);
     expect(await within(seen, "close at the mux")).toEqual([4000, "bye"]);
-    await daemon.logged(({ how }) => how === "fin", "the outcome");
+    await daemon.logged(({ how }) => how === "done", "the outcome");
   });
 
   test("begun by the mux", async () => {
@@ -156,7 +156,7 @@ describe("a closing handshake is left alone", () => {
     const [end] = mux.clients;
     end?.close(4001, "enough");
     expect(await within(seen, "close at the client")).toEqual([4001, "enough"]);
-    await daemon.logged(({ how }) => how === "fin", "the outcome");
+    await daemon.logged(({ how }) => how === "done", "the outcome");
   });
 
   test("by the byte: not one of ours", async () => {

@@ -129,7 +129,9 @@ test.each<[Partial<Outcome>, boolean]>([
   [{ by: "client", how: "rst" }, false],
   [{ by: "upstream", how: "fin" }, false],
   [{ by: "proxy", how: "limit", status: 503 }, false],
-  [{ kind: "tunnel", by: "upstream", how: "fin" }, true],
+  [{ kind: "tunnel", by: "upstream", how: "done" }, true],
+  [{ kind: "tunnel", by: "client", how: "fin" }, true],
+  [{ kind: "tunnel", by: "upstream", how: "fin" }, false],
   [{ kind: "tunnel", by: "proxy", how: "drain" }, true],
   [{ kind: "tunnel", by: "client", how: "no_pong" }, false],
 ])("%j ended well: %s", (about, well) => {
