@@ -35,12 +35,14 @@ export function guard(socket: Socket): Fate {
 
 /**
  * Was it a RST that node reports as an end? libuv does so for one that comes together with the last bytes (POLLHUP in
- * uv__stream_io). The kernel knows no peer of such a socket any more. Node remembers an address that was asked for
- * once, so this can tell only while nobody asked: the sockets that we dialled.
+ * uv__stream_io). The kernel knows no peer of such a socket any more; nor after a FIN of ours, which tells nothing.
+ * Node remembers `remoteAddress` once it was asked for, so its handle is asked: an internal of node, and where that is
+ * missing (a unix socket has no such call either) the end is taken for the FIN that it looks like.
  */
 function isReset(socket: Socket): boolean {
-  // A unix socket has neither address.
-  return !socket.destroyed && socket.remoteAddress === undefined && socket.localAddress !== undefined;
+  if (socket.destroyed || socket.writableEnded) return false;
+  const { _handle: handle } = socket as { _handle?: { getpeername?(name: object): number } };
+  return (handle?.getpeername?.({}) ?? 0) !== 0;
 }
 
 /** Ends a socket now. What was queued and not yet sent is lost; the peer sees a FIN, or a RST if it had sent more. */

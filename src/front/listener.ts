@@ -65,7 +65,7 @@ class Connection implements Client {
     this.address = addressOf(socket);
     // No address: a unix socket, whose peer is on this machine.
     this.trusted = this.address === "" || trusted.check(this.address, isIPv6(this.address) ? "ipv6" : "ipv4");
-    socket.on("end", () => this.#occupant?.onClientGone("fin"));
+    socket.on("end", () => this.#occupant?.onClientGone(this.fate.how ?? "fin"));
     socket.on("close", () => {
       this.#turns.length = 0;
       this.#occupant?.onClientGone(this.fate.how ?? "fin");

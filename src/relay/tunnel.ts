@@ -277,6 +277,7 @@ export class Tunnel implements Live, Deadline {
   #onEnd(end: End, other: End): void {
     if (end.ended) return;
     end.ended = true;
+    if (!this.#settled && guard(end.socket).how === "rst") return this.#lose(end, other, "rst");
     if (!this.#firstFin) {
       this.#firstFin = end.name;
       // A process that is killed sends a FIN, too. Only now: the answer to a Close of ours would look the same.
