@@ -261,6 +261,7 @@ export class Proxy implements Daemon {
   #onEnded(outcome: Outcome): void {
     this.metrics.ended(outcome);
     this.#history.ended(outcome);
+    if (outcome.by === "upstream" && outcome.how === "no_pong") this.#links.unanswered(outcome.route);
     const good = endedWell(outcome);
     const level = good && !this.#options.accessLog ? "debug" : "info";
     if (!this.#log.isLevelEnabled(level)) return;

@@ -50,6 +50,11 @@ export class Links {
     for (const { monitor } of this.byName.values()) monitor.start();
   }
 
+  /** A tunnel to this upstream ended because its ping was not answered. */
+  unanswered(name: string): void {
+    this.byName.get(name)?.monitor.unanswered(this.#parts.options.pingTimeout);
+  }
+
   close(): void {
     for (const { monitor, upstream, hook } of this.byName.values()) {
       monitor.stop();

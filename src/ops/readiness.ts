@@ -22,6 +22,7 @@ const CODES: Record<string, string> = {
   ENOTFOUND: "there is no such host",
   EAI_AGAIN: "its name cannot be looked up",
   ETIMEDOUT: "it does not answer",
+  no_pong: "it takes connections and does not answer",
   EHOSTUNREACH: "there is no way to its host",
   ENETUNREACH: "there is no way to its network",
   ECONNRESET: "it closes connections at once",

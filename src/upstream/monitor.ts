@@ -43,6 +43,7 @@ export interface LinkChange {
 }
 
 const MAX_HISTORY = 50;
+const NOBODY_LISTENS = new Set(["ECONNREFUSED", "ENOENT"]);
 
 /** Who hears of changes. `since` is when the first failure was. */
 export interface MonitorEvents {
@@ -66,6 +67,8 @@ export class Monitor implements UpstreamWatcher {
   #timer: NodeJS.Timeout | undefined;
   #cancel: (() => void) | undefined;
   #stopped = false;
+  /** It let us wait in vain: the kernel of a frozen process takes connections, so nothing but bytes is believed. */
+  #inDoubt = false;
   readonly #history: LinkChange[] = [];
 
   constructor(name: string, target: Target, options: MonitorOptions, events: MonitorEvents) {
@@ -115,16 +118,17 @@ export class Monitor implements UpstreamWatcher {
 
   /** A connection stands. With an HTTP probe that proves nothing: the kernel accepts for a frozen process, too. */
   connected(): void {
-    if (this.#options.httpPath === undefined) this.#reached(performance.now());
+    if (this.#options.httpPath === undefined && !this.#inDoubt) this.#reached(performance.now());
   }
 
   /** Called for each answer, so it has to be cheap. */
   answered(now: number): void {
     this.#lastHeard = now;
+    this.#inDoubt = false;
     this.#reached(now);
   }
 
-  /** Connecting is enough for that, but then not a byte was heard. */
+  /** Connecting is enough for that unless in doubt, but then not a byte was heard. */
   #reached(now: number): void {
     this.#lastAnswer = now;
     if (this.#facts.state !== "up") this.#move(seen(this.#facts, now), undefined);
@@ -132,10 +136,24 @@ export class Monitor implements UpstreamWatcher {
 
   heard(now: number): void {
     this.#lastHeard = now;
+    if (this.#inDoubt) this.answered(now);
+  }
+
+  /** One of its tunnels got no pong, in the time in which nothing else was heard of it either. */
+  unanswered(waitedMs: number): void {
+    if (this.#lastHeard > performance.now() - waitedMs) return;
+    this.#inDoubt = true;
+    this.failed("no_pong");
   }
 
   failed(code: string): void {
-    this.#move(failed(this.#facts, performance.now(), false), code);
+    this.#fail(code, false);
+  }
+
+  #fail(code: string, probe: boolean): void {
+    // It is not frozen but gone. The next one that listens there has let nobody wait.
+    if (NOBODY_LISTENS.has(code)) this.#inDoubt = false;
+    this.#move(failed(this.#facts, performance.now(), probe), code);
   }
 
   #move(facts: LinkFacts, reason: string | undefined): void {
@@ -167,21 +185,21 @@ export class Monitor implements UpstreamWatcher {
     if (this.#facts.state === "up" && now - this.#lastAnswer < this.#options.intervalMs) return this.#schedule();
     if (this.#cancel) return;
     const { httpPath, timeoutMs } = this.#options;
+    const doubted = this.#inDoubt;
     const over = (error: string | undefined): void => {
       this.#cancel = undefined;
       if (this.#stopped) return;
       const at = performance.now();
       this.#lastProbe = { at, error };
       const before = this.#facts.state;
-      if (error === undefined && httpPath === undefined) this.#reached(at);
-      else if (error === undefined) this.answered(at);
-      else this.#move(failed(this.#facts, at, true), error);
+      if (error !== undefined) this.#fail(error, true);
+      else if (httpPath !== undefined || doubted) this.answered(at);
+      else this.connected();
       if (this.#facts.state === before) this.#schedule();
     };
-    this.#cancel =
-      httpPath === undefined
-        ? probeConnect(this.#target.address, timeoutMs, over)
-        : probeHttp(this.#target.address, httpPath, timeoutMs, over);
+    const { address } = this.#target;
+    if (httpPath !== undefined) this.#cancel = probeHttp(address, httpPath, timeoutMs, over);
+    else this.#cancel = (doubted ? probeBytes : probeConnect)(address, timeoutMs, over);
   }
 }
 
@@ -198,6 +216,22 @@ export function probeConnect(address: Address, timeoutMs: number, done: Probe): 
   return settleOnce(socket, timeoutMs, done, (settle) => {
     socket.once("connect", () => settle(undefined));
     socket.once("error", (error) => settle(codeOf(error)));
+  });
+}
+
+/**
+ * A request without Host: every server answers it, with 400 (RFC 9112 3.2), and none starts a shell or a page for it.
+ */
+const NO_HOST = "GET / HTTP/1.1\r\nConnection: close\r\n\r\n";
+
+/** Does anybody answer behind the kernel? A byte is enough. */
+function probeBytes(address: Address, timeoutMs: number, done: Probe): () => void {
+  const socket = connect(address);
+  return settleOnce(socket, timeoutMs, done, (settle) => {
+    socket.once("connect", () => socket.write(NO_HOST));
+    socket.once("data", () => settle(undefined));
+    socket.once("error", (error) => settle(codeOf(error)));
+    socket.once("end", () => settle("closed without an answer"));
   });
 }
 

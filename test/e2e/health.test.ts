@@ -4,12 +4,15 @@
 import { existsSync } from "node:fs";
 import { expect, onTestFinished, test, vi } from "vitest";
 import { childServer } from "../kit/child.ts";
-import { dial } from "../kit/client.ts";
+import { dial, upgrade } from "../kit/client.ts";
 import { startDaemon } from "../kit/daemon.ts";
 import { openStream } from "../kit/events.ts";
+import { answerPings } from "../kit/frames.ts";
 import { ask, controlSocket, ownRuntime, statusOf } from "../kit/ops.ts";
+import { openRaw, openWs } from "../kit/tunnel.ts";
 import { until, within } from "../kit/until.ts";
-import { deadPort, httpUpstream } from "../kit/upstream.ts";
+import { deadPort, httpUpstream, rawUpstream } from "../kit/upstream.ts";
+import type { LinkReport } from "../../src/ops/report.ts";
 
 vi.setConfig({ testTimeout: 20_000 });
 
@@ -101,6 +104,60 @@ test("a frozen upstream, with --http-probe: not ready after one probe, and ready
   await says("suspect", /^upstream http \([\d.:]+\) failed once just now: no answer within 3000 ms$/, 6000);
   web.signal("SIGCONT");
   await says("up", undefined, 6000);
+});
+
+const FROZEN = ["--ping-interval", "300ms", "--ping-timeout", "500ms", "--probe-interval", "300ms"];
+
+test("a frozen mux: not ready when a ping is not answered, for as long as it is, and ready again when it goes on", async () => {
+  const mux = await childServer();
+  const { control, daemon, says } = await watched(["--http", String(mux.port), "--mux", `${mux.port}/mux`, ...FROZEN]);
+  await says("up", undefined);
+  const muxLink = async (): Promise<LinkReport | undefined> => (await statusOf(control)).links[1];
+  await openWs(daemon);
+  mux.signal("SIGSTOP");
+  onTestFinished(() => mux.signal("SIGCONT"));
+  const reasons = await until(async () => {
+    const body = JSON.parse((await ask(control, "/ready")).body) as { ready: boolean; reasons: string[] };
+    return !body.ready && body.reasons;
+  }, "not ready");
+  expect(reasons.join()).toMatch(/^upstream mux \([\d.:]+\) failed once just now: it takes connections and does not/);
+  // Its kernel takes the connections of all probes meanwhile, and of a handshake.
+  void dial(daemon.port).then((client) => client.send(upgrade()));
+  await until(async () => (await muxLink())?.state === "reconnecting", "two failures", 8000);
+  expect((await muxLink())?.lastError).toBe("no answer within 3000 ms");
+  mux.signal("SIGCONT");
+  await until(async () => (await muxLink())?.state === "up", "up again", 8000);
+  await says("up", undefined);
+  const { history } = (await muxLink()) as LinkReport;
+  expect(history.map(({ state }) => state)).toEqual(["up", "suspect", "reconnecting", "up"]);
+});
+
+test("a frozen mux without probes: an answered handshake makes it ready again", async () => {
+  const mux = await childServer();
+  const args = ["--http", String(mux.port), "--mux", `${mux.port}/mux`, ...FROZEN, "--probe-interval", "0"];
+  const { control, daemon } = await watched(args);
+  const state = async (): Promise<string | undefined> => (await statusOf(control)).links[1]?.state;
+  await openWs(daemon);
+  mux.signal("SIGSTOP");
+  onTestFinished(() => mux.signal("SIGCONT"));
+  await until(async () => (await state()) === "suspect", "suspect");
+  mux.signal("SIGCONT");
+  await openWs(daemon);
+  expect(await state()).toBe("up");
+});
+
+test("one tunnel that answers no ping, beside one that does: the mux is there", async () => {
+  const upstream = await rawUpstream();
+  const args = ["--http", String(upstream.port), "--mux", `${upstream.port}/mux`, ...FROZEN, "--probe-interval", "0"];
+  const { control, daemon } = await watched(args);
+  const living = await openRaw(daemon, upstream);
+  answerPings(living.client, true);
+  answerPings(living.mux, false);
+  const dead = await openRaw(daemon, upstream);
+  answerPings(dead.client, true);
+  await daemon.logged(({ how }) => how === "no_pong", "the dead tunnel");
+  await until(async () => (await statusOf(control)).links[1]?.state === "up", "up");
+  expect((await ask(control, "/ready")).body).not.toContain("upstream mux");
 });
 
 test("an upstream that answers a probe with an error is not ready, and says which", async () => {
