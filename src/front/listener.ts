@@ -2,7 +2,7 @@
 // time per connection. Built by daemon.ts, which gives it its handlers; it never knows where a request goes.
 
 import { createServer, ServerResponse, type IncomingMessage, type Server, type ServerOptions } from "node:http";
-import { BlockList, isIPv6, type Socket } from "node:net";
+import type { BlockList, Socket } from "node:net";
 import type { Client, Occupant } from "../core/client.ts";
 import { codeOf, Failure, howOf, type FailureCode, type How } from "../core/errors.ts";
 import { nextId } from "../core/outcome.ts";
@@ -64,7 +64,7 @@ class Connection implements Client {
     this.fate = guard(socket);
     this.address = addressOf(socket);
     // No address: a unix socket, whose peer is on this machine.
-    this.trusted = this.address === "" || trusted.check(this.address, isIPv6(this.address) ? "ipv6" : "ipv4");
+    this.trusted = this.address === "" || trusted.check(this.address, this.address.includes(":") ? "ipv6" : "ipv4");
     socket.on("end", () => this.#occupant?.onClientGone(this.fate.how ?? "fin"));
     socket.on("close", () => {
       this.#turns.length = 0;
