@@ -10,8 +10,8 @@ import type { Handlers } from "./front/listener.ts";
 import { pathOf, route, wantsTunnel, type RequestLine, type Routes } from "./front/router.ts";
 import type { Links } from "./links.ts";
 import { Exchange, type RelayParts } from "./relay/exchange.ts";
+import { createPlainRelay, type PlainRelay } from "./relay/plain.ts";
 import { isLoop, readRequestHead, toUpstream, type RequestHead } from "./relay/request-head.ts";
-import { createPlainRelay, type RelayPlain } from "./relay/plain.ts";
 import type { Target } from "./target.ts";
 
 /** What the gate needs of the other rooms. */
@@ -45,11 +45,16 @@ function lineOf(req: IncomingMessage): RequestLine {
 /** The listener's handlers. */
 export class Gate implements Handlers {
   readonly #parts: GateParts;
-  readonly #relayPlain: RelayPlain;
+  readonly #plain: PlainRelay;
 
   constructor(parts: GateParts) {
     this.#parts = parts;
-    this.#relayPlain = createPlainRelay(parts.http, (req, res, failed) => this.#open(req, res, "http", failed));
+    this.#plain = createPlainRelay(parts.http, (req, res, failed) => this.#open(req, res, "http", failed));
+  }
+
+  /** Loads what the first request needs, so that it does not have to wait for that. */
+  warmUp(): void {
+    this.#plain.warmUp();
   }
 
   isUpgrade(req: IncomingMessage): boolean {
@@ -62,7 +67,7 @@ export class Gate implements Handlers {
     const decision = route(lineOf(req), facts.head, client.trusted, this.#parts.routes);
     if (decision.to === "refuse") return this.#refuse(req, res, decision.code);
     if (isLoop(facts.head, this.#parts.via)) return this.#refuse(req, res, "loop_detected");
-    this.#relayPlain(req, res, (failure) => this.#say(req, res, failure));
+    this.#plain.relay(req, res, (failure) => this.#say(req, res, failure));
   }
 
   upgrade(req: IncomingMessage, res: ServerResponse, client: Client, early: Buffer): void {

@@ -23,22 +23,27 @@ interface WebProxy {
   web(req: IncomingMessage, res: ServerResponse, failed: (failure: Failure) => void): void;
 }
 
-/** Relays one plain request; `failed` is called at most once, when nothing was answered yet. */
-export type RelayPlain = (req: IncomingMessage, res: ServerResponse, failed: (failure: Failure) => void) => void;
+/** Relays plain requests to one upstream. */
+export interface PlainRelay {
+  /** `failed` is called at most once, when nothing was answered yet. */
+  relay: Exchange;
+  /** Makes what the first request needs; without it, the first request does. */
+  warmUp(): void;
+}
+
+type Exchange = (req: IncomingMessage, res: ServerResponse, failed: (failure: Failure) => void) => void;
 
 /**
  * An http-proxy whose exchange is made by `exchange`. It is called without per-request options: merging them is what
  * calls the deprecated `util._extend` (DEP0060).
  */
-export function createPlainRelay(target: Target, exchange: RelayPlain): RelayPlain {
+export function createPlainRelay(target: Target, exchange: Exchange): PlainRelay {
   let made: WebProxy | undefined;
   const proxy = (): WebProxy => (made ??= create(target, exchange));
-  // Behind the start, which is waited for by somebody (SPEC 9); a request that is faster makes it at once.
-  setImmediate(proxy);
-  return (req, res, failed) => proxy().web(req, res, failed);
+  return { relay: (req, res, failed) => proxy().web(req, res, failed), warmUp: () => void proxy() };
 }
 
-function create(target: Target, exchange: RelayPlain): WebProxy {
+function create(target: Target, exchange: Exchange): WebProxy {
   const httpProxy = load("http-proxy") as typeof import("http-proxy");
   const { address } = target;
   const detailed = "path" in address ? { host: "localhost", port: 80, socketPath: address.path } : address;
