@@ -12,25 +12,33 @@ export interface Fate {
   code: string | undefined;
 }
 
-const fates = new WeakMap<Socket, Fate>();
+// On the socket itself, and the listeners are the same for all: a WeakMap costs the collector, closures cost memory, and
+// thousands of sockets wait for weeks.
+const FATE: unique symbol = Symbol("fate");
+type Guarded = Socket & { [FATE]?: Fate };
 
 /**
  * Makes a socket safe: its errors can never be uncaught, and how its peer left is remembered. Node only tells a
  * `close` listener that there was an error, not which one. Calling it again returns the same fate.
  */
-export function guard(socket: Socket): Fate {
-  const known = fates.get(socket);
+export function guard(socket: Guarded): Fate {
+  const known = socket[FATE];
   if (known) return known;
   const fate: Fate = { how: undefined, code: undefined };
-  fates.set(socket, fate);
-  socket.on("error", (error) => {
-    fate.how ??= howOf(error);
-    fate.code ??= codeOf(error);
-  });
-  socket.on("end", () => {
-    fate.how ??= isReset(socket) ? "rst" : "fin";
-  });
+  socket[FATE] = fate;
+  socket.on("error", socketOnError);
+  socket.on("end", socketOnEnd);
   return fate;
+}
+
+function socketOnError(this: Guarded, error: Error): void {
+  const fate = guard(this);
+  fate.how ??= howOf(error);
+  fate.code ??= codeOf(error);
+}
+
+function socketOnEnd(this: Guarded): void {
+  guard(this).how ??= isReset(this) ? "rst" : "fin";
 }
 
 /**

@@ -44,6 +44,10 @@ function addressOf(socket: Socket): string {
   return address.startsWith("::ffff:") ? address.slice(7) : address;
 }
 
+// On the socket itself, and the listeners are the same for all (as in core/sockets.ts).
+const CONNECTION = Symbol("connection");
+type ClientSocket = Socket & { [CONNECTION]?: Connection };
+
 /** One accepted connection. */
 class Connection implements Client {
   readonly socket: Socket;
@@ -55,36 +59,50 @@ class Connection implements Client {
   /** The last request that node found on it. */
   request: IncomingMessage | undefined;
   busy = false;
-  #occupant: Occupant | undefined;
+  /** The exchange whose turn it is. */
+  occupant: Occupant | undefined;
   #idleAt = 0;
-  readonly #turns: (() => void)[] = [];
+  #turns: (() => void)[] | undefined;
+  readonly #closed: (connection: Connection) => void;
 
-  constructor(socket: Socket, trusted: BlockList) {
+  /** @param closed is told when its socket has closed. */
+  constructor(socket: ClientSocket, trusted: BlockList, closed: (connection: Connection) => void) {
     this.socket = socket;
+    this.#closed = closed;
+    socket[CONNECTION] = this;
     this.fate = guard(socket);
     this.address = addressOf(socket);
     // No address: a unix socket, whose peer is on this machine.
     this.trusted = this.address === "" || trusted.check(this.address, this.address.includes(":") ? "ipv6" : "ipv4");
-    socket.on("end", () => this.#occupant?.onClientGone(this.fate.how ?? "fin"));
-    socket.on("close", () => {
-      this.#turns.length = 0;
-      this.#occupant?.onClientGone(this.fate.how ?? "fin");
-    });
+    socket.on("end", socketOnEnd);
+    socket.on("close", socketOnClose);
     // Not the response's `drain`: node stops forwarding it when an upgrade was pipelined behind the response.
-    socket.on("drain", () => this.#occupant?.onClientDrain());
+    socket.on("drain", socketOnDrain);
+  }
+
+  /** Its client sent FIN. */
+  onEnd(): void {
+    this.occupant?.onClientGone(this.fate.how ?? "fin");
+  }
+
+  /** Its socket has closed. */
+  onClose(): void {
+    this.#turns = undefined;
+    this.occupant?.onClientGone(this.fate.how ?? "fin");
+    this.#closed(this);
   }
 
   occupy(occupant: Occupant): void {
-    this.#occupant = occupant;
+    this.occupant = occupant;
   }
 
   release(occupant: Occupant): void {
-    if (this.#occupant === occupant) this.#occupant = undefined;
+    if (this.occupant === occupant) this.occupant = undefined;
   }
 
   /** Tells the occupant that the request broke; false when there is none whose request it was. */
   brokeOccupant(code: FailureCode): boolean {
-    return this.#occupant?.onClientBroke(code) ?? false;
+    return this.occupant?.onClientBroke(code) ?? false;
   }
 
   /** Is it in the middle of the body of a request that has been answered? */
@@ -106,13 +124,14 @@ class Connection implements Client {
       this.busy = true;
       return run();
     }
+    this.#turns ??= [];
     this.#turns.push(run);
     if (this.#turns.length >= MAX_PIPELINED) this.socket.pause();
   }
 
   /** The exchange whose turn it was is over. Returns false when none follows. */
   nextTurn(): boolean {
-    const run = this.#turns.shift();
+    const run = this.#turns?.shift();
     this.busy = run !== undefined;
     if (!this.owesBody) this.request = undefined;
     if (!run) {
@@ -120,10 +139,26 @@ class Connection implements Client {
       this.#idleAt = this.owesBody ? Infinity : this.socket.bytesRead;
       return false;
     }
-    if (this.#turns.length === 0) this.socket.resume();
+    if (this.#turns?.length === 0) this.socket.resume();
     run();
     return true;
   }
+}
+
+function socketOnEnd(this: ClientSocket): void {
+  this[CONNECTION]?.onEnd();
+}
+
+function socketDestroySoon(this: ClientSocket): void {
+  linger(this);
+}
+
+function socketOnDrain(this: ClientSocket): void {
+  this[CONNECTION]?.occupant?.onClientDrain();
+}
+
+function socketOnClose(this: ClientSocket): void {
+  this[CONNECTION]?.onClose();
 }
 
 /** The public port. */
@@ -131,7 +166,7 @@ export class Listener {
   readonly server: Server;
   readonly #options: ListenerOptions;
   readonly #handlers: Handlers;
-  readonly #connections = new Map<Socket, Connection>();
+  readonly #connections = new Set<Connection>();
   readonly #ignoredUpgrades = new WeakSet<IncomingMessage>();
   #turnedAway = 0;
   #stopping = false;
@@ -177,22 +212,27 @@ export class Listener {
   stop(): void {
     this.#stopping = true;
     this.server.close();
-    for (const connection of this.#connections.values()) if (!connection.busy) finish(connection.socket);
+    for (const connection of this.#connections) if (!connection.busy) finish(connection.socket);
   }
 
   /** Ends every connection now. */
   abandon(): void {
-    for (const socket of this.#connections.keys()) cut(socket);
+    for (const { socket } of this.#connections) cut(socket);
   }
 
-  #onConnection(socket: Socket): void {
+  /** The connection of a socket that was let in and has not closed. */
+  #connectionOf(socket: ClientSocket): Connection | undefined {
+    const connection = socket[CONNECTION];
+    return connection && this.#connections.has(connection) ? connection : undefined;
+  }
+
+  #onConnection(socket: ClientSocket): void {
     // An upgrade that was put back as a plain request comes by a second time.
-    if (this.#connections.has(socket)) return;
-    const connection = new Connection(socket, this.#options.trusted);
-    this.#connections.set(socket, connection);
+    if (socket[CONNECTION]) return;
+    const connection = new Connection(socket, this.#options.trusted, this.#onClosed);
+    this.#connections.add(connection);
     // How node ends a connection after its last answer; its own way is to close at once.
-    socket.destroySoon = () => linger(socket);
-    socket.once("close", () => this.#connections.delete(socket));
+    socket.destroySoon = socketDestroySoon;
     if (this.#connections.size - this.#turnedAway <= this.#options.maxConnections) return;
     // One that was turned away and does not leave takes nobody's place.
     this.#turnedAway += 1;
@@ -200,6 +240,8 @@ export class Listener {
     connection.busy = true;
     this.#refuse(connection, "too_many");
   }
+
+  readonly #onClosed = (connection: Connection): void => void this.#connections.delete(connection);
 
   #refuse(connection: Connection, code: FailureCode, brokeOff?: How): void {
     const failure = new Failure(code);
@@ -210,7 +252,7 @@ export class Listener {
   }
 
   #onRequest(req: IncomingMessage, res: ServerResponse): void {
-    const connection = this.#connections.get(req.socket);
+    const connection = this.#connectionOf(req.socket);
     if (!connection) return;
     // It was turned away before it asked: what it sends has to be read all the same.
     if (connection.broken) return void req.resume();
@@ -245,7 +287,7 @@ export class Listener {
   }
 
   #onUpgrade(req: IncomingMessage, socket: Socket, early: Buffer): void {
-    const connection = this.#connections.get(socket);
+    const connection = this.#connectionOf(socket);
     if (!connection) return cut(socket);
     if (connection.broken) return void socket.resume();
     connection.takeTurn(() => {
@@ -276,7 +318,7 @@ export class Listener {
   }
 
   #onClientError(error: Error, socket: Socket): void {
-    const connection = this.#connections.get(socket);
+    const connection = this.#connectionOf(socket);
     if (!connection) return cut(socket);
     // Node's parser reports every further chunk of a connection it has given up.
     if (connection.broken !== undefined) return;

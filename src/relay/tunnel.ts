@@ -96,6 +96,7 @@ function nextPing(): Buffer {
 
 /** One end: what comes from it, and how it is doing. */
 export class End {
+  readonly tunnel: Tunnel;
   readonly name: "client" | "upstream";
   readonly socket: Socket;
   /** Follows the bytes that come from this end. */
@@ -115,13 +116,18 @@ export class End {
   /** It got a Close of ours: nothing may follow. */
   told: boolean = false;
 
-  constructor(name: "client" | "upstream", socket: Socket, extensions: boolean, liveness: Liveness) {
+  constructor(tunnel: Tunnel, name: "client" | "upstream", socket: Socket, extensions: boolean, liveness: Liveness) {
+    this.tunnel = tunnel;
     this.name = name;
     this.socket = socket;
     this.follower = new FrameFollower(name === "client", extensions);
     this.liveness = liveness;
   }
 }
+
+// Each socket knows its end, so that the listeners can be the same for all: thousands of tunnels wait for weeks.
+const END = Symbol("end");
+type TunnelSocket = Socket & { [END]?: End };
 
 /** A tunnel in progress. */
 export class Tunnel implements Live, Deadline {
@@ -153,22 +159,23 @@ export class Tunnel implements Live, Deadline {
     this.#forget = parts.tunnels.add(this);
     this.started = clock.now;
     const live = { intervalMs: options.pingIntervalMs, timeoutMs: options.pingTimeoutMs };
-    this.client = new End("client", ends.client, ends.extensions, new Liveness(live, clock.now));
-    this.upstream = new End("upstream", ends.upstream, ends.extensions, new Liveness(live, clock.now));
+    const { extensions } = ends;
+    this.client = new End(this, "client", ends.client, extensions, new Liveness(live, clock.now));
+    this.upstream = new End(this, "upstream", ends.upstream, extensions, new Liveness(live, clock.now));
   }
 
   /** Begins to relay. The early bytes are those that came with the upgrade and with the 101. */
   start(earlyClient: Buffer, earlyUpstream: Buffer): void {
-    this.#attach(this.client, this.upstream);
-    this.#attach(this.upstream, this.client);
+    this.#attach(this.client);
+    this.#attach(this.upstream);
     if (!ws) setImmediate(loadWs);
-    if (earlyUpstream.length > 0) this.#onData(this.upstream, this.client, earlyUpstream);
-    if (earlyClient.length > 0) this.#onData(this.client, this.upstream, earlyClient);
+    if (earlyUpstream.length > 0) this.onData(this.upstream, this.client, earlyUpstream);
+    if (earlyClient.length > 0) this.onData(this.client, this.upstream, earlyClient);
     this.#look(this.#parts.clock.now);
     // The handshake may have outlived one of them.
     for (const end of [this.client, this.upstream]) {
-      if (end.socket.closed) this.#onClose(end, this.other(end));
-      else if (end.socket.readableEnded) this.#onEnd(end, this.other(end));
+      if (end.socket.closed) this.onClose(end, this.other(end));
+      else if (end.socket.readableEnded) this.onEnd(end, this.other(end));
     }
   }
 
@@ -181,18 +188,19 @@ export class Tunnel implements Live, Deadline {
     return end === this.client ? this.upstream : this.client;
   }
 
-  #attach(end: End, other: End): void {
-    const { socket } = end;
+  #attach(end: End): void {
+    const socket: TunnelSocket = end.socket;
     guard(socket);
+    socket[END] = end;
     socket.setTimeout(0);
-    socket.on("data", (chunk: Buffer) => this.#onData(end, other, chunk));
-    socket.on("drain", () => this.#onDrain(end, other));
-    socket.on("end", () => this.#onEnd(end, other));
-    socket.on("close", () => this.#onClose(end, other));
+    socket.on("data", socketOnData);
+    socket.on("drain", socketOnDrain);
+    socket.on("end", socketOnEnd);
+    socket.on("close", socketOnClose);
     socket.resume();
   }
 
-  #onData(from: End, to: End, chunk: Buffer): void {
+  onData(from: End, to: End, chunk: Buffer): void {
     if (this.#settled) return;
     from.bytes += chunk.length;
     from.liveness.lastByte = this.#parts.clock.now;
@@ -263,7 +271,7 @@ export class Tunnel implements Live, Deadline {
     return Math.min(unread / SLOWEST_READER, this.#parts.options.stallMs);
   }
 
-  #onDrain(end: End, other: End): void {
+  onDrain(end: End, other: End): void {
     const { now } = this.#parts.clock;
     end.blockedSince = undefined;
     // Nobody listened to one of them, and a ping would not have got through to the other.
@@ -274,7 +282,7 @@ export class Tunnel implements Live, Deadline {
   }
 
   /** A FIN is passed on behind the bytes before it; what comes the other way has a while yet (SPEC 4.2). */
-  #onEnd(end: End, other: End): void {
+  onEnd(end: End, other: End): void {
     if (end.ended) return;
     end.ended = true;
     if (!this.#settled && guard(end.socket).how === "rst") return this.#lose(end, other, "rst");
@@ -296,7 +304,7 @@ export class Tunnel implements Live, Deadline {
     this.due = Math.min(this.due, this.#finDeadline);
   }
 
-  #onClose(end: End, other: End): void {
+  onClose(end: End, other: End): void {
     if (end.closed) return;
     end.closed = true;
     if (other.closed) this.#forget();
@@ -440,4 +448,24 @@ export class Tunnel implements Live, Deadline {
     this.#unwatch();
     this.#ends.ended(by, how === "fin" && this.#meant ? "done" : how, this.client.bytes, this.upstream.bytes);
   }
+}
+
+function socketOnData(this: TunnelSocket, chunk: Buffer): void {
+  const end = this[END];
+  end?.tunnel.onData(end, end.tunnel.other(end), chunk);
+}
+
+function socketOnDrain(this: TunnelSocket): void {
+  const end = this[END];
+  end?.tunnel.onDrain(end, end.tunnel.other(end));
+}
+
+function socketOnEnd(this: TunnelSocket): void {
+  const end = this[END];
+  end?.tunnel.onEnd(end, end.tunnel.other(end));
+}
+
+function socketOnClose(this: TunnelSocket): void {
+  const end = this[END];
+  end?.tunnel.onClose(end, end.tunnel.other(end));
 }
