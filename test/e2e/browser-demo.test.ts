@@ -1,27 +1,14 @@
 // The demo's page in a real browser: each button hurts one stream, the others go on, and the hurt one comes back.
 
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { chromium, type BrowserContext, type Page } from "playwright-core";
-import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from "vitest";
+import type { Page } from "playwright-core";
+import { describe, expect, test, vi } from "vitest";
+import { browserForFile, IN_CHROMIUM, noChromium } from "../kit/browser.ts";
 import { startDemo } from "../kit/demo.ts";
 import { until } from "../kit/until.ts";
 
 // Restarts take their 1.5 s, and the waits have their own limits.
-vi.setConfig({ testTimeout: 15_000 });
+vi.setConfig({ testTimeout: 25_000 });
 
-const CHROMIUM = "/usr/bin/chromium";
-const FLAGS = [
-  "--headless",
-  "--no-sandbox",
-  "--disable-gpu",
-  "--disable-quic",
-  "--no-first-run",
-  "--disable-background-networking",
-  "--disable-component-update",
-  "--disable-sync",
-];
 const STREAMS = ["clock", "terminal", "download"] as const;
 type Stream = (typeof STREAMS)[number];
 
@@ -42,22 +29,13 @@ async function progress(page: Page): Promise<Record<Stream, string>> {
   return { clock: texts[0] ?? "", terminal: texts[1] ?? "", download: texts[2] ?? "" };
 }
 
-describe.skipIf(!existsSync(CHROMIUM))(`in Chromium (skipped where there is no ${CHROMIUM})`, () => {
-  const profile = mkdtempSync(join(tmpdir(), "single-port-chromium-"));
-  let browser: BrowserContext;
-  beforeAll(async () => {
-    browser = await chromium.launchPersistentContext(profile, { executablePath: CHROMIUM, args: FLAGS });
-  }, 30_000);
-  afterAll(async () => {
-    await browser.close();
-    rmSync(profile, { recursive: true, force: true });
-  });
+describe.skipIf(noChromium)(IN_CHROMIUM, () => {
+  const browser = browserForFile();
 
   /** A demo of its own, and its page with everything live. */
   async function open(): Promise<{ page: Page; errors: Error[] }> {
     const demo = await startDemo();
     const page = await browser.newPage();
-    onTestFinished(() => page.close());
     const errors: Error[] = [];
     page.on("pageerror", (error) => errors.push(error));
     await page.goto(`http://127.0.0.1:${demo.port}/`);

@@ -1,10 +1,8 @@
 // The live page of SPEC 8.3 in a real browser: what happens is on it within a second or so, and it tells when it is not.
 
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { chromium, type BrowserContext, type Page } from "playwright-core";
-import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from "vitest";
+import type { Page } from "playwright-core";
+import { describe, expect, onTestFinished, test, vi } from "vitest";
+import { browserForFile, IN_CHROMIUM, noChromium } from "../kit/browser.ts";
 import { dial, head, upgrade, type RawClient } from "../kit/client.ts";
 import { startDaemon, type TestDaemon } from "../kit/daemon.ts";
 import { ask, launch, ownRuntime } from "../kit/ops.ts";
@@ -13,17 +11,6 @@ import { deadPort, httpUpstream, muxUpstream, type HttpUpstream } from "../kit/u
 
 vi.setConfig({ testTimeout: 25_000 });
 
-const CHROMIUM = "/usr/bin/chromium";
-const FLAGS = [
-  "--headless",
-  "--no-sandbox",
-  "--disable-gpu",
-  "--disable-quic",
-  "--no-first-run",
-  "--disable-background-networking",
-  "--disable-component-update",
-  "--disable-sync",
-];
 /** A report each second, and what a loaded machine adds. */
 const SOON = 2500;
 
@@ -43,21 +30,12 @@ async function tunnelTo(port: number, path = "/mux"): Promise<RawClient> {
   return tunnel;
 }
 
-describe.skipIf(!existsSync(CHROMIUM))(`in Chromium (skipped where there is no ${CHROMIUM})`, () => {
-  const profile = mkdtempSync(join(tmpdir(), "single-port-chromium-"));
-  let browser: BrowserContext;
-  beforeAll(async () => {
-    browser = await chromium.launchPersistentContext(profile, { executablePath: CHROMIUM, args: FLAGS });
-  }, 30_000);
-  afterAll(async () => {
-    await browser.close();
-    rmSync(profile, { recursive: true, force: true });
-  });
+describe.skipIf(noChromium)(IN_CHROMIUM, () => {
+  const browser = browserForFile();
 
   /** A page that has seen a report; `faults` are errors of its script, and whatever it loads from elsewhere. */
   async function open(admin: number): Promise<{ page: Page; faults: string[] }> {
     const page = await browser.newPage();
-    onTestFinished(() => page.close());
     const faults: string[] = [];
     page.on("pageerror", (error) => faults.push(String(error)));
     page.on("console", (line) => {

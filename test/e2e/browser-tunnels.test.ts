@@ -1,12 +1,10 @@
 // Tunnels as a page in a real browser sees them: how they end, who may open one, and that pings disturb nobody.
 
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { chromium, type BrowserContext, type Page } from "playwright-core";
-import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from "vitest";
+import type { Page } from "playwright-core";
+import { describe, expect, test, vi } from "vitest";
 import type { WebSocket as NodeWebSocket } from "ws";
 import { pongs } from "../kit/admin.ts";
+import { browserForFile, IN_CHROMIUM, noChromium } from "../kit/browser.ts";
 import { startDaemon, type TestDaemon } from "../kit/daemon.ts";
 import { startPeer } from "../kit/peer.ts";
 import { noCaddy, tlsCaddyInFrontOf } from "../kit/programs.ts";
@@ -15,18 +13,6 @@ import { httpUpstream, muxUpstream } from "../kit/upstream.ts";
 import { until, within } from "../kit/until.ts";
 
 vi.setConfig({ testTimeout: 20_000 });
-
-const CHROMIUM = "/usr/bin/chromium";
-const FLAGS = [
-  "--headless",
-  "--no-sandbox",
-  "--disable-gpu",
-  "--disable-quic",
-  "--no-first-run",
-  "--disable-background-networking",
-  "--disable-component-update",
-  "--disable-sync",
-];
 
 /** What became of a WebSocket of a page. */
 interface Fate {
@@ -59,21 +45,11 @@ async function fate(page: Page, is: (fate: Fate) => boolean, what: string): Prom
 const isOpen = ({ first }: Fate): boolean => first === "hello";
 const isClosed = ({ code }: Fate): boolean => code !== undefined;
 
-describe.skipIf(!existsSync(CHROMIUM))(`in Chromium (skipped where there is no ${CHROMIUM})`, () => {
-  const profile = mkdtempSync(join(tmpdir(), "single-port-chromium-"));
-  let browser: BrowserContext;
-  beforeAll(async () => {
-    const options = { executablePath: CHROMIUM, args: FLAGS, ignoreHTTPSErrors: true };
-    browser = await chromium.launchPersistentContext(profile, options);
-  }, 30_000);
-  afterAll(async () => {
-    await browser.close();
-    rmSync(profile, { recursive: true, force: true });
-  });
+describe.skipIf(noChromium)(IN_CHROMIUM, () => {
+  const browser = browserForFile({ ignoreHTTPSErrors: true });
 
   async function open(url: string): Promise<Page> {
     const page = await browser.newPage();
-    onTestFinished(() => page.close());
     await page.goto(url);
     return page;
   }

@@ -1,45 +1,22 @@
 // The page a person sees while the dashboard is away, in a real browser.
 
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { chromium, type BrowserContext, type Page } from "playwright-core";
-import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from "vitest";
+import type { Page } from "playwright-core";
+import { describe, expect, onTestFinished, test, vi } from "vitest";
+import { browserForFile, IN_CHROMIUM, noChromium } from "../kit/browser.ts";
 import { childServer } from "../kit/child.ts";
 import { startDaemon } from "../kit/daemon.ts";
 import { until } from "../kit/until.ts";
 import { deadPort, httpUpstream, rawUpstream } from "../kit/upstream.ts";
 
 // It asks every second or two by itself, and that is what is waited for.
-vi.setConfig({ testTimeout: 15_000 });
+vi.setConfig({ testTimeout: 25_000 });
 
-const CHROMIUM = "/usr/bin/chromium";
-const FLAGS = [
-  "--headless",
-  "--no-sandbox",
-  "--disable-gpu",
-  "--disable-quic",
-  "--no-first-run",
-  "--disable-background-networking",
-  "--disable-component-update",
-  "--disable-sync",
-];
-
-describe.skipIf(!existsSync(CHROMIUM))(`in Chromium (skipped where there is no ${CHROMIUM})`, () => {
-  const profile = mkdtempSync(join(tmpdir(), "single-port-chromium-"));
-  let browser: BrowserContext;
-  beforeAll(async () => {
-    browser = await chromium.launchPersistentContext(profile, { executablePath: CHROMIUM, args: FLAGS });
-  }, 30_000);
-  afterAll(async () => {
-    await browser.close();
-    rmSync(profile, { recursive: true, force: true });
-  });
+describe.skipIf(noChromium)(IN_CHROMIUM, () => {
+  const browser = browserForFile();
 
   /** A page, and what went on in it. */
   async function newPage(): Promise<{ page: Page; errors: string[]; asked: string[] }> {
     const page = await browser.newPage();
-    onTestFinished(() => page.close());
     const errors: string[] = [];
     const asked: string[] = [];
     page.on("pageerror", (error) => errors.push(error.message));
@@ -153,7 +130,7 @@ describe.skipIf(!existsSync(CHROMIUM))(`in Chromium (skipped where there is no $
   test("without scripts it is loaded anew", async () => {
     const port = await deadPort();
     const daemon = await startDaemon(["--http", String(port), "--hold", "0"]);
-    const plain = await browser.browser()?.newContext({ javaScriptEnabled: false });
+    const plain = await browser.context().browser()?.newContext({ javaScriptEnabled: false });
     const page = plain ? await plain.newPage() : await browser.newPage();
     onTestFinished(async () => await (plain ? plain.close() : page.close()));
     await page.goto(`http://127.0.0.1:${daemon.port}/`);

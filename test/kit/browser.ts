@@ -1,0 +1,56 @@
+// Debian's Chromium, driven by playwright-core: one for each test file, with a profile of its own.
+
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { chromium, type BrowserContext, type Page } from "playwright-core";
+import { onTestFinished } from "vitest";
+import { atEnd, forFile } from "./lifetime.ts";
+
+/** Where Debian's package puts it; it is never fetched. */
+const CHROMIUM = "/usr/bin/chromium";
+const FLAGS = [
+  "--headless",
+  "--no-sandbox",
+  "--disable-gpu",
+  "--disable-quic",
+  "--no-first-run",
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-sync",
+];
+
+/** Why there can be no browser here; undefined if there can. */
+export const noChromium: string | undefined = existsSync(CHROMIUM) ? undefined : `there is no ${CHROMIUM}`;
+/** Titles a suite that needs it. */
+export const IN_CHROMIUM = `in Chromium (skipped where there is no ${CHROMIUM})`;
+
+/** A browser for the tests of a suite. */
+export interface Browser {
+  context(): BrowserContext;
+  /** An empty page that is closed with the test. */
+  newPage(): Promise<Page>;
+}
+
+/** Starts one before the first test, and ends it after the last. */
+export function browserForFile(options: { ignoreHTTPSErrors?: boolean } = {}): Browser {
+  const context = forFile(async () => {
+    const profile = mkdtempSync(join(tmpdir(), "single-port-chromium-"));
+    atEnd(() => rmSync(profile, { recursive: true, force: true }));
+    const launched = await chromium.launchPersistentContext(profile, {
+      executablePath: CHROMIUM,
+      args: FLAGS,
+      ...options,
+    });
+    atEnd(() => launched.close());
+    return launched;
+  });
+  return {
+    context,
+    newPage: async () => {
+      const page = await context().newPage();
+      onTestFinished(() => page.close());
+      return page;
+    },
+  };
+}
