@@ -1,8 +1,8 @@
 // Those beside whom faults happen: a tunnel and a slow download through the same daemon, which must not feel a thing.
 
 import { expect } from "vitest";
-import { WebSocket } from "ws";
-import { dial, head, type RawClient } from "./client.ts";
+import type { WebSocket } from "ws";
+import { head, type RawClient } from "./client.ts";
 import { atEnd } from "./lifetime.ts";
 import { until, within } from "./until.ts";
 
@@ -15,8 +15,8 @@ export interface Bystander {
 }
 
 /** A tunnel through which a number is echoed now and then; it answers pings as a browser does. */
-export async function tunnelBystander(url: string): Promise<Bystander> {
-  const socket = new WebSocket(url);
+export async function tunnelBystander(open: () => WebSocket): Promise<Bystander> {
+  const socket = open();
   const came: string[] = [];
   let closed: number | undefined;
   socket.on("error", () => {});
@@ -45,12 +45,12 @@ const TICK_MS = 50;
 
 /** A download that gets a line every 50 ms. `next` gives its connection at the upstream. */
 export async function downloadBystander(
-  port: number,
-  host: string,
+  dial: () => Promise<RawClient>,
   next: () => Promise<RawClient>,
+  host = "a",
 ): Promise<Bystander> {
-  const client = await dial(port, host);
-  client.send(head("GET /bystander HTTP/1.1", "Host: a"));
+  const client = await dial();
+  client.send(head("GET /bystander HTTP/1.1", `Host: ${host}`));
   const upstream = await next();
   await upstream.readUntil("\r\n\r\n");
   upstream.send(head("HTTP/1.1 200 OK", "Transfer-Encoding: chunked"));

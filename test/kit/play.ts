@@ -33,6 +33,8 @@ function patience(stage: Stage, { fault, expected }: Cell): number {
 }
 
 let rays = 0;
+/** A name for the next exchange, for the log. */
+export const nextRay = (): string => `cell-${++rays}`;
 const isExchange = (line: LogLine): boolean => /^(request|tunnel) ended$/.test(line.msg);
 
 /** Brings a client and an upstream to the moment of the cell. */
@@ -42,7 +44,7 @@ export async function reach(stage: Stage, cell: Cell): Promise<Scene> {
   server.skip();
   server.script = undefined;
   const before = stage.daemon.sockets();
-  const ray = `cell-${++rays}`;
+  const ray = nextRay();
   const client = await dial(stage.daemon.port, stage.host);
   client.send(script.asks(ray));
   await until(() => stage.daemon.sockets() > before, "the daemon to accept");

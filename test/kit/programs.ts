@@ -38,7 +38,13 @@ function canConnect(port: number): Promise<boolean> {
   });
 }
 
-async function serving(port: number, file: string, args: string[], env: Record<string, string>): Promise<Program> {
+/** Runs a program that serves on `port`; resolves when it accepts, and throws what it said if it does not. */
+export async function serving(
+  port: number,
+  file: string,
+  args: string[],
+  env: Record<string, string> = {},
+): Promise<Program> {
   const child = spawn(file, args, { env: cleanEnv(env), stdio: ["ignore", "pipe", "pipe"] });
   let output = "";
   child.stdout.setEncoding("utf8").on("data", (text: string) => (output += text));
@@ -48,7 +54,9 @@ async function serving(port: number, file: string, args: string[], env: Record<s
     child.kill("SIGKILL");
     await ended;
   });
-  await until(() => canConnect(port), `${file} to listen: ${output}`, 10_000);
+  await until(() => canConnect(port), `${file} to listen`, 10_000).catch((error: Error) => {
+    throw new Error(`${error.message}: ${output}`);
+  });
   return { port, child, output: () => output };
 }
 

@@ -1,8 +1,11 @@
 // Where the fault table is played: a daemon with short limits, raw upstreams, and bystanders that run beside all cells.
 
+import { WebSocket } from "ws";
 import { downloadBystander, tunnelBystander, type Bystander } from "./bystanders.ts";
+import { dial } from "./client.ts";
 import { startDaemon, type TestDaemon } from "./daemon.ts";
 import type { Side } from "./faults.ts";
+import type { Front, StartFront } from "./fronts.ts";
 import { network, type Cable } from "./network.ts";
 import { deadPort, muxUpstream, rawUpstream, type RawUpstream } from "./upstream.ts";
 
@@ -14,7 +17,7 @@ export interface Stage {
   web: RawUpstream;
   mux: RawUpstream;
   bystanders: Bystander[];
-  /** What the daemon has open while nothing but the bystanders runs. */
+  /** What the daemon has open while nothing but the bystanders runs; behind a front, before it has one. */
   baseline: number;
   /** The cable of the side that is going to vanish. */
   cable: Cable | undefined;
@@ -57,8 +60,11 @@ export async function openStage(): Promise<Stage> {
   const muxes = ["--mux", `/bystander=${calm.port}/mux`, "--mux", `/away=${await deadPort()}`];
   const daemon = await startDaemon([...targets, ...muxes, ...wordsOf(SHORT)]);
   const bystanders = [
-    await tunnelBystander(`ws://127.0.0.1:${daemon.port}/bystander`),
-    await downloadBystander(daemon.port, "127.0.0.1", () => web.next()),
+    await tunnelBystander(() => new WebSocket(`ws://127.0.0.1:${daemon.port}/bystander`)),
+    await downloadBystander(
+      () => dial(daemon.port),
+      () => web.next(),
+    ),
   ];
   return {
     daemon,
@@ -70,6 +76,37 @@ export async function openStage(): Promise<Stage> {
     cable: undefined,
     silenceMs: SILENCE_MS,
   };
+}
+
+/** Opens a stage on loopback behind a front, through which the bystanders go, too. */
+export async function openFrontStage(start: StartFront): Promise<{ stage: Stage; front: Front }> {
+  const [web, mux, calm] = [await rawUpstream(), await rawUpstream(), await muxUpstream()];
+  const targets = wordsOf({ http: String(web.port), mux: `${mux.port}/mux` });
+  const muxes = ["--mux", `/bystander=${calm.port}/mux`];
+  // A client of ours is the front here, and its idle connections live long.
+  const limits = wordsOf({ ...ALL_AT_ONCE, "client-keep-alive": "125s", admin: "127.0.0.1:0" });
+  const daemon = await startDaemon([...targets, ...muxes, ...limits]);
+  const baseline = await daemon.settledSockets();
+  const front = await start(daemon.port);
+  const bystanders = [
+    await tunnelBystander(() => front.open("/bystander")),
+    await downloadBystander(
+      () => front.dial(),
+      () => web.next(),
+      front.host,
+    ),
+  ];
+  const stage: Stage = {
+    daemon,
+    host: "127.0.0.1",
+    web,
+    mux,
+    bystanders,
+    baseline,
+    cable: undefined,
+    silenceMs: ALL_AT_ONCE_MS,
+  };
+  return { stage, front };
 }
 
 /**
@@ -91,8 +128,14 @@ export async function openVanishingStage(side: Side): Promise<Stage> {
     `/away=${calm.here}:${await deadPort()}`,
   ];
   const daemon = await startDaemon(["--host", "0.0.0.0", ...targets, ...muxes, ...wordsOf(limits)], {}, net.prefix);
-  const bystanders = [await tunnelBystander(`ws://${calm.there}:${daemon.port}/bystander`)];
-  if (side === "client") bystanders.push(await downloadBystander(daemon.port, calm.there, () => web.next()));
+  const bystanders = [await tunnelBystander(() => new WebSocket(`ws://${calm.there}:${daemon.port}/bystander`))];
+  if (side === "client")
+    bystanders.push(
+      await downloadBystander(
+        () => dial(daemon.port, calm.there),
+        () => web.next(),
+      ),
+    );
   const cable = side === "client" ? clients : upstreams;
   return {
     daemon,

@@ -1,0 +1,26 @@
+// The README's code blocks, for the tests that run what it prints.
+
+import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+
+/** The repository. */
+export const ROOT: string = fileURLToPath(new URL("../..", import.meta.url));
+const README = readFileSync(`${ROOT}/README.md`, "utf8");
+
+/** The one block of this language that contains this text; throws if there is none, or more than one. */
+export function readmeBlock(language: string, containing = ""): string {
+  const blocks = [...README.matchAll(/^```(\w+)\n(.*?)^```$/gms)];
+  const found = blocks.filter(([, lang, text]) => lang === language && text?.includes(containing));
+  if (found.length !== 1) throw new Error(`${found.length} ${language} blocks with ${JSON.stringify(containing)}`);
+  return found[0]?.[2] ?? "";
+}
+
+/** Puts this machine's ports and paths in; each must stand in the text, or the recipe has changed unseen. */
+export function substitute(text: string, changes: Record<string, string>): string {
+  let changed = text;
+  for (const [from, to] of Object.entries(changes)) {
+    if (!changed.includes(from)) throw new Error(`no ${JSON.stringify(from)} in ${text}`);
+    changed = changed.replaceAll(from, to);
+  }
+  return changed;
+}
