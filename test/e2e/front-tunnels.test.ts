@@ -21,7 +21,7 @@ describe.each(names)("behind %s", { timeout: 20_000 }, (name) => {
   const title = (text: string): string => (cannot === undefined ? text : `${text} (${cannot})`);
 
   /** A proxy with everything behind it, and the front before it. */
-  async function dashboard(...args: string[]): Promise<{ front: Front; mux: MuxUpstream; stop(): unknown }> {
+  async function dashboard(...args: string[]): Promise<{ front: Front; mux: MuxUpstream; stop: () => unknown }> {
     const web = await httpUpstream((req, res) => res.end(JSON.stringify(req.headers)));
     const mux = await muxUpstream();
     const daemon = await startDaemon(["--http", String(web.port), "--mux", `${mux.port}/mux`, ...args]);

@@ -74,7 +74,9 @@ async function startCaddy(target: number, tls: boolean, different: Different = {
   const [folder, port, other] = [await temporaryFolder(), await deadPort(), await deadPort()];
   let site = different.caddyfile ?? caddyfile(target);
   if (different.poolMs !== undefined) {
-    const pool = `transport http {\n\t\t\tkeepalive ${different.poolMs}ms\n\t\t}`;
+    // Said explicitly, as the default of 32 goes with the other default.
+    const idle = `keepalive ${different.poolMs}ms\n\t\t\tkeepalive_idle_conns_per_host 32`;
+    const pool = `transport http {\n\t\t\t${idle}\n\t\t}`;
     site = site.replace(/^\treverse_proxy .*$/m, `$& {\n\t\t${pool}\n\t}`);
   }
   // With TLS the recipe is run as it stands: only Caddy's own certificates and ports are settings of this machine.
