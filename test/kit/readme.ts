@@ -1,7 +1,9 @@
 // The README's code blocks, for the tests that run what it prints.
 
-import { readFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { existsSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
+import { PYTHON } from "./peer.ts";
 
 /** The repository. */
 export const ROOT: string = fileURLToPath(new URL("../..", import.meta.url));
@@ -23,4 +25,15 @@ export function substitute(text: string, changes: Record<string, string>): strin
     changed = changed.replaceAll(from, to);
   }
   return changed;
+}
+
+/** Why YAML cannot be read here; undefined if it can. */
+export const noYaml: string | undefined = existsSync("/usr/lib/python3/dist-packages/yaml")
+  ? undefined
+  : "python3-yaml is missing";
+
+/** The documents of a YAML text. */
+export function parseYaml(text: string): unknown[] {
+  const script = "import json, sys, yaml; json.dump(list(yaml.safe_load_all(sys.stdin)), sys.stdout)";
+  return JSON.parse(execFileSync(PYTHON, ["-c", script], { input: text, encoding: "utf8" })) as unknown[];
 }
