@@ -70,6 +70,17 @@ export function caddyfile(target: number): string {
   return substitute(plain, { [HERE]: `127.0.0.1:${target}` });
 }
 
+/** The README's Caddyfile with a password, as this Caddy spells it. */
+export function caddyfileWithPassword(target: number, password: string): string {
+  const hash = execFileSync(PROGRAMS.Caddy, ["hash-password", "--plaintext", password], { encoding: "utf8" }).trim();
+  const text = substitute(readmeBlock("caddyfile", "basicauth"), { [HERE]: `127.0.0.1:${target}`, HASH: hash });
+  return isOldCaddy(/^v?2\.[0-7]\./) ? text : text.replace("basicauth", "basic_auth");
+}
+
+function isOldCaddy(old: RegExp): boolean {
+  return old.test(execFileSync(PROGRAMS.Caddy, ["version"], { encoding: "utf8" }));
+}
+
 async function startCaddy(target: number, tls: boolean, different: Different = {}): Promise<Front> {
   const [folder, port, other] = [await temporaryFolder(), await deadPort(), await deadPort()];
   let site = different.caddyfile ?? caddyfile(target);
@@ -90,8 +101,7 @@ async function startCaddy(target: number, tls: boolean, different: Different = {
   const root = join(folder, "caddy/pki/authorities/local/root.crt");
   const front = await frontOf(program, tls ? root : undefined);
   // Caddy's issue 5951: mended since 2.7.6, and Debian 12 has 2.6.
-  const version = execFileSync(PROGRAMS.Caddy, ["version"], { encoding: "utf8" });
-  return { ...front, completesCutBodies: /^v?2\.[0-6]\./.test(version) };
+  return { ...front, completesCutBodies: isOldCaddy(/^v?2\.[0-6]\./) };
 }
 
 /** A certificate for the name of the recipes, as they expect it. */
