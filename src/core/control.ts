@@ -31,16 +31,17 @@ export function controlPorts(): number[] {
   }
 }
 
-/** Asks a control socket. Resolves with undefined when nobody answers there. */
+/** Asks a control socket, or an admin address. Resolves with undefined when nobody answers there. */
 export function askControl(
-  path: string,
+  at: string | { host: string; port: number },
   method: "GET" | "POST",
   url: string,
 ): Promise<{ status: number; body: string } | undefined> {
+  const where = typeof at === "string" ? { socketPath: at } : at;
   return new Promise((resolve) => {
-    const asked = request({ socketPath: path, method, path: url, agent: false, timeout: ASK_TIMEOUT_MS });
+    const signal = AbortSignal.timeout(ASK_TIMEOUT_MS);
+    const asked = request({ ...where, method, path: url, agent: false, signal });
     asked.on("error", () => resolve(undefined));
-    asked.on("timeout", () => asked.destroy());
     asked.on("response", (response) => {
       let body = "";
       response.setEncoding("utf8").on("data", (text: string) => (body += text));
@@ -60,12 +61,13 @@ export interface Follower {
 
 /** Follows /events of a control socket; returns the function that stops. */
 export function followControl(path: string, follower: Follower): () => void {
-  const asked = request({ socketPath: path, path: "/events", agent: false });
+  const ending = new AbortController();
+  const asked = request({ socketPath: path, path: "/events", agent: false, signal: ending.signal });
   let over = false;
   const lost = (): void => {
     if (over) return;
     over = true;
-    asked.destroy();
+    ending.abort();
     follower.lost();
   };
   asked.on("error", lost);
@@ -88,7 +90,7 @@ export function followControl(path: string, follower: Follower): () => void {
   asked.end();
   return () => {
     over = true;
-    asked.destroy();
+    ending.abort();
   };
 }
 
@@ -122,20 +124,10 @@ export async function serveControl(server: Server, port: number, replace: boolea
   chmodSync(own, 0o600);
   const { ino } = statSync(own);
   try {
-    linkSync(own, path);
-    unlinkSync(own);
+    await moveTo(own, path, replace);
   } catch (error) {
-    if (codeOf(error) !== "EEXIST") throw error;
-    const found = lstatSync(path);
-    if (!found.isSocket() || found.uid !== userInfo().uid) {
-      unlinkSync(own);
-      throw new Error(`${path} is not a socket of this user`, { cause: error });
-    }
-    if (!replace && (await askControl(path, "GET", "/live"))) {
-      unlinkSync(own);
-      throw new Error(`another single-port answers on ${path}`, { cause: error });
-    }
-    renameSync(own, path);
+    removeIfThere(own);
+    throw error;
   }
   return () => {
     try {
@@ -144,6 +136,24 @@ export async function serveControl(server: Server, port: number, replace: boolea
       // Gone already.
     }
   };
+}
+
+/** Puts our socket under the known name, unless somebody else answers there. */
+async function moveTo(own: string, path: string, replace: boolean): Promise<void> {
+  for (;;) {
+    try {
+      linkSync(own, path);
+      return unlinkSync(own);
+    } catch (error) {
+      if (codeOf(error) !== "EEXIST") throw error;
+    }
+    const found = lstatSync(path, { throwIfNoEntry: false });
+    // An older self took its own away just now.
+    if (!found) continue;
+    if (!found.isSocket() || found.uid !== userInfo().uid) throw new Error(`${path} is not a socket of this user`);
+    if (!replace && (await askControl(path, "GET", "/live"))) throw new Error(`another single-port answers on ${path}`);
+    return renameSync(own, path);
+  }
 }
 
 function removeIfThere(path: string): void {
