@@ -1,9 +1,9 @@
 // How the process ends: signals, a parent that is gone, and what nobody caught (SPEC 7.3, 7.4). Wired by cli.ts.
 
-import { readFileSync } from "node:fs";
 import type { Logger } from "pino";
 import { isSocketError } from "../core/errors.ts";
 import type { LineLimit } from "../core/log.ts";
+import { isAlive, startTimeOf } from "./alive.ts";
 
 /** What ends, and how. */
 export interface Stoppable {
@@ -26,13 +26,17 @@ const PARENT_CHECK_MS = 1000;
 export function installStop(stoppable: Stoppable, parentPid: number | undefined): (reason: string) => void {
   const { log, lines } = stoppable;
   let stopping = false;
+  let signalled = false;
+  let exitCode = 0;
   const exit = (code: number): void => void stoppable.flush().then(() => process.exit(code));
   const stop = (code: number, reason: string): void => {
+    // A bug while it ends is still one.
+    exitCode ||= code;
     if (stopping) return;
     stopping = true;
     log.info({ reason }, "stopping");
     stoppable.close().then(
-      () => exit(code),
+      () => exit(exitCode),
       (error: unknown) => {
         log.fatal({ err: error }, "could not stop");
         exit(EXIT_BUG);
@@ -40,13 +44,23 @@ export function installStop(stoppable: Stoppable, parentPid: number | undefined)
     );
   };
   for (const [signal, code] of Object.entries(SIGNALS)) {
-    process.on(signal, () => (stopping ? exit(code) : stop(0, signal)));
+    process.on(signal, () => {
+      // Of two signals the second means "at once". One that comes while it ends for another reason is the first.
+      if (signalled) exit(code);
+      else stop(0, signal);
+      signalled = true;
+    });
   }
   process.on("message", (message) => {
     if (message === "shutdown" || (message as { type?: unknown } | null)?.type === "shutdown")
       stop(0, "shutdown message");
   });
-  if (process.connected) process.once("disconnect", () => stop(0, "the IPC channel closed"));
+  // `send` stays when the channel is closed, which may have happened before this line.
+  if (process.send) {
+    const disconnected = (): void => stop(0, "the IPC channel closed");
+    if (process.connected) process.once("disconnect", disconnected);
+    else setImmediate(disconnected);
+  }
   if (parentPid !== undefined) watchParent(parentPid, () => stop(0, `process ${parentPid} is gone`));
 
   const uncaught = (error: unknown): void => {
@@ -56,7 +70,8 @@ export function installStop(stoppable: Stoppable, parentPid: number | undefined)
       if (lines.allows("uncaught")) log.error({ err: error }, "uncaught socket error");
       return;
     }
-    log.fatal({ err: error }, "bug: uncaught exception");
+    // The same bug may come with every byte.
+    if (lines.allows("bug")) log.fatal({ err: error }, "bug: uncaught exception");
     stop(EXIT_BUG, "uncaught exception");
   };
   process.on("uncaughtException", uncaught);
@@ -64,7 +79,7 @@ export function installStop(stoppable: Stoppable, parentPid: number | undefined)
   return (reason) => stop(0, reason);
 }
 
-/** Looks every second whether a process is there, and still the same one: pids are used again. */
+/** Looks every second whether a process is there, and still the same one. */
 function watchParent(pid: number, gone: () => void): void {
   const started = startTimeOf(pid);
   const timer = setInterval(() => {
@@ -73,26 +88,4 @@ function watchParent(pid: number, gone: () => void): void {
     gone();
   }, PARENT_CHECK_MS);
   timer.unref();
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    return process.kill(pid, 0);
-  } catch (error) {
-    // It is there, but somebody else's.
-    return (error as NodeJS.ErrnoException).code === "EPERM";
-  }
-}
-
-/** When a process was started, in the kernel's ticks; a zombie counts as gone. Undefined where there is no /proc. */
-function startTimeOf(pid: number): string | undefined {
-  try {
-    // The command's name stands in parentheses and may hold anything: the fields are counted behind the last one.
-    const fields = readFileSync(`/proc/${pid}/stat`, "utf8")
-      .replace(/^.*\) /s, "")
-      .split(" ");
-    return fields[0] === "Z" ? "zombie" : fields[19];
-  } catch {
-    return undefined;
-  }
 }
