@@ -1,12 +1,11 @@
 // The command line: argv to options, subcommands, exit codes. Nothing here serves a request.
 
 import type { Command, CommanderError } from "commander";
-import { codeOf } from "./core/errors.ts";
 import { createLog, LineLimit } from "./core/log.ts";
 import { load } from "./core/packages.ts";
 import { logDropped, Proxy, VERSION } from "./daemon.ts";
 import type { Demo } from "./demo/demo.ts";
-import { PortBusyError } from "./life/bind.ts";
+import { CannotListen } from "./life/bind.ts";
 import { notifyReady, notifyStopping } from "./life/notify.ts";
 import { installStop } from "./life/stop.ts";
 import { integer } from "./option-types.ts";
@@ -48,26 +47,9 @@ async function run(options: Options, demo?: Demo): Promise<void> {
   } catch (error) {
     if (stopping) return;
     await flush();
-    explain(error, options);
-  }
-}
-
-/** Ends a start that failed, in one line where the reason is the machine's or the caller's. */
-function explain(error: unknown, { host, port }: Options): never {
-  if (error instanceof PortBusyError) fail(EXIT_CONFIG, error.message);
-  switch (codeOf(error)) {
-    case "EACCES":
-      return fail(
-        EXIT_NOPERM,
-        `no right to listen on ${host}:${port}. Accepted for option '--port': 1024 and up, or 0.`,
-      );
-    case "EADDRINUSE":
-      return fail(EXIT_CONFIG, `the address of option '--admin' is in use. Accepted: a free one.`);
-    case "EADDRNOTAVAIL":
-    case "ENOTFOUND":
-      return fail(EXIT_CONFIG, `${host} is no address of this machine. Accepted for option '--host': one that is.`);
-    default:
-      throw error;
+    // What else may fail is a bug: see stop.ts.
+    if (!(error instanceof CannotListen)) throw error;
+    fail(error.denied ? EXIT_NOPERM : EXIT_CONFIG, error.message);
   }
 }
 

@@ -3,10 +3,9 @@
 
 import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
-import type { Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { Logger } from "pino";
-import { serveControl } from "./core/control.ts";
+import { Admins } from "./admins.ts";
 import { LiveSet } from "./core/live-set.ts";
 import { endedWell, LineLimit } from "./core/log.ts";
 import type { Outcome } from "./core/outcome.ts";
@@ -14,9 +13,9 @@ import { Clock } from "./core/timer.ts";
 import { Listener } from "./front/listener.ts";
 import type { MuxRoute } from "./front/router.ts";
 import { Gate } from "./gate.ts";
-import { bind, bindAdmin } from "./life/bind.ts";
+import { bind, type Bound } from "./life/bind.ts";
+import { isOlderSelf } from "./life/older-self.ts";
 import { Links } from "./links.ts";
-import { createAdmin, type AdminParts } from "./ops/admin.ts";
 import { History, type Readings } from "./ops/history.ts";
 import { Metrics } from "./ops/metrics.ts";
 import type { Report, TunnelReport, TunnelSideReport } from "./ops/report.ts";
@@ -53,7 +52,12 @@ export const VERSION: string = (
 export async function startDaemon(options: Options, log: Logger): Promise<Proxy> {
   const lines = new LineLimit((kind, dropped) => logDropped(log, kind, dropped));
   const proxy = new Proxy(options, log, { lines, control: false, stop: () => {} });
-  await proxy.start();
+  try {
+    await proxy.start();
+  } catch (error) {
+    await proxy.close();
+    throw error;
+  }
   return proxy;
 }
 
@@ -77,8 +81,8 @@ export class Proxy implements Daemon {
   readonly #listener: Listener;
   readonly #started = performance.now();
   readonly #starting = new AbortController();
-  readonly #admins: { server: Server; remove: () => void }[] = [];
-  #state: Report["state"] = "running";
+  readonly #admins: Admins;
+  #state: Report["state"] = "starting";
   #address: AddressInfo | undefined;
   #shared = false;
   #closing: Promise<void> | undefined;
@@ -87,6 +91,15 @@ export class Proxy implements Daemon {
     this.#options = options;
     this.#log = log;
     this.#process = parent;
+    this.#admins = new Admins(
+      {
+        report: () => this.report(),
+        history: this.#history,
+        metrics: () => this.metrics.text(),
+        page: async () => (await import("./ops/page.ts")).livePage(),
+      },
+      log,
+    );
     const targets: [string, Target][] = [["http", options.http]];
     const mux = new Map<string, MuxRoute>();
     for (const [index, one] of options.mux.entries()) {
@@ -141,28 +154,59 @@ export class Proxy implements Daemon {
     return this.#address;
   }
 
-  /** Listens; its upstreams may come later. */
+  /**
+   * Listens; its upstreams may come later. What can fail comes before the port is taken: from then on clients rely on
+   * us, and an older self is gone.
+   *
+   * @throws {CannotListen}
+   */
   async start(): Promise<void> {
-    const { host, port, bindRetry, takeover } = this.#options;
+    const { host, port, bindRetry, takeover, admin } = this.#options;
+    const adminLater = admin && !(await this.#serveAdmin(admin));
+    if (takeover) this.#warmUp();
     const place = { host, port, retryMs: bindRetry, takeover };
     const bound = await bind(this.#listener.server, place, this.#starting.signal);
     if (this.#closing) return void this.#listener.server.close();
     this.#address = bound.address;
     this.#shared = bound.shared;
+    this.#state = "running";
+    this.#sayListening(bound);
+    this.#links.start();
+    this.#history.start();
+    if (adminLater) void this.#admins.serveAddressSoon(admin);
+    if (this.#process.control) {
+      await this.#admins.serveControl(bound.address.port, bound.older !== undefined, () =>
+        this.#process.stop("taken over"),
+      );
+    }
+    // Behind the line above, which somebody waits for (SPEC 9). What comes faster loads it at once, or is counted then.
+    setImmediate(() => this.#warmUp());
+  }
+
+  #warmUp(): void {
+    this.#gate.warmUp();
+    void this.metrics.load();
+  }
+
+  /** False when an older self has the address: it gives it up with the port. */
+  async #serveAdmin(address: Exclude<Options["admin"], undefined>): Promise<boolean> {
+    try {
+      await this.#admins.serveAddress(address);
+      return true;
+    } catch (error) {
+      if (this.#options.takeover && (await isOlderSelf(address, this.#options.port))) return false;
+      throw error;
+    }
+  }
+
+  #sayListening({ address, older }: Bound): void {
     const routes = [`HTTP → ${this.#options.http.label}`];
     for (const { target, paths } of this.#options.mux) {
       for (const path of paths) routes.push(`${path} → ${target.label}${target.path ?? ""}`);
     }
-    if (bound.tookOver) this.#log.info("took over from an older single-port");
-    this.#log.info(`listening on ${bound.address.port ?? "a socket of systemd"}; ${routes.join("; ")}`);
-    this.#links.start();
-    this.#history.start();
-    await this.#startAdmin(bound.tookOver);
-    // Behind the line above, which somebody waits for (SPEC 9). What comes faster loads it at once, or is counted then.
-    setImmediate(() => {
-      this.#gate.warmUp();
-      void this.metrics.load();
-    });
+    if (older?.hears) this.#log.info({ older: older.pid }, "took over from an older single-port");
+    else if (older) this.#log.warn({ older: older.pid }, "the older single-port does not answer, and may keep clients");
+    this.#log.info(`listening on ${address.port || address.address}; ${routes.join("; ")}`);
   }
 
   close(): Promise<void> {
@@ -175,7 +219,7 @@ export class Proxy implements Daemon {
     this.#log.info({ requests: this.#exchanges.size, tunnels: this.#tunnels.size }, "draining");
     this.#listener.stop();
     // Whoever takes over asks on the control socket; from now on that is not us.
-    for (const { remove } of this.#admins) remove();
+    this.#admins.hide();
     const deadline = performance.now() + this.#options.drain;
     await Promise.all([this.#exchanges.drain(this.#options.drain), this.#tunnels.drain(this.#options.drain)]);
     // A handshake that was in flight may have become a tunnel.
@@ -184,40 +228,9 @@ export class Proxy implements Daemon {
     this.#links.close();
     this.#history.stop();
     this.#state = "stopped";
-    for (const { server } of this.#admins) {
-      server.close();
-      server.closeAllConnections();
-    }
+    this.#admins.close();
     this.#process.lines.flush();
     this.#log.info("stopped");
-  }
-
-  /** Serves the admin handler where it is wanted, and on the control socket. */
-  async #startAdmin(replace: boolean): Promise<void> {
-    const parts: AdminParts = {
-      report: () => this.report(),
-      history: this.#history,
-      metrics: () => this.metrics.text(),
-      page: async () => (await import("./ops/page.ts")).livePage(),
-    };
-    const { admin } = this.#options;
-    if (admin) {
-      const server = createAdmin(parts);
-      this.#admins.push({ server, remove: () => {} });
-      const address = await bindAdmin(server, admin);
-      this.#log.info(
-        `admin on ${typeof address === "string" ? `unix:${address}` : `${address.address}:${address.port}`}`,
-      );
-    }
-    if (!this.#process.control) return;
-    const server = createAdmin({ ...parts, drain: () => this.#process.stop("taken over") });
-    try {
-      this.#admins.push({ server, remove: await serveControl(server, this.address.port, replace) });
-    } catch (error) {
-      // It serves all the same: only `single-port status` and a takeover will not find it.
-      server.close();
-      this.#log.warn({ err: error }, "no control socket");
-    }
   }
 
   /** What /status says. */

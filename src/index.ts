@@ -15,7 +15,7 @@ const { pino } = load("pino") as typeof import("pino");
  * those of the command line, as strings, in camel case: `{ port: "0", http: "4000", mux: ["14801/mux"] }`.
  *
  * @param log a pino logger; silent without one.
- * @throws {UsageError} when an option is not accepted; the system's error when the port cannot be bound.
+ * @throws {UsageError} when an option is not accepted; {CannotListen} when the address cannot be had.
  */
 export async function startSinglePort(settings: Settings, log: Logger = pino({ level: "silent" })): Promise<Daemon> {
   return await startDaemon(optionsFrom(settings), log);

@@ -1,15 +1,14 @@
 // Takes the port: from systemd, from an older self, or by waiting a moment for whoever has it (SPEC 7.1).
 // Called by daemon.ts; knows nothing of what is served on it.
 
-import { unlinkSync } from "node:fs";
-import type { AddressInfo, ListenOptions, Server } from "node:net";
-import { askControl, controlPath } from "../core/control.ts";
+import { lstatSync, unlinkSync } from "node:fs";
+import { createServer, Server, type AddressInfo, type ListenOptions } from "node:net";
+import { askControl } from "../core/control.ts";
 import { codeOf } from "../core/errors.ts";
+import { cut } from "../core/sockets.ts";
 import { sleep } from "../core/timer.ts";
 import { findHolder } from "./holder.ts";
-
-/** A port, or a unix socket. */
-type Address = { host: string; port: number } | { path: string };
+import { findOlderSelf, HANDOVER_MS, handOver, RETRY_HANDOVER_MS, type Address } from "./older-self.ts";
 
 /** What to bind, and how hard to try. */
 export interface Place {
@@ -26,19 +25,26 @@ export interface Bound {
   address: AddressInfo;
   /** Another proxy can bind beside this one: it can take over without losing a connection. */
   shared: boolean;
-  /** An older self was told to drain. */
-  tookOver: boolean;
-  /** systemd listened, and handed the socket over. */
-  activated: boolean;
+  /** The older self that hands over; `hears` is false when it has not answered, though it lives. */
+  older: { pid: number; hears: boolean } | undefined;
 }
 
-/** The port is held by somebody who does not give it up. The message names the holder where the system tells. */
-export class PortBusyError extends Error {}
+/** An address cannot be had. The message says which, why, and what would be accepted. */
+export class CannotListen extends Error {
+  /** For want of a right (exit 77), not because of the address (78). */
+  readonly denied: boolean;
+
+  constructor(message: string, denied = false) {
+    super(message);
+    this.denied = denied;
+  }
+}
 
 const RETRY_EVERY_MS = 500;
-/** While an older self closes its listener, which it does at once. */
-const RETRY_HANDOVER_MS = 10;
-const HANDOVER_MS = 5000;
+/** A timer may be early by a millisecond, and the last try must not be one too many. */
+const RETRY_SLACK_MS = 50;
+/** While another start on this port is in progress. */
+const RETRY_LOCK_MS = 20;
 /** The first descriptor that systemd passes (sd_listen_fds). */
 const LISTEN_FDS_START = 3;
 
@@ -51,59 +57,105 @@ export function canShare(): boolean {
 /**
  * Listens; resolves once it is bound.
  *
- * @throws {PortBusyError} when the port stays busy; the system's error otherwise.
+ * @throws {CannotListen}
  */
 export async function bind(server: Server, place: Place, signal: AbortSignal): Promise<Bound> {
   const fd = activatedFd();
   if (fd !== undefined) {
-    await listen(server, { fd });
-    return { address: addressOf(server), shared: false, tookOver: false, activated: true };
+    const error = await tryTo(server, { fd });
+    if (error) throw new CannotListen(`the socket that LISTEN_FDS promises cannot be listened on (${codeOf(error)}).`);
+    return { address: addressOf(server), shared: false, older: undefined };
   }
-  const deadline = performance.now() + place.retryMs;
-  let tookOver = false;
+  const shared = place.takeover && canShare();
+  const unlock = shared && place.port !== 0 ? await lock(place, signal) : undefined;
+  try {
+    return await take(server, place, shared, signal);
+  } finally {
+    unlock?.();
+  }
+}
+
+async function take(server: Server, place: Place, shared: boolean, signal: AbortSignal): Promise<Bound> {
+  let deadline = performance.now() + place.retryMs - RETRY_SLACK_MS;
+  let older: Bound["older"];
   for (;;) {
-    const older = place.takeover && place.port !== 0 && !tookOver ? await findOlderSelf(place.port) : undefined;
-    const shared = place.takeover && canShare();
-    if (older?.shared === true && shared) {
-      await listen(server, { ...where(place), reusePort: true });
-      await askControl(controlPath(place.port), "POST", "/drain");
-      return { address: addressOf(server), shared, tookOver: true, activated: false };
-    }
-    if (older) {
-      await askControl(controlPath(place.port), "POST", "/drain");
-      tookOver = true;
-    }
     const error = await tryToListen(server, place, shared);
-    if (!error) return { address: addressOf(server), shared, tookOver, activated: false };
-    if (codeOf(error) !== "EADDRINUSE") throw error;
-    const late = performance.now() >= deadline + (tookOver ? HANDOVER_MS : 0);
-    if (late || signal.aborted) throw await busy(place);
-    await sleep(tookOver ? RETRY_HANDOVER_MS : RETRY_EVERY_MS, signal);
+    if (!error) return { address: addressOf(server), shared, older };
+    if (codeOf(error) !== "EADDRINUSE") throw explain(error, place);
+    const self = place.takeover && !older ? await findOlderSelf(place.port, addressIn(error)) : undefined;
+    // It may have ended in the meantime, and a stranger have come: then it goes on as if there had been nobody.
+    const beside = self?.shared === true && shared && !(await tryTo(server, { ...where(place), reusePort: true }));
+    if (self) {
+      older = { pid: self.pid, hears: await handOver(place.port, self.pid, signal) };
+      if (beside) return { address: addressOf(server), shared, older };
+      deadline = performance.now() + HANDOVER_MS;
+    } else {
+      if (performance.now() >= deadline || signal.aborted) throw await busy(place, addressIn(error));
+      await sleep(older ? RETRY_HANDOVER_MS : RETRY_EVERY_MS, signal);
+    }
   }
 }
 
 /** Listens for operators: on a port, or on a unix socket, over one that nobody answers on any more. */
 export async function bindAdmin(server: Server, at: Address): Promise<AddressInfo | string> {
-  try {
-    await listen(server, at);
-  } catch (error) {
-    if (codeOf(error) !== "EADDRINUSE" || !("path" in at) || (await askControl(at.path, "GET", "/live"))) throw error;
+  let error = await tryTo(server, at);
+  if (
+    codeOf(error) === "EADDRINUSE" &&
+    "path" in at &&
+    isSocket(at.path) &&
+    !(await askControl(at.path, "GET", "/live"))
+  ) {
     unlinkSync(at.path);
-    await listen(server, at);
+    error = await tryTo(server, at);
   }
-  return server.address() ?? "";
+  if (!error) return server.address() ?? "";
+  const code = codeOf(error);
+  const what = "path" in at ? `unix:${at.path}` : `${at.host}:${at.port}`;
+  const why =
+    code === "EADDRINUSE" ? "in use" : code === "EACCES" ? "not ours to listen on" : `not to be had (${code})`;
+  throw new CannotListen(`${what} is ${why}. Accepted for option '--admin': a free address.`, code === "EACCES");
+}
+
+function isSocket(path: string): boolean {
+  try {
+    return lstatSync(path).isSocket();
+  } catch {
+    return false;
+  }
 }
 
 function where(place: Place): { host: string; port: number } {
   return { host: place.host, port: place.port };
 }
 
-async function busy(place: Place): Promise<PortBusyError> {
-  const holder = await findHolder(place.port);
-  const by = holder
-    ? `by process ${holder.pid} (${holder.command.slice(0, 200)})`
-    : "by a process the system does not name";
-  return new PortBusyError(
+/** The address that a host's name stood for, when listening on it failed. */
+function addressIn(error: Error & { address?: string }): string {
+  return error.address ?? "";
+}
+
+function explain(error: Error, { host, port }: Place): Error {
+  switch (codeOf(error)) {
+    case "EACCES":
+    case "EPERM":
+      return new CannotListen(
+        `no right to listen on ${host}:${port}. Accepted for option '--port': 1024 and up, or 0.`,
+        true,
+      );
+    case "EADDRNOTAVAIL":
+    case "EAFNOSUPPORT":
+    case "EAI_AGAIN":
+    case "EINVAL":
+    case "ENOTFOUND":
+      return new CannotListen(`${host} is no address of this machine. Accepted for option '--host': one that is.`);
+    default:
+      return error;
+  }
+}
+
+async function busy(place: Place, address: string): Promise<CannotListen> {
+  const holder = await findHolder(place.port, address);
+  const by = holder ? `by process ${holder.pid} (${holder.command})` : "by a process the system does not name";
+  return new CannotListen(
     `${place.host}:${place.port} is held ${by}. Accepted for option '--port': a free port, or 0.`,
   );
 }
@@ -112,28 +164,28 @@ async function busy(place: Place): Promise<PortBusyError> {
  * Tries once. Where the port may be shared, it is first taken for ourselves alone and let go again: binding it shared
  * at once would also succeed beside a stranger who allows that.
  */
-async function tryToListen(server: Server, place: Place, shared: boolean): Promise<unknown> {
-  try {
-    await listen(server, where(place));
-    if (!shared) return undefined;
-    const { port } = addressOf(server);
-    await new Promise((resolve) => server.close(resolve));
-    await listen(server, { host: place.host, port, reusePort: true });
-    return undefined;
-  } catch (error) {
-    return error;
-  }
+async function tryToListen(server: Server, place: Place, shared: boolean): Promise<Error | undefined> {
+  const error = await tryTo(server, where(place));
+  if (error || !shared) return error;
+  const { port } = addressOf(server);
+  // The port is free as soon as this returns. Nobody waits for `close`: a client that came just now may stay for long.
+  Server.prototype.close.call(server);
+  return await tryTo(server, { host: place.host, port, reusePort: true });
 }
 
-/** An older single-port of this user on the port, by its control socket. */
-async function findOlderSelf(port: number): Promise<{ shared: boolean } | undefined> {
-  const answer = await askControl(controlPath(port), "GET", "/status");
-  if (answer?.status !== 200) return undefined;
-  try {
-    const status = JSON.parse(answer.body) as { name?: unknown; shared?: unknown };
-    return status.name === "single-port" ? { shared: status.shared === true } : undefined;
-  } catch {
-    return undefined;
+/**
+ * One start at a time on a port that can be shared: two that find it free, or find the same older self, would both end
+ * up on it. The kernel lets go of an abstract socket with its process, however that ends.
+ */
+async function lock(place: Place, signal: AbortSignal): Promise<() => void> {
+  const holder = createServer(cut);
+  const deadline = performance.now() + place.retryMs + HANDOVER_MS;
+  for (;;) {
+    const error = await tryTo(holder, { path: `\0single-port-${process.getuid?.()}-${place.port}` });
+    // Anything else than another start: better without a lock than not at all.
+    if (codeOf(error) !== "EADDRINUSE") return () => void (holder.listening && holder.close());
+    if (performance.now() >= deadline || signal.aborted) throw await busy(place, "");
+    await sleep(RETRY_LOCK_MS, signal);
   }
 }
 
@@ -149,16 +201,27 @@ function activatedFd(): number | undefined {
 }
 
 function addressOf(server: Server): AddressInfo {
-  return server.address() as AddressInfo;
+  const address = server.address();
+  // systemd may have passed a unix socket.
+  return typeof address === "string" ? { address, family: "unix", port: 0 } : (address as AddressInfo);
 }
 
-function listen(server: Server, options: ListenOptions & { fd?: number; reusePort?: boolean }): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const failed = (error: Error): void => reject(error);
-    server.once("error", failed);
-    server.listen(options, () => {
+/** Listens; resolves with the error if it cannot. */
+function tryTo(
+  server: Server,
+  options: ListenOptions & { fd?: number; reusePort?: boolean },
+): Promise<Error | undefined> {
+  return new Promise((resolve) => {
+    const failed = (error: Error): void => {
+      server.off("listening", done);
+      resolve(error);
+    };
+    const done = (): void => {
       server.off("error", failed);
-      resolve();
-    });
+      resolve(undefined);
+    };
+    server.once("error", failed);
+    server.once("listening", done);
+    server.listen(options);
   });
 }

@@ -10,10 +10,27 @@ export interface Holder {
   command: string;
 }
 
-/** The process that listens on a TCP port, if the system tells. */
-export async function findHolder(port: number): Promise<Holder | undefined> {
+/** Do two listening addresses exclude each other on the same port? */
+export function overlap(one: string, other: string): boolean {
+  const covers = (wide: string, narrow: string): boolean =>
+    wide === narrow || wide === "::" || (wide === "0.0.0.0" && !narrow.includes(":"));
+  return covers(one, other) || covers(other, one);
+}
+
+/** The process that listens on a TCP port at this address (an IP), if the system tells. */
+export async function findHolder(port: number, address: string): Promise<Holder | undefined> {
   try {
-    return process.platform === "linux" ? findByProc(port) : await findByLsof(port);
+    const holder = process.platform === "linux" ? findByProc(port, address) : await findByLsof(port);
+    // It becomes part of one line, and a command line may hold anything.
+    return (
+      holder && {
+        ...holder,
+        command: holder.command
+          .replaceAll(/[\0-\x20\x7f]+/g, " ")
+          .trim()
+          .slice(0, 200),
+      }
+    );
   } catch {
     return undefined;
   }
@@ -22,21 +39,35 @@ export async function findHolder(port: number): Promise<Holder | undefined> {
 /** The state of a listening socket in /proc/net/tcp. */
 const LISTENING = "0A";
 
-function findByProc(port: number): Holder | undefined {
-  const wanted = `:${port.toString(16).toUpperCase().padStart(4, "0")}`;
+function findByProc(port: number, address: string): Holder | undefined {
   const inodes = new Set<string>();
   for (const file of ["/proc/net/tcp", "/proc/net/tcp6"]) {
-    for (const line of readFileSync(file, "utf8").split("\n").slice(1)) {
-      const [, local, , state, , , , , , inode] = line.trim().split(/\s+/);
-      if (state === LISTENING && local?.endsWith(wanted) && inode !== undefined) inodes.add(`socket:[${inode}]`);
+    for (const line of linesOf(file)) {
+      const [, local = "", , state, , , , , , inode] = line.trim().split(/\s+/);
+      const [host = "", hexPort = ""] = local.split(":");
+      if (state === LISTENING && Number.parseInt(hexPort, 16) === port && overlap(addressOf(host), address))
+        inodes.add(`socket:[${inode}]`);
     }
   }
-  for (const pid of readdirSync("/proc")) {
-    if (!/^\d+$/.test(pid) || !holds(pid, inodes)) continue;
-    const command = readFileSync(`/proc/${pid}/cmdline`, "utf8").replaceAll("\0", " ").trim();
-    return { pid: Number(pid), command };
+  const pid = readdirSync("/proc").find((name) => /^\d+$/.test(name) && holds(name, inodes));
+  return pid === undefined ? undefined : { pid: Number(pid), command: readFileSync(`/proc/${pid}/cmdline`, "utf8") };
+}
+
+/** Without IPv6 one of the files is missing. */
+function linesOf(file: string): string[] {
+  try {
+    return readFileSync(file, "utf8").split("\n").slice(1);
+  } catch {
+    return [];
   }
-  return undefined;
+}
+
+/** An address as node writes it, from the kernel's: words in the byte order of a little-endian machine. */
+function addressOf(hex: string): string {
+  const bytes = (hex.match(/.{8}/g) ?? []).flatMap((word) => word.match(/../g)?.toReversed() ?? []);
+  if (bytes.length === 4) return bytes.map((byte) => Number.parseInt(byte, 16)).join(".");
+  const groups = bytes.join("").match(/.{4}/g) ?? [];
+  return new URL(`http://[${groups.join(":")}]`).hostname.slice(1, -1);
 }
 
 function holds(pid: string, sockets: Set<string>): boolean {

@@ -80,7 +80,7 @@ export interface Report {
   version: string;
   node: string;
   pid: number;
-  state: "running" | "draining" | "stopped";
+  state: "starting" | "running" | "draining" | "stopped";
   startedAt: string;
   uptimeSeconds: number;
   listening: string;

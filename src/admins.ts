@@ -1,0 +1,92 @@
+// Where operators ask: the address of `--admin`, and the control socket (SPEC 8.3). Built by daemon.ts, which decides
+// when; what is answered is in ops/admin.ts.
+
+import type { Server } from "node:http";
+import type { Logger } from "pino";
+import { serveControl } from "./core/control.ts";
+import { sleep } from "./core/timer.ts";
+import { bindAdmin } from "./life/bind.ts";
+import { createAdmin, type AdminParts } from "./ops/admin.ts";
+import type { Address } from "./target.ts";
+
+/** While an older self still has the address. */
+const RETRY_MS = 100;
+const WARN_AFTER_MS = 10_000;
+
+/** The servers for operators. */
+export class Admins {
+  readonly #parts: Omit<AdminParts, "drain">;
+  readonly #log: Logger;
+  readonly #closing = new AbortController();
+  readonly #open: { server: Server; remove: () => void }[] = [];
+
+  constructor(parts: Omit<AdminParts, "drain">, log: Logger) {
+    this.#parts = parts;
+    this.#log = log;
+  }
+
+  /** @throws {CannotListen} */
+  async serveAddress(address: Address): Promise<void> {
+    const server = createAdmin(this.#parts);
+    const bound = await bindAdmin(server, address);
+    this.#add(server, () => {});
+    this.#log.info(`admin on ${typeof bound === "string" ? `unix:${bound}` : `${bound.address}:${bound.port}`}`);
+  }
+
+  /** Tries until it is to be had: when we take over with the options of an older self, it has the address still. */
+  async serveAddressSoon(address: Address): Promise<void> {
+    let warnAt = performance.now() + WARN_AFTER_MS;
+    while (!this.#closing.signal.aborted) {
+      try {
+        return await this.serveAddress(address);
+      } catch (error) {
+        if (performance.now() > warnAt) {
+          warnAt = Infinity;
+          this.#log.warn({ err: error }, "no admin address");
+        }
+        await sleep(RETRY_MS, this.#closing.signal);
+      }
+    }
+  }
+
+  /**
+   * Serves the same on the control socket, where only our user comes: it may also ask us to drain.
+   *
+   * @param replace the socket of an older self is there still.
+   */
+  async serveControl(port: number, replace: boolean, drain: () => void): Promise<void> {
+    const server = createAdmin({ ...this.#parts, drain });
+    try {
+      this.#add(server, await serveControl(server, port, replace));
+    } catch (error) {
+      // It serves all the same: only `single-port status` and a takeover will not find it.
+      server.close();
+      this.#log.warn({ err: error }, "no control socket");
+    }
+  }
+
+  /** Is not to be found on the control socket any more. Whoever knows of us already may go on asking. */
+  hide(): void {
+    this.#closing.abort();
+    for (const { remove } of this.#open) remove();
+  }
+
+  /** Lets go of the addresses, for a successor, who moves its control socket over ours. */
+  release(): void {
+    this.#closing.abort();
+    for (const { server } of this.#open) server.close();
+  }
+
+  close(): void {
+    this.release();
+    for (const { server } of this.#open) server.closeAllConnections();
+  }
+
+  #add(server: Server, remove: () => void): void {
+    this.#open.push({ server, remove });
+    // It may have been told to end while it waited to listen.
+    if (!this.#closing.signal.aborted) return;
+    remove();
+    server.close();
+  }
+}

@@ -1,0 +1,65 @@
+// An older single-port of the same user, found by its control socket, and asked to hand the port over (SPEC 7.1).
+// Called by bind.ts for the port, and by daemon.ts for the address of --admin. Only ever asks: it never kills.
+
+import { existsSync } from "node:fs";
+import { askControl, controlPath } from "../core/control.ts";
+import { sleep } from "../core/timer.ts";
+import { isAlive } from "./alive.ts";
+import { overlap } from "./holder.ts";
+
+/** A port, or a unix socket. */
+export type Address = { host: string; port: number } | { path: string };
+
+/** How long it may take to close its listener, in milliseconds; it does so at once. */
+export const HANDOVER_MS = 5000;
+/** How often it is looked whether it has. */
+export const RETRY_HANDOVER_MS = 5;
+
+/** What a single-port says of itself. */
+interface Self {
+  pid: number;
+  state: string;
+  /** Where it listens, as `address:port`. */
+  listening: string;
+  /** Another one can bind beside it. */
+  shared: boolean;
+}
+
+/** The one that holds the port on this address. */
+export async function findOlderSelf(port: number, address: string): Promise<Self | undefined> {
+  const self = await askStatus(controlPath(port));
+  if (self?.state !== "running") return undefined;
+  // The control socket is by port: it may be that of one which holds the port on another address.
+  return overlap(self.listening.slice(0, self.listening.lastIndexOf(":")), address) ? self : undefined;
+}
+
+/** Is the one that has this admin address on this public port? Then it gives it up together with the port. */
+export async function isOlderSelf(at: Address, port: number): Promise<boolean> {
+  const self = await askStatus("path" in at ? at.path : at);
+  return self?.listening.endsWith(`:${port}`) ?? false;
+}
+
+/** Tells it to drain. False if it lives and does not answer; it may hear it later. */
+export async function handOver(port: number, pid: number, signal: AbortSignal): Promise<boolean> {
+  const path = controlPath(port);
+  const deadline = performance.now() + HANDOVER_MS;
+  for (;;) {
+    if (await askControl(path, "POST", "/drain")) return true;
+    // It was asked to end by somebody else in the meantime, and has taken its control socket away; or it died.
+    if (!existsSync(path) || !isAlive(pid)) return true;
+    if (performance.now() >= deadline || signal.aborted) return false;
+    await sleep(RETRY_HANDOVER_MS, signal);
+  }
+}
+
+async function askStatus(at: string | { host: string; port: number }): Promise<Self | undefined> {
+  const answer = await askControl(at, "GET", "/status");
+  if (answer?.status !== 200) return undefined;
+  try {
+    const { name, pid, state, shared, listening } = JSON.parse(answer.body) as Record<string, unknown>;
+    if (name !== "single-port" || typeof pid !== "number") return undefined;
+    return { pid, state: String(state), listening: String(listening), shared: shared === true };
+  } catch {
+    return undefined;
+  }
+}
