@@ -9,12 +9,13 @@ import { Admins } from "./admins.ts";
 import { LiveSet } from "./core/live-set.ts";
 import { endedWell, LineLimit } from "./core/log.ts";
 import type { Outcome } from "./core/outcome.ts";
-import { Clock } from "./core/timer.ts";
+import { Clock, sleep } from "./core/timer.ts";
 import { Listener } from "./front/listener.ts";
 import type { MuxRoute } from "./front/router.ts";
 import { Gate } from "./gate.ts";
 import { bind, type Bound } from "./life/bind.ts";
 import { isOlderSelf } from "./life/older-self.ts";
+import { retire } from "./life/retire.ts";
 import { Links } from "./links.ts";
 import { History, type Readings } from "./ops/history.ts";
 import { Metrics } from "./ops/metrics.ts";
@@ -42,6 +43,11 @@ export interface Process {
   /** A newer self takes over, or an operator wants it: end the process. */
   stop(reason: string): void;
 }
+
+/** Of the drain, what is kept for last words: who is cut off is told, and has that long to take it. */
+const LAST_WORDS_MS = 250;
+/** How often it is looked whether anything is open still. */
+const LOOK_MS = 10;
 
 /** The version of this package. */
 export const VERSION: string = (
@@ -85,6 +91,7 @@ export class Proxy implements Daemon {
   #state: Report["state"] = "starting";
   #address: AddressInfo | undefined;
   #shared = false;
+  #takenOver = false;
   #closing: Promise<void> | undefined;
 
   constructor(options: Options, log: Logger, parent: Process) {
@@ -166,7 +173,7 @@ export class Proxy implements Daemon {
     if (takeover) this.#warmUp();
     const place = { host, port, retryMs: bindRetry, takeover };
     const bound = await bind(this.#listener.server, place, this.#starting.signal);
-    if (this.#closing) return void this.#listener.server.close();
+    if (this.#closing) return this.#listener.close();
     this.#address = bound.address;
     this.#shared = bound.shared;
     this.#state = "running";
@@ -175,9 +182,7 @@ export class Proxy implements Daemon {
     this.#history.start();
     if (adminLater) void this.#admins.serveAddressSoon(admin);
     if (this.#process.control) {
-      await this.#admins.serveControl(bound.address.port, bound.older !== undefined, () =>
-        this.#process.stop("taken over"),
-      );
+      await this.#admins.serveControl(bound.address.port, bound.older !== undefined, () => this.#onTakenOver());
     }
     // Behind the line above, which somebody waits for (SPEC 9). What comes faster loads it at once, or is counted then.
     setImmediate(() => this.#warmUp());
@@ -209,21 +214,45 @@ export class Proxy implements Daemon {
     this.#log.info(`listening on ${address.port || address.address}; ${routes.join("; ")}`);
   }
 
+  #onTakenOver(): void {
+    this.#takenOver = true;
+    this.#process.stop("taken over");
+  }
+
   close(): Promise<void> {
     return (this.#closing ??= this.#close());
   }
 
   async #close(): Promise<void> {
+    const { drain } = this.#options;
+    const began = performance.now();
+    const lastWords = Math.min(LAST_WORDS_MS, drain / 4);
     this.#starting.abort();
     this.#state = "draining";
     this.#log.info({ requests: this.#exchanges.size, tunnels: this.#tunnels.size }, "draining");
-    this.#listener.stop();
-    // Whoever takes over asks on the control socket; from now on that is not us.
-    this.#admins.hide();
-    const deadline = performance.now() + this.#options.drain;
-    await Promise.all([this.#exchanges.drain(this.#options.drain), this.#tunnels.drain(this.#options.drain)]);
-    // A handshake that was in flight may have become a tunnel.
-    await this.#tunnels.drain(Math.max(0, deadline - performance.now()));
+    if (this.#takenOver) {
+      // The successor is the one to ask.
+      this.#admins.release();
+      this.#listener.stop(drain / 4);
+      // Before a tunnel is told to go: its client would come back at once, and to us again.
+      const close = (): void => this.#listener.close();
+      await retire(this.#listener.server, { shared: this.#shared, close, withinMs: drain / 2 });
+    } else {
+      // Whoever would take over asks on the control socket; from now on that is not us.
+      this.#admins.hide();
+      this.#listener.close();
+      this.#listener.stop(0);
+    }
+    this.#exchanges.drain();
+    this.#tunnels.drain();
+    // Nobody serves until we are gone, so nobody is kept waiting for an upstream that is away: "try again in a second"
+    // is the better answer. Under a successor they are held on, as promised, for as long as we drain.
+    if (!this.#takenOver) this.#links.drain();
+    await this.#ended(began + drain - lastWords);
+    this.#exchanges.abandon();
+    this.#tunnels.abandon();
+    await this.#ended(began + drain);
+    this.#listener.close();
     this.#listener.abandon();
     this.#links.close();
     this.#history.stop();
@@ -231,6 +260,12 @@ export class Proxy implements Daemon {
     this.#admins.close();
     this.#process.lines.flush();
     this.#log.info("stopped");
+  }
+
+  /** Resolves when nothing is open any more, or it is too late. Looks, because a request may become a tunnel meanwhile. */
+  async #ended(deadline: number): Promise<void> {
+    const open = (): number => this.#exchanges.size + this.#tunnels.size + this.#listener.connections;
+    while (open() > 0 && performance.now() < deadline) await sleep(LOOK_MS);
   }
 
   /** What /status says. */

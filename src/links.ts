@@ -55,6 +55,11 @@ export class Links {
     this.byName.get(name)?.monitor.unanswered(this.#parts.options.pingTimeout);
   }
 
+  /** Holds no requests any more. */
+  drain(): void {
+    for (const { upstream } of this.byName.values()) upstream.drain();
+  }
+
   close(): void {
     for (const { monitor, upstream, hook } of this.byName.values()) {
       monitor.stop();

@@ -11,10 +11,10 @@ export interface Live {
   abandon(): void;
 }
 
-/** A set that knows when it is empty. */
+/** A set whose members can be asked to end. */
 export class LiveSet<T extends Live = Live> {
   readonly #members = new Bag<T>();
-  #whenEmpty: (() => void) | undefined;
+  #draining = false;
 
   get size(): number {
     return this.#members.size;
@@ -27,24 +27,19 @@ export class LiveSet<T extends Live = Live> {
   /** Adds a member; returns the function that forgets it. */
   add(member: T): () => void {
     const remove = this.#members.add(member);
-    return () => {
-      remove();
-      if (this.#members.size === 0) this.#whenEmpty?.();
-    };
+    // A tunnel whose handshake outlived the beginning of the end. Its maker finishes making it first.
+    if (this.#draining) queueMicrotask(() => this.#members.members().includes(member) && member.drain());
+    return remove;
   }
 
-  /** Asks every member to end, and resolves when all are gone; what is left after `deadlineMs` is abandoned. */
-  async drain(deadlineMs: number): Promise<void> {
+  /** Asks every member to end, and from now on every new one. */
+  drain(): void {
+    this.#draining = true;
     this.#members.forEach((member) => member.drain());
-    if (this.#members.size > 0) {
-      await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, deadlineMs);
-        this.#whenEmpty = () => {
-          clearTimeout(timer);
-          resolve();
-        };
-      });
-    }
+  }
+
+  /** Ends what is left. */
+  abandon(): void {
     this.#members.forEach((member) => member.abandon());
   }
 }

@@ -2,7 +2,7 @@
 // time per connection. Built by daemon.ts, which gives it its handlers; it never knows where a request goes.
 
 import { createServer, ServerResponse, type IncomingMessage, type Server, type ServerOptions } from "node:http";
-import type { BlockList, Socket } from "node:net";
+import { Server as NetServer, type BlockList, type Socket } from "node:net";
 import type { Client, Occupant } from "../core/client.ts";
 import { codeOf, Failure, howOf, type FailureCode, type How } from "../core/errors.ts";
 import { nextId } from "../core/outcome.ts";
@@ -61,6 +61,8 @@ class Connection implements Client {
   busy = false;
   /** The exchange whose turn it is. */
   occupant: Occupant | undefined;
+  /** When it was accepted, or its last answer was out. */
+  idleSince: number = performance.now();
   #idleAt = 0;
   #turns: (() => void)[] | undefined;
   readonly #closed: (connection: Connection) => void;
@@ -135,6 +137,7 @@ class Connection implements Client {
     this.busy = run !== undefined;
     if (!this.owesBody) this.request = undefined;
     if (!run) {
+      this.idleSince = performance.now();
       // What comes after an early answer is the rest of a body first, so it says nothing.
       this.#idleAt = this.owesBody ? Infinity : this.socket.bytesRead;
       return false;
@@ -170,6 +173,8 @@ export class Listener {
   readonly #ignoredUpgrades = new WeakSet<IncomingMessage>();
   #turnedAway = 0;
   #stopping = false;
+  #lingers = false;
+  #lingering: NodeJS.Timeout | undefined;
 
   constructor(options: ListenerOptions, handlers: Handlers) {
     this.#options = options;
@@ -208,16 +213,42 @@ export class Listener {
     return this.#connections.size;
   }
 
-  /** Stops accepting and ends what is idle; what is in flight goes on, and its connections close after it. */
-  stop(): void {
+  /** Takes no more connections. http's own close() would also destroy the idle ones, with requests on their way. */
+  close(): void {
+    NetServer.prototype.close.call(this.server);
+  }
+
+  /**
+   * Ends what is idle; what is in flight goes on, and its connections close after it.
+   *
+   * @param lingerMs an idle connection still gets one answer, with `Connection: close`, until it has been idle for so
+   * long. Its client may be writing the next request just as we close, and would lose it. It is worth waiting for when
+   * there is a successor who serves everybody else; those that are closed then are hardly used, so hardly hit.
+   */
+  stop(lingerMs: number): void {
     this.#stopping = true;
-    this.server.close();
-    for (const connection of this.#connections) if (!connection.busy) finish(connection.socket);
+    this.#lingers = lingerMs > 0;
+    if (!this.#lingers) return this.#endIdle(Infinity);
+    const stopped = performance.now();
+    const look = (): void => this.#endIdle(performance.now() - lingerMs);
+    // Not in the timer itself: what has come since is read first.
+    this.#lingering = setInterval(() => performance.now() > stopped + lingerMs && setImmediate(look), lingerMs / 4);
+    this.#lingering.unref();
+  }
+
+  /** Ends connections that have been idle since `before`. */
+  #endIdle(before: number): void {
+    for (const connection of this.#connections) {
+      if (!connection.busy && !connection.isInHead && connection.idleSince < before) finish(connection.socket);
+    }
   }
 
   /** Ends every connection now. */
   abandon(): void {
+    clearInterval(this.#lingering);
     for (const { socket } of this.#connections) cut(socket);
+    // It also stops the timer with which http looks for late heads.
+    this.server.close();
   }
 
   /** The connection of a socket that was let in and has not closed. */
@@ -271,7 +302,8 @@ export class Listener {
     if (socket.destroyed || socket.writableEnded || connection.nextTurn()) return;
     if (connection.broken && connection.owesBody) linger(socket);
     else if (connection.broken) this.#refuse(connection, connection.broken);
-    else if (this.#stopping) finish(socket);
+    // While it lingers, an answer that had promised to keep the connection is followed by one that does not.
+    else if (this.#stopping && !this.#lingers) finish(socket);
   }
 
   /**

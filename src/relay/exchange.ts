@@ -56,6 +56,9 @@ export interface Admitted {
   refused(failure: Failure): void;
 }
 
+/** How it ended when there was no connection to be had, by what the client is told. */
+const GAVE_UP: Partial<Record<FailureCode, How>> = { upstream_unavailable: "timeout", draining: "drain" };
+
 /** An exchange in progress. */
 export class Exchange implements Asker, Caller, Occupant, Live, Deadline {
   due: number = Infinity;
@@ -122,7 +125,7 @@ export class Exchange implements Asker, Caller, Occupant, Live, Deadline {
   }
 
   onUnavailable({ code }: Failure): void {
-    this.#fail(code, "proxy", code === "upstream_unavailable" ? "timeout" : "limit");
+    this.#fail(code, "proxy", GAVE_UP[code] ?? "limit");
   }
 
   onTried(code: string): void {
@@ -217,6 +220,8 @@ export class Exchange implements Asker, Caller, Occupant, Live, Deadline {
     this.#lastByte = this.#parts.clock.now;
     this.#in.upstream.answered(this.#lastByte);
     res.on("finish", this.#onAnswered);
+    // A stream that begins as we end: its client is told by its head, and comes back to whoever is next.
+    if (this.#draining && this.#eventStream) process.nextTick(() => this.drain());
     this.#setDue(this.#eventStream ? 0 : this.#parts.options.bodyTimeoutMs);
   }
 

@@ -85,6 +85,7 @@ export class Upstream {
   /** How many a tick adds when no answers come; 0 while it is away. */
   #step = 0;
   #closed = false;
+  #draining = false;
 
   constructor(
     name: string,
@@ -126,7 +127,7 @@ export class Upstream {
         waiter.cancelDial = undefined;
         if (typeof result !== "string") return asker.onGranted(result);
         asker.onTried(result);
-        if (this.#options.holdMs > 0 && !this.#closed) this.#hold(waiter);
+        if (this.#options.holdMs > 0 && !this.#draining) this.#hold(waiter);
         else asker.onUnavailable(new Failure("upstream_unavailable", { upstream: this.name }));
       });
     }
@@ -166,16 +167,22 @@ export class Upstream {
     this.#pool.clear();
   }
 
-  /** Ends idle connections and answers whoever is held. */
-  close(): void {
-    this.#closed = true;
-    this.#pool.clear();
+  /** Holds nobody any more: who waits is answered now, who comes gets one try. */
+  drain(): void {
+    this.#draining = true;
     clearInterval(this.#retry);
     for (const waiter of this.#held.slice()) {
       waiter.cancelDial?.();
       this.#leave(waiter);
       waiter.asker.onUnavailable(new Failure("draining", { upstream: this.name }));
     }
+  }
+
+  /** Ends idle connections and answers whoever is held. */
+  close(): void {
+    this.#closed = true;
+    this.#pool.clear();
+    this.drain();
   }
 
   /** Tries once to connect; calls back with the connection, or with the code of the failure. */

@@ -1,8 +1,5 @@
-import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { expect, test } from "vitest";
 import { LiveSet, type Live } from "../../src/core/live-set.ts";
-
-beforeEach(() => void vi.useFakeTimers());
-afterEach(() => void vi.useRealTimers());
 
 /** Something open that writes down what is asked of it. */
 function member(asked: string[], name: string, onDrain: () => void = () => {}): Live {
@@ -27,33 +24,25 @@ test("what was added is there until it is forgotten; forgetting twice is harmles
   expect(set.size).toBe(1);
 });
 
-test("an empty set is drained at once", async () => {
-  await new LiveSet().drain(1000);
-  expect(vi.getTimerCount()).toBe(0);
-});
-
-test("a drain is over as soon as all members are gone; none of them is abandoned", async () => {
+test("a drain asks every member, also one that goes at once; only who is left is abandoned", () => {
   const asked: string[] = [];
   const set = new LiveSet();
-  const forgetSlow = set.add(member(asked, "slow"));
+  set.add(member(asked, "slow"));
   const forgetQuick: () => void = set.add(member(asked, "quick", () => forgetQuick()));
-  let over = false;
-  const drained = set.drain(60_000).then(() => (over = true));
-  await vi.advanceTimersByTimeAsync(100);
-  expect(over).toBe(false);
-  forgetSlow();
-  await drained;
-  expect(asked).toEqual(["slow drain", "quick drain"]);
-  expect(vi.getTimerCount()).toBe(0);
+  set.drain();
+  set.abandon();
+  expect(asked).toEqual(["slow drain", "quick drain", "slow abandon"]);
 });
 
-test("who is left at the deadline is abandoned, who came in the meantime too", async () => {
+test("who comes while it drains is asked as soon as it is made, unless it is gone by then", async () => {
   const asked: string[] = [];
   const set = new LiveSet();
-  set.add(member(asked, "stuck"));
-  const drained = set.drain(1000);
+  set.drain();
   set.add(member(asked, "late"));
-  await vi.advanceTimersByTimeAsync(1000);
-  await drained;
-  expect(asked).toEqual(["stuck drain", "stuck abandon", "late abandon"]);
+  set.add(member(asked, "gone"))();
+  expect(asked).toEqual([]);
+  await Promise.resolve();
+  expect(asked).toEqual(["late drain"]);
+  set.abandon();
+  expect(asked).toEqual(["late drain", "late abandon"]);
 });
