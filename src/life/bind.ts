@@ -7,8 +7,9 @@ import { askControl } from "../core/control.ts";
 import { codeOf } from "../core/errors.ts";
 import { cut } from "../core/sockets.ts";
 import { sleep } from "../core/timer.ts";
+import type { Address } from "../target.ts";
 import { findHolder } from "./holder.ts";
-import { findOlderSelf, HANDOVER_MS, handOver, RETRY_HANDOVER_MS, type Address } from "./older-self.ts";
+import { findOlderSelf, HANDOVER_MS, handOver, RETRY_HANDOVER_MS } from "./older-self.ts";
 
 /** What to bind, and how hard to try. */
 export interface Place {

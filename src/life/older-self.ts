@@ -4,11 +4,9 @@
 import { existsSync } from "node:fs";
 import { askControl, controlPath } from "../core/control.ts";
 import { sleep } from "../core/timer.ts";
+import type { Address } from "../target.ts";
 import { isAlive } from "./alive.ts";
 import { overlap } from "./holder.ts";
-
-/** A port, or a unix socket. */
-export type Address = { host: string; port: number } | { path: string };
 
 /** How long it may take to close its listener, in milliseconds; it does so at once. */
 export const HANDOVER_MS = 5000;

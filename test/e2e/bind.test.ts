@@ -1,5 +1,6 @@
 // Taking the port: from nobody, from a stranger, from another of ours at the same moment (SPEC 7.1).
 
+import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { createServer, type AddressInfo } from "node:net";
 import { join } from "node:path";
@@ -92,6 +93,24 @@ describe("the port is held by a stranger", () => {
     expect(daemon.stderr()).toBe("");
     expect((await ask(stranger.port, GET)).status).toBe(200);
   });
+});
+
+/** Root may listen anywhere: it is run without that right. */
+const RIGHTLESS = process.getuid?.() === 0 ? ["setpriv", "--bounding-set=-net_bind_service", "--"] : [];
+const forbidsLowPorts =
+  process.platform === "linux" &&
+  Number(readFileSync("/proc/sys/net/ipv4/ip_unprivileged_port_start", "utf8")) > 99 &&
+  (RIGHTLESS.length === 0 || spawnSync("setpriv", [...RIGHTLESS.slice(1), "true"]).status === 0);
+
+test.skipIf(!forbidsLowPorts)("a port below 1024 without the right to it: one line, exit 77, at once", async () => {
+  const { env, tries } = journal();
+  const words = [...RIGHTLESS, NODE, BIN, "--http", "1", "--port", "99"];
+  const { code, stderr } = await run(words[0] ?? "", words.slice(1), { env: cleanEnv(env) });
+  expect([code, stderr]).toEqual([
+    77,
+    expect.stringMatching(/^single-port: no right to [^\n]*127\.0\.0\.1:99\.[^\n]*\n$/),
+  ]);
+  expect(tries()).toHaveLength(1);
 });
 
 describe("two at the same moment", () => {
