@@ -8,6 +8,12 @@ import { toClient, type ResponseHead } from "./response-head.ts";
 /** A body up to this size goes into one string with its head, and into one write; in bytes. */
 const SMALL = 16 * 1024;
 
+/** Pieces above this, in bytes, are copied into buffers that are used again. */
+const CARRIED = 4 * 1024;
+const CARRIER_BYTES = 64 * 1024;
+const MAX_SPARE = 32;
+const spare: Buffer[] = [];
+
 /** Begins nothing by itself: the head goes out with the first bytes of the body, or with `flushHead`. */
 export class Answer {
   /** Bytes of the body. */
@@ -56,17 +62,25 @@ export class Answer {
   write(piece: Buffer): boolean {
     this.bytes += piece.length;
     this.#headSent = true;
-    return this.#res.write(Buffer.from(piece));
+    if (piece.length <= CARRIED || piece.length > CARRIER_BYTES) return this.#res.write(Buffer.from(piece));
+    // A new buffer for each would be garbage that only a full collection finds: tens of megabytes in a large download.
+    const carrier = spare.pop() ?? Buffer.allocUnsafeSlow(CARRIER_BYTES);
+    piece.copy(carrier);
+    return this.#res.write(carrier.subarray(0, piece.length), () => {
+      if (spare.length < MAX_SPARE) spare.push(carrier);
+    });
   }
 
   end(last: Buffer | undefined, trailers: readonly string[]): void {
     const res = this.#res;
     if (trailers.length > 0 && res.chunkedEncoding) res.addTrailers(passTrailers(trailers));
     if (!last) res.end();
-    else {
+    else if (this.#headSent || last.length > SMALL) {
+      this.write(last);
+      res.end();
+    } else {
       this.bytes += last.length;
-      if (this.#headSent || last.length > SMALL) res.end(Buffer.from(last));
-      else this.#endAtOnce(last.toString("latin1"));
+      this.#endAtOnce(last.toString("latin1"));
     }
     this.#headSent = true;
   }
