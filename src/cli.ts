@@ -19,9 +19,9 @@ const EXIT_USAGE = 64;
 const EXIT_NOPERM = 77;
 const EXIT_CONFIG = 78;
 
-/** Says one line on stderr and exits. */
+/** Says one line on stderr and exits; what was given may hold anything, line ends and escapes too. */
 function fail(code: number, line: string): never {
-  process.stderr.write(`single-port: ${line}\n`);
+  process.stderr.write(`single-port: ${line.replaceAll(/\p{Cc}+/gu, " ")}\n`);
   process.exit(code);
 }
 
@@ -58,7 +58,7 @@ function usageLine(error: CommanderError): string {
   if (error.code === "commander.excessArguments") {
     return `there is no command '${program.args.join(" ")}'. Accepted: options and commands as in --help.`;
   }
-  const said = error.message.replace(/^error: /, "").replaceAll("\n", " ");
+  const said = error.message.replace(/^error: /, "");
   return said.includes("Accepted: ") ? said : `${said}. Accepted: options and commands as in --help.`;
 }
 

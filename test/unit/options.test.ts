@@ -68,10 +68,17 @@ describe("networks", () => {
     expect(["10.255.0.1", "192.0.2.7", "2001:db8::5"].map((one) => trusts(list, one))).toEqual([true, true, true]);
     expect(["11.0.0.1", "192.0.2.8", "2001:db9::5"].map((one) => trusts(list, one))).toEqual([false, false, false]);
   });
-  test.each(["x", "10.0.0.0/33", "10.0.0.0/-1", "10.0.0/8", "::/129", "10.0.0.0/8x", "10.0.0.0/", "localhost"])(
-    "%j is refused",
-    (text) => expect(() => cidrs(text)).toThrow("networks like"),
-  );
+  test.each([
+    "x",
+    "10.0.0.0/33",
+    "10.0.0.0/-1",
+    "10.0.0/8",
+    "::/129",
+    "10.0.0.0/8x",
+    "10.0.0.0/",
+    "localhost",
+    "toString",
+  ])("%j is refused", (text) => expect(() => cidrs(text)).toThrow("networks like"));
 });
 
 describe("the other kinds of value", () => {

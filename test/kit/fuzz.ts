@@ -1,0 +1,54 @@
+// Fuzzing in bounded time: a property is tried for some seconds, from a seed that is printed when it fails.
+
+import fc from "fast-check";
+
+/** For one property; SINGLE_PORT_FUZZ_SECONDS looks longer. */
+const SECONDS: number = Number(process.env["SINGLE_PORT_FUZZ_SECONDS"] ?? 3);
+/** What a failure printed, to have it again: SINGLE_PORT_FUZZ_SEED. */
+const seed: string | undefined = process.env["SINGLE_PORT_FUZZ_SEED"];
+
+/** More than any machine tries in the time. */
+const RUNS = 10_000_000;
+
+/** The time a test with so many properties may take, in milliseconds: shrinking a failure needs some, too. */
+export function patience(properties = 1): number {
+  return properties * (SECONDS * 1000 + 15_000);
+}
+
+/** Tries a property for some seconds; a failure says its seed and the smallest case that was found. */
+export async function tryOut<T>(property: fc.IRawProperty<T>): Promise<void> {
+  await fc.assert(property, {
+    numRuns: RUNS,
+    interruptAfterTimeLimit: SECONDS * 1000,
+    markInterruptAsFailure: false,
+    ...(seed === undefined ? {} : { seed: Number(seed) }),
+  });
+}
+
+/** Text like this, with some bytes changed, left out or put in; latin1, so a character is a byte. */
+export function mangled(text: fc.Arbitrary<string>, odd: fc.Arbitrary<string>): fc.Arbitrary<string> {
+  const edit = fc.tuple(fc.double({ min: 0, max: 1, noNaN: true }), fc.nat({ max: 3 }), odd);
+  return fc.tuple(text, fc.array(edit, { maxLength: 4 })).map(([plain, edits]) =>
+    edits.reduce((now, [where, length, put]) => {
+      const at = Math.floor(where * now.length);
+      return now.slice(0, at) + put + now.slice(at + length);
+    }, plain),
+  );
+}
+
+/** Any bytes, as latin1 text. */
+export const anyBytes: fc.Arbitrary<string> = fc
+  .uint8Array({ maxLength: 8 })
+  .map((bytes) => Buffer.from(bytes).toString("latin1"));
+
+/** Cuts bytes into pieces at these places, given as shares of the whole. */
+export function cutAt(bytes: Buffer, places: readonly number[]): Buffer[] {
+  const cuts = [...new Set(places.map((place) => Math.floor(place * bytes.length)))].toSorted((a, b) => a - b);
+  const ends = [...cuts, bytes.length];
+  return ends.map((end, i) => bytes.subarray(i === 0 ? 0 : ends[i - 1], end)).filter((piece) => piece.length > 0);
+}
+
+/** Where bytes are cut: for `cutAt`. */
+export const places: fc.Arbitrary<number[]> = fc.array(fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true }), {
+  maxLength: 6,
+});
