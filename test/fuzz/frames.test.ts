@@ -92,7 +92,7 @@ test("any bytes, cut anywhere, are followed as one who has them all reads them",
         expect(follower.push(chunk)).toBe(chunk);
         const before = at;
         at += chunk.length;
-        const inChunk = wanted.ends.filter((end) => end > before && end <= at).at(-1);
+        const inChunk = wanted.ends.findLast((end) => end > before && end <= at);
         const here = readWhole(bytes.subarray(0, at), masked, extensions);
         expect(follower.opaque).toBe(here.brokenAt !== undefined);
         if (!follower.opaque) expect(follower.boundary).toBe(inChunk === undefined ? -1 : inChunk - before);

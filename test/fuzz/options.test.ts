@@ -4,7 +4,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import * as types from "../../src/option-types.ts";
-import { optionsFrom, readEnvironment, UsageError, type Settings } from "../../src/options.ts";
+import { optionsFrom, readEnvironment, UsageError } from "../../src/options.ts";
 import { parseMux, parseTarget, type Target } from "../../src/target.ts";
 import { mangled, patience, tryOut } from "../kit/fuzz.ts";
 
@@ -170,10 +170,9 @@ test(
     const settings = fc.dictionary(fc.constantFrom(...NAMES), value, { maxKeys: 4, noNullPrototype: true });
     await tryOut(
       fc.property(settings, (given) => {
-        const read = attempt(() => optionsFrom({ http: "4000", ...given } as Settings));
-        if ("value" in read) return void expect(read.value.http.address).toBeDefined();
-        expect(read.message).toMatch(/^(option '|there is no option ')/);
-        expect(read.message).toContain("Accepted: ");
+        const read = attempt(() => optionsFrom({ http: "4000", ...given }));
+        if ("value" in read) expect(read.value.http.address).toBeDefined();
+        else expect(read.message).toMatch(/^(option '|there is no option ')[^]*Accepted: /);
       }),
     );
   },
