@@ -5,6 +5,8 @@ import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import type { Page } from "playwright-core";
 import { describe, expect, test } from "vitest";
+import type { Report } from "../../src/ops/report.ts";
+import { askAdmin } from "../kit/admin.ts";
 import { browserForFile, IN_CHROMIUM, noChromium, type Browser } from "../kit/browser.ts";
 import { startDaemon, type TestDaemon } from "../kit/daemon.ts";
 import { dashboard, type Dashboard } from "../kit/dashboard.ts";
@@ -30,7 +32,7 @@ async function open(browser: Browser, mode: "production" | "development"): Promi
   const prepared = await dashboard(mode);
   const { web, mux } = prepared;
   await Promise.all([web.start(), mux.start()]);
-  const args = ["--http", String(web.port), "--mux", `${mux.port}/mux`, "--hold", "60s"];
+  const args = ["--http", String(web.port), "--mux", `${mux.port}/mux`, "--hold", "60s", "--admin", "127.0.0.1:0"];
   const daemon = await startDaemon(args);
   const network = await relayTo(daemon.port);
   const page = await browser.newPage();
@@ -75,8 +77,14 @@ async function isLive({ page }: Scene, ms = SOON_MS): Promise<void> {
 const born = (page: Page): Promise<number> => page.evaluate(() => performance.timeOrigin);
 const server = async (page: Page): Promise<string> => (await textOf(page, "#tick")).split(" ")[0] ?? "";
 
-async function restart(one: Dashboard["web"]): Promise<void> {
+/**
+ * Kills a server, and starts it when the page has asked for it in vain already and is held: EventSource gives up for
+ * ever at anything but a 200.
+ */
+async function restart({ daemon }: Scene, one: Dashboard["web"]): Promise<void> {
   await one.kill();
+  const held = async (): Promise<boolean> => (JSON.parse(await askAdmin(daemon, "/status")) as Report).held > 0;
+  await until(held, "the page to ask again, and to be held", SOON_MS);
   await one.start();
 }
 
@@ -113,13 +121,13 @@ describe.skipIf(noChromium)(IN_CHROMIUM, () => {
     // The web server goes: the shell does not notice.
     await types(page, "kept=here; ");
     const first = await server(page);
-    await restart(web);
+    await restart(scene, web);
     await until(async () => ![first, ""].includes(await server(page)), "events of the new server", COMPILED_MS);
     expect(await types(page, "echo $kept; ")).toMatch(/^here$/m);
 
     // The mux goes: the terminal is told, and comes back; the events do not notice.
     const second = await server(page);
-    await restart(mux);
+    await restart(scene, mux);
     await until(async () => (await textOf(page, "#states")).includes("closed 1012"), "the Close", SOON_MS);
     await isLive(scene);
     expect(await server(page)).toBe(second);
@@ -149,7 +157,7 @@ describe.skipIf(noChromium)(IN_CHROMIUM, () => {
     await edits("second");
     expect(await textOf(page, "#count"), "the state of the page outlives an edit").toBe("1");
 
-    await restart(mux);
+    await restart(scene, mux);
     await until(async () => (await textOf(page, "#states")).includes("closed 1012"), "the Close", SOON_MS);
     await isLive(scene);
     await edits("third");
@@ -159,7 +167,7 @@ describe.skipIf(noChromium)(IN_CHROMIUM, () => {
     await edits("fourth");
 
     const first = await server(page);
-    await restart(web);
+    await restart(scene, web);
     await until(async () => ![first, ""].includes(await server(page)), "events of the new server", COMPILED_MS);
     await isLive(scene, COMPILED_MS);
     await edits("fifth");
