@@ -94,7 +94,9 @@ describe.each(names)("behind %s", { timeout: 20_000 }, (name) => {
   test.skipIf(cannot)(title("the dashboard sees who asked, by which name and scheme"), async () => {
     const { front } = await dashboard();
     const client = await front.dial();
-    client.send(head("GET / HTTP/1.1", `Host: ${front.host}`, "X-Forwarded-For: 203.0.113.9"));
+    client.send(
+      head("GET / HTTP/1.1", `Host: ${front.host}`, "X-Forwarded-For: 203.0.113.9", "X-Forwarded-Host: evil.example"),
+    );
     const got = JSON.parse((await nextResponse(client)).body) as Record<string, string>;
     expect(got["host"]).toBe(front.host);
     expect(got["x-forwarded-host"]).toBe(front.host);

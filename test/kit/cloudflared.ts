@@ -56,6 +56,21 @@ function fieldsOf(req: IncomingMessage, upgrade: boolean): Record<string, string
   return { ...fields, ...visitor, ...own, ...ray, ...chunked };
 }
 
+/** Go's transport knows a limit of its own, and nothing of `Keep-Alive: timeout`. */
+class GoAgent extends Agent {
+  readonly #idleMs: number;
+
+  constructor(idleMs: number) {
+    super({ keepAlive: true, maxFreeSockets: MAX_IDLE, scheduling: "lifo" });
+    this.#idleMs = idleMs;
+  }
+
+  override keepSocketAlive(socket: Socket): boolean {
+    socket.setTimeout(this.#idleMs);
+    return true;
+  }
+}
+
 /** Resets connections at random, and remembers what it broke. */
 class Resets {
   readonly caused = { broken: new Set<string>(), idle: 0 };
@@ -104,15 +119,12 @@ class Resets {
 /** Starts one. */
 export async function startCloudflared(
   rules: IngressRule[],
-  chaos: Chaos = { seed: 1, idle: 0, busy: 0, withinMs: 0 },
+  { chaos = { seed: 1, idle: 0, busy: 0, withinMs: 0 }, idleMs = IDLE_MS }: { chaos?: Chaos; idleMs?: number } = {},
 ): Promise<Cloudflared> {
-  const agent = new Agent({ keepAlive: true, maxFreeSockets: MAX_IDLE, scheduling: "lifo" });
+  const agent = new GoAgent(idleMs);
   const resets = new Resets(chaos);
   const known = new Set<Socket>();
-  agent.on("free", (socket: Socket) => {
-    socket.setTimeout(IDLE_MS);
-    resets.onIdle(socket);
-  });
+  agent.on("free", (socket: Socket) => resets.onIdle(socket));
   const serviceFor = (req: IncomingMessage): string => {
     const name = req.headers.host?.replace(/:\d+$/, "");
     const rule = rules.find(({ hostname }) => hostname === undefined || hostname === name);

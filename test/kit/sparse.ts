@@ -12,6 +12,9 @@ const AT_ONCE = 30;
 const STEP_MS = 5;
 const ROUND_MS = 10_000;
 
+/** What of a front is needed here. */
+export type Served = Pick<Front, "dial" | "host">;
+
 /** An upstream that answers a POST when all of a round are there, so that each has a connection of its own. */
 export interface Sparse {
   port: number;
@@ -23,7 +26,7 @@ export interface Sparse {
 }
 
 /** Starts the upstream; `dial` and `host` are the front's, once it runs. */
-export async function sparseUpstream(front: () => Front): Promise<Sparse> {
+export async function sparseUpstream(front: () => Served): Promise<Sparse> {
   let waiting: ServerResponse[] = [];
   const web = await httpUpstream((req, res) => {
     req.resume();
