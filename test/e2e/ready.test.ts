@@ -8,6 +8,7 @@ import { head } from "../kit/client.ts";
 import { BIN, cleanEnv, NODE, startDaemon } from "../kit/daemon.ts";
 import { launch, launchDaemon, watch, type Launched } from "../kit/launch.ts";
 import { ask } from "../kit/messages.ts";
+import { notifySocket, systemdIsHere } from "../kit/notify.ts";
 import { accepts, controlSocket, ownRuntime, statusOf } from "../kit/ops.ts";
 import { isAlive } from "../kit/processes.ts";
 import { deadPort, httpUpstream } from "../kit/upstream.ts";
@@ -59,23 +60,7 @@ test("an IPC parent does not hear `ready` when the port cannot be had", async ()
   expect(said).toEqual([]);
 });
 
-describe.skipIf(!has("systemd-notify") || !has("python3"))("systemd (needs systemd-notify and python3)", () => {
-  /** A notify socket: what came on it, as lines of `NAME=value`. */
-  async function notifySocket(): Promise<{ path: string; lines: () => string[] }> {
-    const path = join(tempFolder(), "notify");
-    const server = launch("python3", [new URL("../kit/children/notified.py", import.meta.url).pathname, path]);
-    await until(() => server.stdout().includes("bound"), "the notify socket", 10_000);
-    return {
-      path,
-      lines: () =>
-        server
-          .stdout()
-          .split("\n")
-          .slice(1, -1)
-          .map((line) => line.replace(/^\d+ /, "")),
-    };
-  }
-
+describe.skipIf(!systemdIsHere)("systemd (needs its tools and python3)", () => {
   test("it is told READY=1 with our pid when the port is open, WATCHDOG=1 again and again, STOPPING=1 at the end", async () => {
     const { path, lines } = await notifySocket();
     const port = await deadPort();
