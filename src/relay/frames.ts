@@ -7,6 +7,8 @@ const OPCODE_CLOSE = 0x8;
 const OPCODE_PONG = 0xa;
 const FIN = 0x80;
 const MASKED = 0x80;
+const WHOLE_TEXT = FIN | 0x1;
+const WHOLE_BINARY = FIN | OPCODE_BINARY;
 /** The payload of a ping of ours: a tag that all of ours share, then what tells one from the next. */
 export const PING_PAYLOAD = 8;
 const PING_TAG = 4;
@@ -79,10 +81,32 @@ export class FrameFollower {
         const step = Math.min(this.#remaining, end - at);
         this.#remaining -= step;
         at += step;
-      } else if (!this.#header(chunk[at++] ?? 0)) return chunk;
+      } else if (this.#seen > 0 || (at = this.#stepOver(chunk, at)) < end) {
+        if (!this.#header(chunk[at++] ?? 0)) return chunk;
+      }
       if (this.#remaining === 0 && this.#seen === 0) this.boundary = at;
     }
     return chunk;
+  }
+
+  /**
+   * Where the first frame begins that is not a whole short message: those come in bursts, and byte by byte they would
+   * cost as much as the system calls that carry them. Called between frames.
+   */
+  #stepOver(chunk: Buffer, start: number): number {
+    if (this.#fragmented) return start;
+    const header = this.#masked ? 6 : 2;
+    const mask = this.#masked ? MASKED : 0;
+    let at = start;
+    for (;;) {
+      const first = chunk[at];
+      // With the wrong mask bit it is above 125, too.
+      const length = (chunk[at + 1] ?? 0xff) ^ mask;
+      const next = at + header + length;
+      const isWhole = (first === WHOLE_TEXT || first === WHOLE_BINARY) && length <= 125 && next <= chunk.length;
+      if (!isWhole) return at;
+      this.boundary = at = next;
+    }
   }
 
   /** The same, with what may be our pong kept back until it is known. */

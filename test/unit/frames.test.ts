@@ -122,6 +122,24 @@ test("whatever is legal passes as the very chunks it came in, and every end of a
   );
 });
 
+test.each([
+  ["short messages and the beginning of a longer one", [5, 0, 125, 126]],
+  ["short messages and the beginning of another", [5, 7, 125]],
+])("%s: the last end of a frame in a chunk is found wherever the chunk is cut", (_, sizes) => {
+  for (const masked of [false, true]) {
+    const frames = sizes.map((size) => encode({ opcode: BINARY, payload: filler(size, 1) }, masked));
+    const bytes = Buffer.concat(frames);
+    const ends = frames.map((_frame, i) => Buffer.concat(frames.slice(0, i + 1)).length);
+    for (let cutAt = 1; cutAt < bytes.length; cutAt += 1) {
+      const follower = new FrameFollower(masked, false);
+      follower.push(bytes.subarray(0, cutAt));
+      expect(follower.boundary).toBe(ends.findLast((end) => end <= cutAt) ?? -1);
+      follower.push(bytes.subarray(cutAt));
+      expect(follower.boundary).toBe(bytes.length - cutAt);
+    }
+  }
+});
+
 test("with pings at any boundary it offers, the receiver gets the same messages, and our pings", async () => {
   await fc.assert(
     fc.asyncProperty(
