@@ -173,7 +173,7 @@ test.skipIf(noYaml)(
     for (const { id, echoed, code } of tunnels) {
       if (!broken.has(id)) expect({ id, echoed, code }).toEqual({ id, echoed: 20, code: 1000 });
     }
-  // It did do harm, and of both kinds.
+    // It did do harm, and of both kinds.
     expect(broken.size).toBeGreaterThan(10);
     expect(idle).toBeGreaterThan(10);
     const posts = requests.filter(({ id }) => id.includes("POST"));
