@@ -2,17 +2,12 @@
 // Made by exchange.ts when a response head has come. It never ends a connection.
 
 import type { ServerResponse } from "node:http";
+import { writeLent } from "../core/lent.ts";
 import { passTrailers } from "./fields.ts";
 import { toClient, type ResponseHead } from "./response-head.ts";
 
 /** A body up to this size goes into one string with its head, and into one write; in bytes. */
 const SMALL = 16 * 1024;
-
-/** Pieces above this, in bytes, are copied into buffers that are used again. */
-const CARRIED = 4 * 1024;
-const CARRIER_BYTES = 64 * 1024;
-const MAX_SPARE = 32;
-const spare: Buffer[] = [];
 
 /** Begins nothing by itself: the head goes out with the first bytes of the body, or with `flushHead`. */
 export class Answer {
@@ -58,17 +53,11 @@ export class Answer {
     this.#res.write("", "latin1");
   }
 
-  /** Returns whether the client takes more. `piece` is copied if it has to wait. */
+  /** Returns whether the client takes more. `piece` is only lent. */
   write(piece: Buffer): boolean {
     this.bytes += piece.length;
     this.#headSent = true;
-    if (piece.length <= CARRIED || piece.length > CARRIER_BYTES) return this.#res.write(Buffer.from(piece));
-    // A new buffer for each would be garbage that only a full collection finds: tens of megabytes in a large download.
-    const carrier = spare.pop() ?? Buffer.allocUnsafeSlow(CARRIER_BYTES);
-    piece.copy(carrier);
-    return this.#res.write(carrier.subarray(0, piece.length), () => {
-      if (spare.length < MAX_SPARE) spare.push(carrier);
-    });
+    return writeLent(this.#res, piece);
   }
 
   end(last: Buffer | undefined, trailers: readonly string[]): void {

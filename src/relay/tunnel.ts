@@ -7,6 +7,7 @@
 import { randomBytes } from "node:crypto";
 import type { Socket } from "node:net";
 import type { How, Side as SideName } from "../core/errors.ts";
+import { writeLent } from "../core/lent.ts";
 import type { Live, LiveSet } from "../core/live-set.ts";
 import { load } from "../core/packages.ts";
 import { cut, finish, guard } from "../core/sockets.ts";
@@ -32,6 +33,7 @@ export interface TunnelParts {
 /** The two ends, and who hears when it is over. */
 export interface TunnelEnds {
   client: Socket;
+  /** Only lends what it says as `data`. */
   upstream: Socket;
   /** Was an extension negotiated (RFC 6455 9)? */
   extensions: boolean;
@@ -218,7 +220,9 @@ export class Tunnel implements Live, Deadline {
 
   #pass(from: End, to: End, bytes: Buffer): void {
     if (bytes.length === 0 || to.told) return;
-    if (!to.socket.write(bytes)) from.socket.pause();
+    // What the upstream says is only lent.
+    const flows = from === this.upstream ? writeLent(to.socket, bytes) : to.socket.write(bytes);
+    if (!flows) from.socket.pause();
     this.#watchBacklog(to);
   }
 

@@ -18,17 +18,14 @@ export interface ConnectionUser {
 // Node would allocate 64 KiB for each read, and the collector would have to find out that they are free again.
 const inbox = Buffer.allocUnsafeSlow(64 * 1024);
 
-/** Begins to connect. A half-open connection is for a tunnel, which reads its socket itself after `detach`. */
-export function dial(options: NetConnectOpts & { allowHalfOpen: boolean }): UpstreamConnection {
-  if (options.allowHalfOpen) return new UpstreamConnection(connect(options));
+/** Begins to connect. Its socket says `data` as any other, but only lends the bytes. */
+export function dial(options: NetConnectOpts): UpstreamConnection {
   const read = (size: number, bytes: Uint8Array): boolean => {
-    connection.received((bytes as Buffer).subarray(0, size));
+    socket.emit("data", (bytes as Buffer).subarray(0, size));
     return true;
   };
-  const connection: UpstreamConnection = new UpstreamConnection(
-    connect({ ...options, onread: { buffer: inbox, callback: read } }),
-  );
-  return connection;
+  const socket: Socket = connect({ ...options, onread: { buffer: inbox, callback: read } });
+  return new UpstreamConnection(socket);
 }
 
 /** A connection that was dialled. */
@@ -43,7 +40,7 @@ export class UpstreamConnection {
   constructor(socket: Socket) {
     this.socket = socket;
     this.fate = guard(socket);
-    socket.on("data", this.received);
+    socket.on("data", this.#onData);
     socket.on("drain", this.#onDrain);
     socket.on("end", this.#onEnd);
     socket.on("close", this.#onClose);
@@ -60,19 +57,19 @@ export class UpstreamConnection {
     return !socket.destroyed && socket.readable && socket.writable && this.fate.how === undefined;
   }
 
-  /** Hands over the bare socket, paused: it has become a tunnel's. */
+  /** Hands over the bare socket, paused: it has become a tunnel's. What it says as `data` is lent. */
   detach(): Socket {
     const { socket } = this;
     this.#user = undefined;
     socket.pause();
-    socket.off("data", this.received);
+    socket.off("data", this.#onData);
     socket.off("drain", this.#onDrain);
     socket.off("end", this.#onEnd);
     socket.off("close", this.#onClose);
     return socket;
   }
 
-  readonly received = (chunk: Buffer): void => this.#user?.onData(chunk);
+  readonly #onData = (chunk: Buffer): void => this.#user?.onData(chunk);
   readonly #onDrain = (): void => this.#user?.onDrain();
   readonly #onEnd = (): void => this.#user?.onFin();
   readonly #onClose = (): void => this.#user?.onClosed();
