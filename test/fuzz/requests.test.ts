@@ -68,8 +68,10 @@ const odd = fc.oneof(
 );
 const messages = fc.array(message, { minLength: 1, maxLength: 3 }).map((all) => all.join(""));
 const request = fc.oneof(
-  { weight: 8, arbitrary: mangled(messages, odd) },
-  { weight: 2, arbitrary: mangled(fc.constant(upgrade()), odd) },
+  { weight: 2, arbitrary: messages },
+  { weight: 5, arbitrary: mangled(messages, odd, 1) },
+  { weight: 2, arbitrary: mangled(messages, odd) },
+  { weight: 2, arbitrary: mangled(fc.constant(upgrade()), odd, 2) },
   { weight: 1, arbitrary: anyBytes },
 );
 

@@ -25,10 +25,10 @@ export async function tryOut<T>(property: fc.IRawProperty<T>): Promise<void> {
   });
 }
 
-/** Text like this, with some bytes changed, left out or put in; latin1, so a character is a byte. */
-export function mangled(text: fc.Arbitrary<string>, odd: fc.Arbitrary<string>): fc.Arbitrary<string> {
+/** Text like this, with some bytes changed, left out or put in, in `most` places; latin1, so a character is a byte. */
+export function mangled(text: fc.Arbitrary<string>, odd: fc.Arbitrary<string>, most = 4): fc.Arbitrary<string> {
   const edit = fc.tuple(fc.double({ min: 0, max: 1, noNaN: true }), fc.nat({ max: 3 }), odd);
-  return fc.tuple(text, fc.array(edit, { maxLength: 4 })).map(([plain, edits]) =>
+  return fc.tuple(text, fc.array(edit, { maxLength: most })).map(([plain, edits]) =>
     edits.reduce((now, [where, length, put]) => {
       const at = Math.floor(where * now.length);
       return now.slice(0, at) + put + now.slice(at + length);
