@@ -63,6 +63,15 @@ describe("networks", () => {
     expect(["128.0.0.1", "::2", "10.0.0.1"].map((one) => trusts(list, one))).toEqual([false, false, false]);
   });
   test("none is nobody", () => expect(trusts(cidrs("none"), "127.0.0.1")).toBe(false));
+  test("loopback beside networks, as a container wants it", () => {
+    const list = cidrs("loopback,10.0.0.0/8");
+    expect(["127.0.0.1", "::1", "10.0.0.1", "11.0.0.1"].map((one) => trusts(list, one))).toEqual([
+      true,
+      true,
+      true,
+      false,
+    ]);
+  });
   test("several, with and without a length", () => {
     const list = cidrs("10.0.0.0/8, 192.0.2.7,2001:db8::/32");
     expect(["10.255.0.1", "192.0.2.7", "2001:db8::5"].map((one) => trusts(list, one))).toEqual([true, true, true]);
@@ -78,6 +87,7 @@ describe("networks", () => {
     "10.0.0.0/",
     "localhost",
     "toString",
+    "none,10.0.0.0/8",
   ])("%j is refused", (text) => expect(() => cidrs(text)).toThrow("networks like"));
 });
 
