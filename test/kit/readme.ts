@@ -19,12 +19,12 @@ export function readmeBlock(language: string, containing = ""): string {
 
 /** Puts this machine's ports and paths in; each must stand in the text, or the recipe has changed unseen. */
 export function substitute(text: string, changes: Record<string, string>): string {
-  let changed = text;
-  for (const [from, to] of Object.entries(changes)) {
-    if (!changed.includes(from)) throw new Error(`no ${JSON.stringify(from)} in ${text}`);
-    changed = changed.replaceAll(from, to);
+  for (const from of Object.keys(changes)) {
+    if (!text.includes(from)) throw new Error(`no ${JSON.stringify(from)} in ${text}`);
   }
-  return changed;
+  // In one go: a port that was put in can look like one that is to be put in.
+  const any = Object.keys(changes).map((from) => from.replaceAll(/[.*+?^${}()|[\]\\]/g, "\\$&"));
+  return text.replaceAll(new RegExp(any.join("|"), "g"), (from) => changes[from] ?? from);
 }
 
 /** Why YAML cannot be read here; undefined if it can. */
