@@ -1,41 +1,21 @@
 // A newer self takes the port over from an older one that is in use (SPEC 7.1).
 
-import { execFileSync } from "node:child_process";
-import { existsSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, onTestFinished, test, vi } from "vitest";
 import { WebSocket } from "ws";
 import { tempFolder } from "../kit/child.ts";
 import { dial, head } from "../kit/client.ts";
-import { NODE, startDaemon, type TestDaemon } from "../kit/daemon.ts";
+import type { TestDaemon } from "../kit/daemon.ts";
 import { listeners } from "../kit/launch.ts";
 import { client, every, type Answer } from "../kit/load.ts";
 import { endOf, nextResponse } from "../kit/messages.ts";
-import { controlSocket, ownRuntime, statusOf } from "../kit/ops.ts";
+import { controlSocket, statusOf } from "../kit/ops.ts";
 import { deadPort, httpUpstream, muxUpstream, rawUpstream } from "../kit/upstream.ts";
+import { line, shares, version } from "../kit/takeovers.ts";
 import { until, within } from "../kit/until.ts";
 
 vi.setConfig({ testTimeout: 20_000 });
-
-const version = execFileSync(NODE, ["--version"], { encoding: "utf8" });
-const [major = 0, minor = 0] = version.slice(1).split(".").map(Number);
-/** Has its net.Server SO_REUSEPORT? */
-const shares =
-  process.platform === "linux" && (major > 23 || (major === 23 && minor >= 1) || (major === 22 && minor >= 12));
-
-/** Starts one daemon after another on the same port, each taking over from the one before. */
-async function line(...args: string[]): Promise<{ port: number; path: string; next: () => Promise<TestDaemon> }> {
-  const port = await deadPort();
-  const env = ownRuntime();
-  const path = controlSocket(env, port);
-  const all = ["--port", String(port), "--takeover", "--log-level", "info", ...args];
-  const next = async (): Promise<TestDaemon> => {
-    const daemon = await startDaemon(all, env);
-    await until(async () => existsSync(path) && (await statusOf(path)).pid === daemon.pid, "its control socket", 5000);
-    return daemon;
-  };
-  return { port, path, next };
-}
 
 /** A WebSocket that comes back whenever it is closed, as the dashboard's terminals do. */
 class Terminal {
@@ -102,7 +82,7 @@ function longestGap(answers: Answer[]): number {
   return gap;
 }
 
-test(`ten takeovers under 200 requests a second and 50 tunnels, on ${version.trim()}: ${shares ? "none lost" : "a gap, and nothing wrong"}`, async () => {
+test(`ten takeovers under 200 requests a second and 50 tunnels, on ${version}: ${shares ? "none lost" : "a gap, and nothing wrong"}`, async () => {
   const body = "x".repeat(2000);
   let asked = 0;
   // Every third is in flight for a while.
