@@ -83,8 +83,14 @@ function targets(work, results) {
   return text;
 }
 
+/** What the ratio is of, in the README's words. */
+const FIGURES = { cpu: "processor time", memory: "memory", p99: "99th percentile", wall: "time" };
+/** A peer that carries fewer of the works than this has a sentence instead of a column. */
+const COLUMN_FROM = 3;
+
 /**
- * The table of the README: single-port's cost divided by each peer's, below 1 where it is cheaper.
+ * The section of the README, below its heading: single-port's cost divided by each peer's, below 1 where it is cheaper.
+ * Ratios only: they hold on other machines, times do not.
  *
  * @param {{ work: Work, results: Results }[]} done
  * @param {Map<string, string>} versions
@@ -92,26 +98,45 @@ function targets(work, results) {
  */
 export function markdown(done, versions, argv) {
   const compared = done.filter(({ work }) => !work.variants);
-  const peers = [...new Set(compared.flatMap(({ results }) => [...results.keys()]))].filter((one) => one !== SELF);
-  const lines = [`| work | ${peers.join(" | ")} |`, `| --- |${" --- |".repeat(peers.length)}`];
+  const all = [...new Set(compared.flatMap(({ results }) => [...results.keys()]))].filter((one) => one !== SELF);
+  const worksOf = (/** @type {string} */ peer) => compared.filter(({ results }) => results.has(peer));
+  const peers = all.filter((peer) => worksOf(peer).length >= Math.min(COLUMN_FROM, compared.length));
+  const cell = (/** @type {Work} */ work, /** @type {Results} */ results, /** @type {string} */ peer) =>
+    results.has(peer) ? short(median(pairs(work, results, SELF, peer))) : "";
+  const lines = [
+    "What single-port costs, divided by what each of the others costs for the same (below 1: single-port is cheaper).",
+    "Each figure is the median of the ratios of rounds that were run in turns.",
+    "",
+    `| | ${peers.join(" | ")} |`,
+    `| --- |${" --- |".repeat(peers.length)}`,
+  ];
   for (const { work, results } of compared) {
-    const cells = peers.map((peer) => {
-      const ratios = pairs(work, results, SELF, peer);
-      return ratios.length === 0 ? "" : short(median(ratios));
-    });
-    lines.push(
-      `| ${work.text} (${{ cpu: "CPU", memory: "memory", p99: "p99", wall: "time" }[work.ratio]}) | ${cells.join(" | ")} |`,
-    );
+    const cells = peers.map((peer) => cell(work, results, peer));
+    if (cells.some((one) => one !== "")) lines.push(`| ${work.text}: ${FIGURES[work.ratio]} | ${cells.join(" | ")} |`);
   }
-  const growth = done.filter(({ work }) => work.variants);
-  for (const { work, results } of growth) {
-    const [few = "", many = ""] = Object.keys(work.variants ?? {});
-    const found = median(pairs(work, results, `${SELF} ${many}`, `${SELF} ${few}`));
-    lines.push("", `${work.text}: a ${work.unit} costs ${short(found)} times as much on the larger number.`);
+  lines.push("");
+  for (const peer of all.filter((one) => !peers.includes(one))) {
+    for (const { work, results } of worksOf(peer)) {
+      lines.push(`- ${work.text}, ${FIGURES[work.ratio]}: ${cell(work, results, peer)} of \`${peer}\`.`);
+    }
   }
-  const here = [...versions].map(([name, version]) => (name === "pipe" ? "" : `${name} ${version}`)).filter(Boolean);
-  lines.push("", `${machine()}. ${here.join(", ")}. Repeat: \`npm run bench -- ${argv.join(" ")}\`.`);
+  for (const { work, results } of done.filter(({ work }) => work.variants)) lines.push(growth(work, results));
+  const here = all.map((peer) => `${peer} ${versions.get(peer) ?? ""}`.trim()).filter((text) => text.includes(" "));
+  const known = here.filter((text) => !text.startsWith("pipe ") && !text.startsWith("node "));
+  lines.push("", `On ${machine()}, against ${known.join(", ")}; the pipe is \`node:net\` and nothing else.`);
+  lines.push(`To repeat it: \`npm run bench -- ${argv.join(" ")}\`.`);
   return lines.join("\n");
+}
+
+/** How much more a unit costs with more connections, for everybody who was measured. @param {Work} work @param {Results} results */
+function growth(work, results) {
+  const [few = "", many = ""] = Object.keys(work.variants ?? {});
+  const peers = work.peers.filter((peer) => results.has(`${peer} ${few}`));
+  const grown = peers.map((peer) => {
+    const found = median(pairs(work, results, `${peer} ${many}`, `${peer} ${few}`));
+    return `${short(found)} times as much with ${peer}`;
+  });
+  return `- ${work.text}: on the larger number ${/^[aeiou]/.test(work.unit) ? "an" : "a"} ${work.unit} costs ${grown.join(", ")}.`;
 }
 
 /** What it ran on. */

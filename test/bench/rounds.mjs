@@ -78,6 +78,7 @@ class LoadProcess {
  */
 async function once(load, work, entry, peer, seconds) {
   const { pid, port } = peer;
+  const ms = seconds * 1000 * (work.longer ?? 1);
   if (work.kind !== "wrk") {
     await load.tell({ prepare: work.kind, port, options: entry.options }, PREPARE_MS).catch((error) => {
       throw new Error(`${entry.key}: ${error.message}`, { cause: error });
@@ -86,9 +87,7 @@ async function once(load, work, entry, peer, seconds) {
   const before = cpuMicros(pid);
   /** @type {import("./load/main.mjs").Sample} */
   const sample =
-    work.kind === "wrk"
-      ? await wrk(port, entry.options, seconds)
-      : await load.tell({ measure: seconds * 1000 }, seconds * 1000 + 10_000);
+    work.kind === "wrk" ? await wrk(port, entry.options, ms / 1000) : await load.tell({ measure: ms }, ms + 10_000);
   const used = cpuMicros(pid) - before;
   const rss = residentBytes(pid);
   if (work.kind !== "wrk") await load.tell({ close: true }, 5000);
