@@ -17,7 +17,7 @@ import type { RequestHead } from "./request-head.ts";
 import { RequestBody } from "./request-body.ts";
 import { interimHead, switchingHead, type ResponseHead } from "./response-head.ts";
 import { afterBroken, isRepeatable } from "./retry.ts";
-import { Tunnel, type TunnelOptions } from "./tunnel.ts";
+import { Tunnel, type TunnelEnds, type TunnelOptions } from "./tunnel.ts";
 
 /** Limits of an exchange; times in milliseconds, 0 means none (SPEC 3.3, 3.5, 4.1). */
 export interface RelayOptions extends TunnelOptions {
@@ -273,28 +273,21 @@ export class Exchange implements Asker, Caller, Occupant, Live, Deadline {
 
   onSwitched(head: ResponseHead, early: Buffer): void {
     const { res, client, upstream } = this.#in;
-    const { observer } = this.#parts;
-    const path = pathWithoutQuery(this.#in.req.url ?? "");
     // A 101 that was not asked for, or to another protocol: nobody here speaks what follows (RFC 9110 7.8).
     const wanted = this.#early && head.upgrade.length === 1 && head.upgrade[0] === "websocket";
     const socket = wanted ? this.#call?.detach() : undefined;
     if (!socket) return this.#nonsense();
     res.detachSocket(client.socket);
     client.socket.write(switchingHead(head), "latin1");
-    const ended = (by: Side, how: How, bytesIn: number, bytesOut: number): void => {
-      this.#phase = "tunnel";
-      this.#account(by, how, 101, undefined, bytesIn, bytesOut);
-    };
-    const ponged = (side: "client" | "upstream", rttMs: number): void => {
-      if (side === "upstream") upstream.heard(this.#parts.clock.now);
-      observer.ponged(side, rttMs);
-    };
     this.#switched = true;
-    observer.opened(upstream.name);
+    this.#phase = "tunnel";
+    this.#parts.observer.opened(upstream.name);
     upstream.answered(this.#parts.clock.now);
     this.#leave();
-    const ends = { client: client.socket, upstream: socket, extensions: head.extensions, ended, ponged };
-    const tunnel = new Tunnel(this.#parts, { ...ends, id: this.id, route: upstream.name, path });
+    const outcome = this.#outcome("proxy", "done", 101, undefined, 0, 0);
+    const hears = tunnelHears(this.#parts, upstream, outcome, this.#started);
+    const ends = { client: client.socket, upstream: socket, extensions: head.extensions, ...hears };
+    const tunnel = new Tunnel(this.#parts, { ...ends, id: this.id, route: upstream.name, path: outcome.path });
     tunnel.start(this.#early?.take() ?? Buffer.alloc(0), early);
   }
 
@@ -397,8 +390,19 @@ export class Exchange implements Asker, Caller, Occupant, Live, Deadline {
     bytesIn: number,
     bytesOut: number,
   ): void {
+    this.#parts.observer.ended(this.#outcome(by, how, status, error, bytesIn, bytesOut));
+  }
+
+  #outcome(
+    by: Side,
+    how: How,
+    status: number,
+    error: FailureCode | undefined,
+    bytesIn: number,
+    bytesOut: number,
+  ): Outcome {
     const { req, head, upstream } = this.#in;
-    const outcome: Outcome = {
+    return {
       id: this.id,
       kind: this.#phase === "tunnel" ? "tunnel" : "request",
       route: upstream.name,
@@ -415,8 +419,29 @@ export class Exchange implements Asker, Caller, Occupant, Live, Deadline {
       phase: this.#phase,
       ray: head.ray,
     };
-    this.#parts.observer.ended(outcome);
   }
+}
+
+/**
+ * Who hears of a tunnel. It holds the outcome and nothing of the exchange: a tunnel lives for weeks, and would keep both
+ * heads, their objects and every closure of the handshake with it.
+ */
+function tunnelHears(
+  { observer, clock }: RelayParts,
+  upstream: Upstream,
+  outcome: Outcome,
+  started: number,
+): Pick<TunnelEnds, "ended" | "ponged"> {
+  return {
+    ended: (by, how, bytesIn, bytesOut) => {
+      const ms = Math.round(performance.now() - started);
+      observer.ended({ ...outcome, by, how, bytesIn, bytesOut, ms });
+    },
+    ponged: (side, rttMs) => {
+      if (side === "upstream") upstream.heard(clock.now);
+      observer.ponged(side, rttMs);
+    },
+  };
 }
 
 function pathWithoutQuery(url: string): string {
