@@ -5,7 +5,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Client, Occupant } from "../core/client.ts";
 import { Failure, type FailureCode, type How, type Side } from "../core/errors.ts";
 import type { Live, LiveSet } from "../core/live-set.ts";
-import { nextId, type Attempt, type Observer, type Outcome, type Phase } from "../core/outcome.ts";
+import type { Observer, Phase } from "../core/outcome.ts";
 import { cut, finish, reset } from "../core/sockets.ts";
 import type { Clock, Deadline } from "../core/timer.ts";
 import type { UpstreamConnection } from "../upstream/connection.ts";
@@ -13,6 +13,7 @@ import type { Asker, Upstream } from "../upstream/upstream.ts";
 import { Answer } from "./answer.ts";
 import { Call, type Caller } from "./call.ts";
 import { EarlyBytes } from "./early-bytes.ts";
+import { ExchangeRecord, type Ending } from "./record.ts";
 import type { RequestHead } from "./request-head.ts";
 import { RequestBody } from "./request-body.ts";
 import { interimHead, switchingHead, type ResponseHead } from "./response-head.ts";
@@ -62,11 +63,9 @@ const GAVE_UP: Partial<Record<FailureCode, How>> = { upstream_unavailable: "time
 /** An exchange in progress. */
 export class Exchange implements Asker, Caller, Occupant, Live, Deadline {
   due: number = Infinity;
-  readonly id: string = nextId();
   readonly #parts: RelayParts;
   readonly #in: Admitted;
-  readonly #started = performance.now();
-  readonly #attempts: Attempt[] = [];
+  readonly #record: ExchangeRecord;
   readonly #forget: () => void;
   readonly #unwatch: () => void;
   readonly #body: RequestBody | undefined;
@@ -86,6 +85,12 @@ export class Exchange implements Asker, Caller, Occupant, Live, Deadline {
     this.#parts = parts;
     this.#in = admitted;
     const { req, head, client } = admitted;
+    this.#record = new ExchangeRecord({
+      route: admitted.upstream.name,
+      method: req.method ?? "",
+      url: req.url ?? "",
+      ray: head.ray,
+    });
     if (head.codings.length > 0 || Number(head.length ?? 0) > 0) {
       const copy = isRepeatable(req.method ?? "", head.idempotencyKey) ? parts.options.replayBytes : 0;
       this.#body = new RequestBody(req, head.codings.length > 0, copy, this.#onBodyProgress);
@@ -94,6 +99,10 @@ export class Exchange implements Asker, Caller, Occupant, Live, Deadline {
     this.#forget = parts.exchanges.add(this);
     this.#unwatch = parts.clock.watch(this);
     client.occupy(this);
+  }
+
+  get id(): string {
+    return this.#record.id;
   }
 
   /** Does it ask for a tunnel? */
@@ -129,22 +138,14 @@ export class Exchange implements Asker, Caller, Occupant, Live, Deadline {
   }
 
   onTried(code: string): void {
-    this.#note({ reused: false, idleMs: 0, code, phase: "connect", times: 1 });
-  }
-
-  /** Records an attempt; the same failure to connect many times in a row is one entry. */
-  #note(attempt: Attempt): void {
-    const last = this.#attempts.at(-1);
-    if (last && attempt.phase === "connect" && last.phase === "connect" && last.code === attempt.code) last.times += 1;
-    else this.#attempts.push(attempt);
+    this.#record.notConnected(code);
   }
 
   onGranted(connection: UpstreamConnection): void {
     const { req, upstream, upgrade, head, text } = this.#in;
     const { options } = this.#parts;
     this.#giveUp = undefined;
-    const { reused, idleMs } = connection;
-    this.#attempts.push({ reused, idleMs: Math.round(idleMs), phase: "waiting", times: 1 });
+    this.#record.connected(connection.reused, connection.idleMs);
     const call = new Call(upstream, connection, this, req.method ?? "", options.maxHeaderBytes);
     this.#call = call;
     const body = this.#body;
@@ -166,10 +167,8 @@ export class Exchange implements Asker, Caller, Occupant, Live, Deadline {
 
   onBroken(how: How, code: string): void {
     const call = this.#call;
-    const attempt = this.#attempts.at(-1);
-    if (attempt) attempt.code = code;
+    this.#record.failed(code, this.#answer ? undefined : this.#phase);
     if (this.#answer) return this.#settle("upstream", how);
-    if (attempt) attempt.phase = this.#phase;
     this.#body?.suspend();
     this.#call = undefined;
     const verdict = afterBroken({
@@ -227,8 +226,7 @@ export class Exchange implements Asker, Caller, Occupant, Live, Deadline {
 
   /** Bytes that are HTTP, but no answer to this request. */
   #nonsense(): void {
-    const attempt = this.#attempts.at(-1);
-    if (attempt) attempt.code = "bad_response";
+    this.#record.failed("bad_response");
     this.#fail("upstream_bad_response", "upstream", "protocol");
   }
 
@@ -280,14 +278,13 @@ export class Exchange implements Asker, Caller, Occupant, Live, Deadline {
     res.detachSocket(client.socket);
     client.socket.write(switchingHead(head), "latin1");
     this.#switched = true;
-    this.#phase = "tunnel";
     this.#parts.observer.opened(upstream.name);
     upstream.answered(this.#parts.clock.now);
     this.#leave();
-    const outcome = this.#outcome("proxy", "done", 101, undefined, 0, 0);
-    const hears = tunnelHears(this.#parts, upstream, outcome, this.#started);
+    const hears = tunnelHears(this.#parts, upstream, this.#record);
     const ends = { client: client.socket, upstream: socket, extensions: head.extensions, ...hears };
-    const tunnel = new Tunnel(this.#parts, { ...ends, id: this.id, route: upstream.name, path: outcome.path });
+    const { id, path } = this.#record;
+    const tunnel = new Tunnel(this.#parts, { ...ends, id, route: upstream.name, path });
     tunnel.start(this.#early?.take() ?? Buffer.alloc(0), early);
   }
 
@@ -314,8 +311,7 @@ export class Exchange implements Asker, Caller, Occupant, Live, Deadline {
     if (this.#phase === "response_body") return this.#settle(this.#answer?.blocked ? "client" : "upstream", "timeout");
     if (this.#phase === "request_body" && !this.#body?.blocked)
       return this.#fail("request_timeout", "client", "timeout");
-    const attempt = this.#attempts.at(-1);
-    if (attempt) attempt.code = "timeout";
+    this.#record.failed("timeout");
     this.#fail("upstream_timeout", "upstream", "timeout");
   }
 
@@ -347,11 +343,10 @@ export class Exchange implements Asker, Caller, Occupant, Live, Deadline {
   /** Ends without an answer from the upstream: the client is told why. */
   #fail(code: FailureCode, by: Side, how: How): void {
     if (this.#settled) return;
-    const attempts = this.#attempts.reduce((sum, attempt) => sum + attempt.times, 0);
-    const failure = new Failure(code, { upstream: this.#in.upstream.name, attempts });
+    const failure = new Failure(code, { upstream: this.#in.upstream.name, attempts: this.#record.attempts });
     this.#leave();
     this.#body?.discard();
-    this.#account(by, how, failure.status, code, this.#body?.bytes ?? 0, 0);
+    this.#account({ by, how, status: failure.status, error: code, bytesOut: 0 });
     this.#in.refused(failure);
   }
 
@@ -367,7 +362,7 @@ export class Exchange implements Asker, Caller, Occupant, Live, Deadline {
       else if (by === "client") cut(client.socket);
       else finish(client.socket);
     } else if (this.#body && !this.#body.complete) this.#body.discard();
-    this.#account(by, how, status, undefined, this.#body?.bytes ?? 0, this.#answer?.bytes ?? 0);
+    this.#account({ by, how, status, bytesOut: this.#answer?.bytes ?? 0 });
   }
 
   /** Lets go of everything that was opened for this exchange. The caller then ends the client's side. */
@@ -382,69 +377,24 @@ export class Exchange implements Asker, Caller, Occupant, Live, Deadline {
     this.#call?.abandon();
   }
 
-  #account(
-    by: Side,
-    how: How,
-    status: number,
-    error: FailureCode | undefined,
-    bytesIn: number,
-    bytesOut: number,
-  ): void {
-    this.#parts.observer.ended(this.#outcome(by, how, status, error, bytesIn, bytesOut));
-  }
-
-  #outcome(
-    by: Side,
-    how: How,
-    status: number,
-    error: FailureCode | undefined,
-    bytesIn: number,
-    bytesOut: number,
-  ): Outcome {
-    const { req, head, upstream } = this.#in;
-    return {
-      id: this.id,
-      kind: this.#phase === "tunnel" ? "tunnel" : "request",
-      route: upstream.name,
-      method: req.method ?? "",
-      path: pathWithoutQuery(req.url ?? ""),
-      status,
-      error,
-      bytesIn,
-      bytesOut,
-      ms: Math.round(performance.now() - this.#started),
-      attempts: this.#attempts,
-      by,
-      how,
-      phase: this.#phase,
-      ray: head.ray,
-    };
+  #account(ending: Omit<Ending, "phase" | "bytesIn">): void {
+    const bytesIn = this.#body?.bytes ?? 0;
+    this.#parts.observer.ended(this.#record.outcome({ ...ending, phase: this.#phase, bytesIn }));
   }
 }
 
-/**
- * Who hears of a tunnel. It holds the outcome and nothing of the exchange: a tunnel lives for weeks, and would keep both
- * heads, their objects and every closure of the handshake with it.
- */
+/** Who hears of a tunnel. Not the exchange: a tunnel lives for weeks, and would keep both heads and node's objects. */
 function tunnelHears(
   { observer, clock }: RelayParts,
   upstream: Upstream,
-  outcome: Outcome,
-  started: number,
+  record: ExchangeRecord,
 ): Pick<TunnelEnds, "ended" | "ponged"> {
   return {
-    ended: (by, how, bytesIn, bytesOut) => {
-      const ms = Math.round(performance.now() - started);
-      observer.ended({ ...outcome, by, how, bytesIn, bytesOut, ms });
-    },
+    ended: (by, how, bytesIn, bytesOut) =>
+      observer.ended(record.outcome({ by, how, phase: "tunnel", status: 101, bytesIn, bytesOut })),
     ponged: (side, rttMs) => {
       if (side === "upstream") upstream.heard(clock.now);
       observer.ponged(side, rttMs);
     },
   };
-}
-
-function pathWithoutQuery(url: string): string {
-  const query = url.indexOf("?");
-  return query < 0 ? url : url.slice(0, query);
 }

@@ -1,0 +1,85 @@
+// What an exchange leaves behind, filled in as it goes: its attempts, and at the end one Outcome (SPEC 8.1).
+// Made by exchange.ts. A tunnel keeps this and nothing else of the exchange that opened it.
+
+import type { FailureCode, How, Side } from "../core/errors.ts";
+import { nextId, type Attempt, type Outcome, type Phase } from "../core/outcome.ts";
+
+/** How an exchange ended. */
+export interface Ending {
+  by: Side;
+  how: How;
+  phase: Phase;
+  /** What the client was answered; 0 if it left before. */
+  status: number;
+  error?: FailureCode | undefined;
+  bytesIn: number;
+  bytesOut: number;
+}
+
+/** What is known from the beginning. */
+interface Asked {
+  route: string;
+  method: string;
+  /** The request target. */
+  url: string;
+  ray: string | undefined;
+}
+
+/** The record of one exchange. */
+export class ExchangeRecord {
+  readonly id: string = nextId();
+  readonly path: string;
+  readonly #asked: Asked;
+  readonly #started = performance.now();
+  readonly #attempts: Attempt[] = [];
+
+  constructor(asked: Asked) {
+    this.#asked = asked;
+    const query = asked.url.indexOf("?");
+    this.path = query < 0 ? asked.url : asked.url.slice(0, query);
+  }
+
+  /** How many attempts were made. */
+  get attempts(): number {
+    return this.#attempts.reduce((sum, { times }) => sum + times, 0);
+  }
+
+  /** A try to connect failed. The same failure many times in a row is one entry. */
+  notConnected(code: string): void {
+    const last = this.#attempts.at(-1);
+    if (last?.phase === "connect" && last.code === code) last.times += 1;
+    else this.#attempts.push({ reused: false, idleMs: 0, code, phase: "connect", times: 1 });
+  }
+
+  /** A connection was got. */
+  connected(reused: boolean, idleMs: number): void {
+    this.#attempts.push({ reused, idleMs: Math.round(idleMs), phase: "waiting", times: 1 });
+  }
+
+  /** The attempt on that connection failed. */
+  failed(code: string, phase?: Phase): void {
+    const attempt = this.#attempts.at(-1);
+    if (attempt) Object.assign(attempt, phase === undefined ? { code } : { code, phase });
+  }
+
+  outcome({ by, how, phase, status, error, bytesIn, bytesOut }: Ending): Outcome {
+    const { route, method, ray } = this.#asked;
+    return {
+      id: this.id,
+      kind: phase === "tunnel" ? "tunnel" : "request",
+      route,
+      method,
+      path: this.path,
+      status,
+      error,
+      bytesIn,
+      bytesOut,
+      ms: Math.round(performance.now() - this.#started),
+      attempts: this.#attempts,
+      by,
+      how,
+      phase,
+      ray,
+    };
+  }
+}
