@@ -120,6 +120,21 @@ test("a request whose head is on its way is still answered", async () => {
   expect(await within(daemon.exited, "exit", 5000)).toBe(0);
 });
 
+test("an event stream that begins while it drains is ended behind its head: its client comes back to whoever is next", async () => {
+  const up = await rawUpstream();
+  const daemon = await startDaemon(["--http", String(up.port), "--drain", "1m"], ownRuntime());
+  const client = await dial(daemon.port);
+  client.send(head("GET /events HTTP/1.1", "Host: a", "Accept: text/event-stream"));
+  const peer = await up.next();
+  await peer.readUntil("\r\n\r\n");
+  daemon.child.kill("SIGTERM");
+  await daemon.logged(({ msg }) => msg === "draining", "draining");
+  peer.send(head("HTTP/1.1 200 OK", "Content-Type: text/event-stream"));
+  await client.readUntil("200 OK");
+  await within(client.ended, "the end");
+  expect(await within(daemon.exited, "exit", 5000)).toBe(0);
+});
+
 test("who does not close after it was told to holds nobody up for long", async () => {
   const mux = await rawUpstream();
   const web = await httpUpstream((_req, res) => res.end("ok"));
