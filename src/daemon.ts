@@ -17,13 +17,14 @@ import { bind, type Bound } from "./life/bind.ts";
 import { isOlderSelf } from "./life/older-self.ts";
 import { retire } from "./life/retire.ts";
 import { Links } from "./links.ts";
-import { History, type Readings } from "./ops/history.ts";
+import { History } from "./ops/history.ts";
 import { Metrics } from "./ops/metrics.ts";
-import type { Report, TunnelReport, TunnelSideReport } from "./ops/report.ts";
+import type { Report } from "./ops/report.ts";
 import type { Options } from "./options.ts";
 import type { Exchange, RelayParts } from "./relay/exchange.ts";
 import { viaOf } from "./relay/request-head.ts";
-import type { End, Tunnel } from "./relay/tunnel.ts";
+import type { Tunnel } from "./relay/tunnel.ts";
+import { readingsOf, reportOf, type Rooms } from "./reports.ts";
 import type { Target } from "./target.ts";
 
 /** A running proxy. */
@@ -75,7 +76,7 @@ export function logDropped(log: Logger, kind: string, dropped: number): void {
 /** A proxy: made, then started once, then closed once. */
 export class Proxy implements Daemon {
   readonly metrics: Metrics = new Metrics(() => this.report());
-  readonly #history = new History(() => this.#readings());
+  readonly #history = new History(() => readingsOf(this.#rooms()));
   readonly #options: Options;
   readonly #log: Logger;
   readonly #process: Process;
@@ -270,45 +271,24 @@ export class Proxy implements Daemon {
 
   /** What /status says. */
   report(): Report {
-    const now = performance.now();
-    // One that is accounted for would be counted twice: among the open ones, and among the ended.
-    const tunnels = [...this.#tunnels].flatMap((tunnel) => (tunnel.settled ? [] : [tunnelReport(tunnel, now)]));
-    return {
-      name: "single-port",
+    return reportOf(this.#rooms(), {
       version: VERSION,
-      node: process.version,
-      pid: process.pid,
       state: this.#state,
-      startedAt: new Date(performance.timeOrigin + this.#started).toISOString(),
-      uptimeSeconds: Math.round((performance.now() - this.#started) / 1000),
-      listening: this.#address ? `${this.#address.address}:${this.#address.port}` : "",
+      started: this.#started,
+      address: this.#address,
       shared: this.#shared,
-      connections: this.#listener.connections,
-      requests: this.#exchanges.size,
-      held: this.#links.heldCount.held,
-      totals: this.metrics.totals,
-      lastSecond: this.#history.seconds.at(-1),
-      links: [...this.#links.byName.values()].map(({ monitor, upstream }) => {
-        const own = tunnels.filter(({ route }) => route === monitor.name);
-        const lastPongAgeMs = youngest(own.map((one) => one.upstream.lastPongAgeMs));
-        return { ...monitor.status, held: upstream.held, tunnels: own.length, lastPongAgeMs };
-      }),
-      tunnels,
-      endedBadly: this.#history.endedBadly,
-    };
+    });
   }
 
-  /** What the history wants each second: cheaper than a report. */
-  #readings(): Readings {
-    const { requests, failed } = this.metrics.totals;
-    let tunnels = 0;
-    let tunnelBytes = this.metrics.closedTunnelBytes;
-    for (const tunnel of this.#tunnels) {
-      if (tunnel.settled) continue;
-      tunnels += 1;
-      tunnelBytes += tunnel.client.bytes + tunnel.upstream.bytes;
-    }
-    return { requests, failed, tunnels, tunnelBytes };
+  #rooms(): Rooms {
+    return {
+      metrics: this.metrics,
+      history: this.#history,
+      exchanges: this.#exchanges,
+      tunnels: this.#tunnels,
+      links: this.#links,
+      listener: this.#listener,
+    };
   }
 
   #onEnded(outcome: Outcome): void {
@@ -321,21 +301,4 @@ export class Proxy implements Daemon {
     if (!good && !this.#process.lines.allows(`${outcome.by} ${outcome.how}`)) return;
     this.#log[level](outcome, outcome.kind === "tunnel" ? "tunnel ended" : "request ended");
   }
-}
-
-function youngest(ages: (number | undefined)[]): number | undefined {
-  const known = ages.filter((age) => age !== undefined);
-  return known.length === 0 ? undefined : Math.min(...known);
-}
-
-function tunnelReport(tunnel: Tunnel, now: number): TunnelReport {
-  const side = ({ bytes, liveness }: End): TunnelSideReport => ({
-    bytes,
-    lastByteAgeMs: Math.max(0, Math.round(now - liveness.lastByte)),
-    rttMs: liveness.rttMs,
-    lastPongAgeMs: liveness.lastPong === undefined ? undefined : Math.max(0, Math.round(now - liveness.lastPong)),
-  });
-  const { id, route, path } = tunnel;
-  const ageMs = Math.max(0, Math.round(now - tunnel.started));
-  return { id, route, path, ageMs, client: side(tunnel.client), upstream: side(tunnel.upstream) };
 }

@@ -1,0 +1,92 @@
+// What a proxy says of itself: gathered from its rooms when somebody asks. Called by daemon.ts.
+
+import type { AddressInfo } from "node:net";
+import type { LiveSet } from "./core/live-set.ts";
+import type { Listener } from "./front/listener.ts";
+import type { Links } from "./links.ts";
+import type { History, Readings } from "./ops/history.ts";
+import type { Metrics } from "./ops/metrics.ts";
+import type { Report, TunnelReport, TunnelSideReport } from "./ops/report.ts";
+import type { Exchange } from "./relay/exchange.ts";
+import type { End, Tunnel } from "./relay/tunnel.ts";
+
+/** Where to look. */
+export interface Rooms {
+  metrics: Metrics;
+  history: History;
+  exchanges: LiveSet<Exchange>;
+  tunnels: LiveSet<Tunnel>;
+  links: Links;
+  listener: Listener;
+}
+
+/** What only the proxy itself knows. */
+export interface Self {
+  version: string;
+  state: Report["state"];
+  /** By the monotonic clock, in milliseconds. */
+  started: number;
+  /** Undefined until it listens. */
+  address: AddressInfo | undefined;
+  shared: boolean;
+}
+
+/** What /status says. */
+export function reportOf({ metrics, history, exchanges, links, listener, ...rooms }: Rooms, self: Self): Report {
+  const now = performance.now();
+  // One that is accounted for would be counted twice: among the open ones, and among the ended.
+  const tunnels = [...rooms.tunnels].flatMap((tunnel) => (tunnel.settled ? [] : [tunnelReport(tunnel, now)]));
+  return {
+    name: "single-port",
+    version: self.version,
+    node: process.version,
+    pid: process.pid,
+    state: self.state,
+    startedAt: new Date(performance.timeOrigin + self.started).toISOString(),
+    uptimeSeconds: Math.round((now - self.started) / 1000),
+    listening: self.address ? `${self.address.address}:${self.address.port}` : "",
+    shared: self.shared,
+    connections: listener.connections,
+    requests: exchanges.size,
+    held: links.heldCount.held,
+    totals: metrics.totals,
+    lastSecond: history.seconds.at(-1),
+    links: [...links.byName.values()].map(({ monitor, upstream }) => {
+      const own = tunnels.filter(({ route }) => route === monitor.name);
+      const lastPongAgeMs = youngest(own.map((one) => one.upstream.lastPongAgeMs));
+      return { ...monitor.status, held: upstream.held, tunnels: own.length, lastPongAgeMs };
+    }),
+    tunnels,
+    endedBadly: history.endedBadly,
+  };
+}
+
+/** What the history wants each second: cheaper than a report. */
+export function readingsOf({ metrics, tunnels }: Pick<Rooms, "metrics" | "tunnels">): Readings {
+  const { requests, failed } = metrics.totals;
+  let open = 0;
+  let tunnelBytes = metrics.closedTunnelBytes;
+  for (const tunnel of tunnels) {
+    if (tunnel.settled) continue;
+    open += 1;
+    tunnelBytes += tunnel.client.bytes + tunnel.upstream.bytes;
+  }
+  return { requests, failed, tunnels: open, tunnelBytes };
+}
+
+function youngest(ages: (number | undefined)[]): number | undefined {
+  const known = ages.filter((age) => age !== undefined);
+  return known.length === 0 ? undefined : Math.min(...known);
+}
+
+function tunnelReport(tunnel: Tunnel, now: number): TunnelReport {
+  const side = ({ bytes, liveness }: End): TunnelSideReport => ({
+    bytes,
+    lastByteAgeMs: Math.max(0, Math.round(now - liveness.lastByte)),
+    rttMs: liveness.rttMs,
+    lastPongAgeMs: liveness.lastPong === undefined ? undefined : Math.max(0, Math.round(now - liveness.lastPong)),
+  });
+  const { id, route, path } = tunnel;
+  const ageMs = Math.max(0, Math.round(now - tunnel.started));
+  return { id, route, path, ageMs, client: side(tunnel.client), upstream: side(tunnel.upstream) };
+}
