@@ -7,12 +7,16 @@ import { wrk } from "./load/wrk.mjs";
 import { startPeer, startUpstream } from "./peers.mjs";
 
 const PREPARE_MS = 40_000;
+/** Before these, a program that is compiled while it runs is measured half compiled: 5 times the cost at first. */
+const WARM_UNITS = 20_000;
+const MAX_WARM_ROUNDS = 5;
 /** Tunnels that load what a peer loads lazily, before memory is compared. */
 const FIRST_TUNNELS = 10;
 
 /** What one measurement of one peer came to: `cpu` in microseconds for each unit, `memory` in bytes for each unit,
  * times in milliseconds, `rss` in bytes.
- * @typedef {{ cpu: number, memory: number, p50: number, p99: number, wall: number, rss: number, errors: number }} Figures */
+ * @typedef {{ units: number, cpu: number, memory: number, p50: number, p99: number, wall: number, rss: number,
+ *   errors: number }} Figures */
 
 /** Figures by peer (and variant), one for each round. @typedef {Map<string, Figures[]>} Results */
 
@@ -92,8 +96,8 @@ async function once(load, work, entry, peer, seconds) {
   const rss = residentBytes(pid);
   if (work.kind !== "wrk") await load.tell({ close: true }, 5000);
   if (sample.units === 0) throw new Error(`${entry.key} carried nothing`);
-  const { p50, p99, errors } = sample;
-  return { cpu: used / sample.units, memory: Number.NaN, p50, p99, wall: Number.NaN, rss, errors };
+  const { units, p50, p99, errors } = sample;
+  return { units, cpu: used / units, memory: Number.NaN, p50, p99, wall: Number.NaN, rss, errors };
 }
 
 /** All peers at once, one of them under load. @type {(...args: [import("./work.mjs").Work, Entry[], Results, any]) => Promise<void>} */
@@ -104,14 +108,21 @@ async function steadily(work, entries, results, { rounds, seconds, progress }) {
   const running = new Map();
   try {
     for (const { key, peer } of entries) running.set(key, await startPeer(peer, upstream.port));
-    // The first round warms up, and does not count.
-    for (let round = -1; round < rounds; round += 1) {
-      for (const entry of rotated(entries, round + 1)) {
-        progress(`${work.name}, round ${Math.max(0, round + 1)} of ${rounds}: ${entry.key}`);
+    for (const entry of entries) {
+      progress(`${work.name}, warming up: ${entry.key}`);
+      // At a pace, more rounds would not make it warm.
+      const most = entry.options.perSecond === undefined ? MAX_WARM_ROUNDS : 1;
+      const peer = running.get(entry.key);
+      let units = 0;
+      for (let round = 0; round < most && units < WARM_UNITS; round += 1) {
+        if (peer) units += (await once(load, work, entry, peer, seconds)).units;
+      }
+    }
+    for (let round = 0; round < rounds; round += 1) {
+      for (const entry of rotated(entries, round)) {
+        progress(`${work.name}, round ${round + 1} of ${rounds}: ${entry.key}`);
         const peer = running.get(entry.key);
-        if (!peer) continue;
-        const figures = await once(load, work, entry, peer, seconds);
-        if (round >= 0) results.get(entry.key)?.push(figures);
+        if (peer) results.get(entry.key)?.push(await once(load, work, entry, peer, seconds));
       }
     }
   } finally {
@@ -158,7 +169,14 @@ async function starts(entries, results, { rounds, progress }) {
         const child = peer === "node -e 0" ? await nothing() : (await startPeer(peer, upstream.port)).child;
         const wall = performance.now() - begin;
         await stop(child);
-        const none = { cpu: Number.NaN, memory: Number.NaN, p50: Number.NaN, p99: Number.NaN, rss: Number.NaN };
+        const none = {
+          units: 1,
+          cpu: Number.NaN,
+          memory: Number.NaN,
+          p50: Number.NaN,
+          p99: Number.NaN,
+          rss: Number.NaN,
+        };
         results.get(key)?.push({ ...none, wall, errors: 0 });
       }
     }
