@@ -62,9 +62,10 @@ describe.each(Object.keys(THEIRS) as Name[])("%s", { timeout: 30_000 }, (name) =
   test.skipIf(cannot)("the other way round some do: this test can fail", async () => {
     const { oursMs, post } = await scene(name, 100);
     let failed = 0;
-    for (let round = 0; round < 5 && failed === 0; round += 1) {
+    // What a busy machine took for our limit may be too long: earlier and earlier, then.
+    for (let round = 0; round < 6 && failed === 0; round += 1) {
       expect(failures(await post(0))).toEqual([]);
-      failed += failures(await post(oursMs - 100)).length;
+      failed += failures(await post(oursMs - 100 - 60 * (round % 4))).length;
     }
     expect(failed).toBeGreaterThan(0);
   });
