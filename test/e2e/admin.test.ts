@@ -4,6 +4,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { expect, onTestFinished, test, vi } from "vitest";
 import { dial, head } from "../kit/client.ts";
+import { singlePort } from "../kit/command.ts";
 import { startDaemon, type TestDaemon } from "../kit/daemon.ts";
 import { tempFolder } from "../kit/child.ts";
 import { accepts, ask, controlSocket, ownRuntime, statusOf } from "../kit/ops.ts";
@@ -89,8 +90,8 @@ test("everything on --admin unix:PATH, and the socket is gone when it has ended"
 test("--admin unix:PATH is taken from one that was killed, not from one that answers", async () => {
   const path = join(tempFolder(), "admin.sock");
   const { daemon } = await serving("--admin", `unix:${path}`);
-  const second = await startDaemon(["--http", "1", "--admin", `unix:${path}`], ownRuntime());
-  expect(await within(second.exited, "exit")).toBe(78);
+  const args = ["--http", "1", "--port", "0", "--admin", `unix:${path}`];
+  expect(await singlePort(args, ownRuntime())).toMatchObject({ code: 78, stdout: "" });
   expect((await statusOf(path)).pid).toBe(daemon.pid);
   daemon.child.kill("SIGKILL");
   await daemon.exited;
@@ -114,13 +115,6 @@ test("nothing of it answers on the public port: every path goes to the upstream"
   }
   expect((await ask(daemon.port, "/drain", "POST")).body).toBe("upstream /drain");
   expect(await accepts(daemon.port)).toBe(true);
-});
-
-test("a port for operators that is taken: one line, exit 78", async () => {
-  const web = await httpUpstream((_req, res) => res.end());
-  const daemon = await startDaemon(["--http", String(web.port), "--admin", String(web.port)], ownRuntime());
-  expect(await within(daemon.exited, "exit")).toBe(78);
-  expect(daemon.stderr()).toBe("single-port: the address of option '--admin' is in use. Accepted: a free one.\n");
 });
 
 test("/events begins with the past, then a report each second; a reader that leaves ends nothing", async () => {
