@@ -77,7 +77,7 @@ export const declared: Declared[] = [
     group: GROUPS.main,
     default: "loopback",
     parse: cidrs,
-    text: "peers whose X-Forwarded-* and CF-* fields are believed: networks, loopback or none",
+    text: "peers whose X-Forwarded-* and CF-* fields are believed: networks, loopback among them, or none",
   },
 
   {
