@@ -36,12 +36,13 @@ const PREFIX = "HTTP/1.";
 
 /** Are there no bytes in these lines that readers disagree about? */
 export function isClean(text: string): boolean {
-  return !STRAY.test(text);
+  // Behind the last line comes its CRLF, so a CR there is a bare one, too.
+  return !text.endsWith("\r") && !STRAY.test(text);
 }
 
 /** Can these first bytes of a head still become one? So nonsense is told at once, not when the time is up. */
 export function canBeHead(text: string): boolean {
-  return (text.startsWith(PREFIX) || PREFIX.startsWith(text)) && isClean(text);
+  return (text.startsWith(PREFIX) || PREFIX.startsWith(text)) && !STRAY.test(text);
 }
 
 /**

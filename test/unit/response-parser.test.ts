@@ -113,6 +113,7 @@ test.each([
   `${OK}: b\r\n\r\n`,
   `${OK}A: b\n\r\n`,
   `${OK}A: b\rc: d\r\n\r\n`,
+  `${OK}A: b\r\r\n\r\n`,
   `${OK}A: \0\r\n\r\n`,
   `${OK}Content-Length: +5\r\n\r\n`,
   `${OK}Content-Length: 5, 5\r\n\r\n`,
