@@ -11,6 +11,7 @@ import { pathOf, route, wantsTunnel, type RequestLine, type Routes } from "./fro
 import type { Links } from "./links.ts";
 import { Exchange, type RelayParts } from "./relay/exchange.ts";
 import { createPlainRelay, type PlainRelay } from "./relay/plain.ts";
+import { loadFrames } from "./relay/tunnel.ts";
 import { isLoop, readRequestHead, toUpstream, type RequestHead } from "./relay/request-head.ts";
 import type { Target } from "./target.ts";
 
@@ -52,9 +53,13 @@ export class Gate implements Handlers {
     this.#plain = createPlainRelay(parts.http, (req, res, failed) => this.#open(req, res, "http", failed));
   }
 
-  /** Loads what the first request needs, so that it does not have to wait for that. */
+  /**
+   * Loads what the first request and the first tunnel need: they do not have to wait for it, and it is still there. An
+   * update may replace the packages on the disk at any time.
+   */
   warmUp(): void {
     this.#plain.warmUp();
+    loadFrames();
   }
 
   isUpgrade(req: IncomingMessage): boolean {

@@ -75,15 +75,15 @@ interface Ws {
 
 let ws: Ws | undefined;
 
-/** With the first tunnel, rather than with the start, which is waited for by somebody (SPEC 9). */
-function loadWs(): Ws {
+/** Loads what makes frames. Not with this file: that belongs to the start, which is waited for by somebody (SPEC 9). */
+export function loadFrames(): Ws {
   return (ws ??= load("ws") as Ws);
 }
 
 /** A control frame, masked if it goes to the upstream (we are its client). */
 function controlFrame(opcode: number, payload: Buffer, mask: boolean): Buffer {
   // Not read-only would mask the payload in place, and it has to be recognised when it comes back.
-  return Buffer.concat(loadWs().Sender.frame(payload, { fin: true, opcode, mask, readOnly: true, rsv1: false }));
+  return Buffer.concat(loadFrames().Sender.frame(payload, { fin: true, opcode, mask, readOnly: true, rsv1: false }));
 }
 
 const pingPayload = randomBytes(PING_PAYLOAD);
@@ -170,7 +170,6 @@ export class Tunnel implements Live, Deadline {
   start(earlyClient: Buffer, earlyUpstream: Buffer): void {
     this.#attach(this.client);
     this.#attach(this.upstream);
-    if (!ws) setImmediate(loadWs);
     if (earlyUpstream.length > 0) this.onData(this.upstream, this.client, earlyUpstream);
     if (earlyClient.length > 0) this.onData(this.client, this.upstream, earlyClient);
     this.#look(this.#parts.clock.now);
