@@ -8,7 +8,6 @@ import { codeOf } from "../core/errors.ts";
 import { cut } from "../core/sockets.ts";
 import { sleep } from "../core/timer.ts";
 import type { Address } from "../target.ts";
-import { findHolder } from "./holder.ts";
 import { findOlderSelf, HANDOVER_MS, handOver, RETRY_HANDOVER_MS } from "./older-self.ts";
 
 /** What to bind, and how hard to try. */
@@ -154,6 +153,8 @@ function explain(error: Error, { host, port }: Place): Error {
 }
 
 async function busy(place: Place, address: string): Promise<CannotListen> {
+  // Loaded here: a start that succeeds has no use for it, and is waited for by somebody (SPEC 9).
+  const { findHolder } = await import("./holder.ts");
   const holder = await findHolder(place.port, address);
   const by = holder ? `by process ${holder.pid} (${holder.command})` : "by a process the system does not name";
   return new CannotListen(
