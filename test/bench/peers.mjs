@@ -3,7 +3,7 @@
 import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import { ask, freePort, start, startModule, message, written } from "./children.mjs";
+import { ask, freePort, scratch, start, startModule, message, written } from "./children.mjs";
 import { AO_SERVER, CACHE, versionOf } from "./fetch.mjs";
 import { programs, startProgram } from "./servers/native.mjs";
 
@@ -28,7 +28,9 @@ async function startNode(args, env) {
 function singlePort(upstream, root = ROOT) {
   const room = ["--max-connections", "8000", "--max-tunnels", "8000"];
   const targets = ["--http", String(upstream), "--mux", `${upstream}/mux`];
-  return startNode([`${root}bin/single-port.js`, "--port", "0", "--log-format", "json", ...targets, ...room]);
+  // It is killed, and would leave its control socket behind each time.
+  const env = { XDG_RUNTIME_DIR: scratch() };
+  return startNode([`${root}bin/single-port.js`, "--port", "0", "--log-format", "json", ...targets, ...room], env);
 }
 
 /** As agent-orchestrator starts it. @param {number} upstream */
