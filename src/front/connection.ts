@@ -1,0 +1,138 @@
+// One accepted connection: guarded from the first moment, used by one exchange at a time, in the order of its requests.
+// Made by listener.ts for each socket.
+
+import type { IncomingMessage } from "node:http";
+import type { BlockList, Socket } from "node:net";
+import type { Client, Occupant } from "../core/client.ts";
+import type { FailureCode } from "../core/errors.ts";
+import { guard, type Fate } from "../core/sockets.ts";
+
+// A client that pipelines more than this is not read from until it has its answers.
+const MAX_PIPELINED = 16;
+
+/** The peer's address for logs and X-Forwarded-For. */
+function addressOf(socket: Socket): string {
+  const address = socket.remoteAddress ?? "";
+  return address.startsWith("::ffff:") ? address.slice(7) : address;
+}
+
+// On the socket itself, and the listeners are the same for all (as in core/sockets.ts).
+const CONNECTION: unique symbol = Symbol("connection");
+type ClientSocket = Socket & { [CONNECTION]?: Connection };
+
+/** The connection of an accepted socket; undefined before one was made. */
+export function connectionOf(socket: ClientSocket): Connection | undefined {
+  return socket[CONNECTION];
+}
+
+/** One accepted connection. */
+export class Connection implements Client {
+  readonly socket: Socket;
+  readonly fate: Fate;
+  readonly address: string;
+  readonly trusted: boolean;
+  /** Its bytes broke HTTP; said once its turn comes. */
+  broken: FailureCode | undefined;
+  /** The last request that node found on it. */
+  request: IncomingMessage | undefined;
+  busy = false;
+  /** The exchange whose turn it is. */
+  occupant: Occupant | undefined;
+  /** When it was accepted, or its last answer was out. */
+  idleSince: number = performance.now();
+  #idleAt = 0;
+  #turns: (() => void)[] | undefined;
+  readonly #closed: (connection: Connection) => void;
+
+  /** @param closed is told when its socket has closed. */
+  constructor(socket: ClientSocket, trusted: BlockList, closed: (connection: Connection) => void) {
+    this.socket = socket;
+    this.#closed = closed;
+    socket[CONNECTION] = this;
+    this.fate = guard(socket);
+    this.address = addressOf(socket);
+    // No address: a unix socket, whose peer is on this machine.
+    this.trusted = this.address === "" || trusted.check(this.address, this.address.includes(":") ? "ipv6" : "ipv4");
+    socket.on("end", socketOnEnd);
+    socket.on("close", socketOnClose);
+    // Not the response's `drain`: node stops forwarding it when an upgrade was pipelined behind the response.
+    socket.on("drain", socketOnDrain);
+  }
+
+  /** Its client sent FIN. */
+  onEnd(): void {
+    this.occupant?.onClientGone(this.fate.how ?? "fin");
+  }
+
+  /** Its socket has closed. */
+  onClose(): void {
+    this.#turns = undefined;
+    this.occupant?.onClientGone(this.fate.how ?? "fin");
+    this.#closed(this);
+  }
+
+  occupy(occupant: Occupant): void {
+    this.occupant = occupant;
+  }
+
+  release(occupant: Occupant): void {
+    if (this.occupant === occupant) this.occupant = undefined;
+  }
+
+  /** Tells the occupant that the request broke; false when there is none whose request it was. */
+  brokeOccupant(code: FailureCode): boolean {
+    return this.occupant?.onClientBroke(code) ?? false;
+  }
+
+  /** Is it in the middle of the body of a request that has been answered? */
+  get owesBody(): boolean {
+    return this.request?.complete === false;
+  }
+
+  /** Has it begun the head of another request? */
+  get isInHead(): boolean {
+    return !this.busy && this.socket.bytesRead > this.#idleAt;
+  }
+
+  /**
+   * Runs when all earlier exchanges of this connection are over. Node hands out pipelined requests at once; answers
+   * have to stay in order, and an upgrade must not take the socket from under an answer (appendix A, 4).
+   */
+  takeTurn(run: () => void): void {
+    if (!this.busy) {
+      this.busy = true;
+      return run();
+    }
+    this.#turns ??= [];
+    this.#turns.push(run);
+    if (this.#turns.length >= MAX_PIPELINED) this.socket.pause();
+  }
+
+  /** The exchange whose turn it was is over. Returns false when none follows. */
+  nextTurn(): boolean {
+    const run = this.#turns?.shift();
+    this.busy = run !== undefined;
+    if (!this.owesBody) this.request = undefined;
+    if (!run) {
+      this.idleSince = performance.now();
+      // What comes after an early answer is the rest of a body first, so it says nothing.
+      this.#idleAt = this.owesBody ? Infinity : this.socket.bytesRead;
+      return false;
+    }
+    if (this.#turns?.length === 0) this.socket.resume();
+    run();
+    return true;
+  }
+}
+
+function socketOnEnd(this: ClientSocket): void {
+  this[CONNECTION]?.onEnd();
+}
+
+function socketOnDrain(this: ClientSocket): void {
+  this[CONNECTION]?.occupant?.onClientDrain();
+}
+
+function socketOnClose(this: ClientSocket): void {
+  this[CONNECTION]?.onClose();
+}
