@@ -11,7 +11,7 @@ import { pathOf, route, wantsTunnel, type RequestLine, type Routes } from "./fro
 import type { Links } from "./links.ts";
 import { Exchange, type RelayParts } from "./relay/exchange.ts";
 import { createPlainRelay, type PlainRelay } from "./relay/plain.ts";
-import { loadFrames } from "./relay/tunnel.ts";
+import { loadFrames } from "./relay/control-frames.ts";
 import { isLoop, readRequestHead, toUpstream, type RequestHead } from "./relay/request-head.ts";
 import type { Target } from "./target.ts";
 

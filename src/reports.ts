@@ -8,7 +8,8 @@ import type { History, Readings } from "./ops/history.ts";
 import type { Metrics } from "./ops/metrics.ts";
 import type { Report, TunnelReport, TunnelSideReport } from "./ops/report.ts";
 import type { Exchange } from "./relay/exchange.ts";
-import type { End, Tunnel } from "./relay/tunnel.ts";
+import type { End } from "./relay/tunnel-end.ts";
+import type { Tunnel } from "./relay/tunnel.ts";
 
 /** Where to look. */
 export interface Rooms {

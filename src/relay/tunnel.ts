@@ -4,16 +4,15 @@
 //   client ==> [follower] ==> upstream      each `==>` stops reading while the far end takes nothing;
 //   client <== [follower] <== upstream      a ping or Close of ours goes in where a frame has just ended
 
-import { randomBytes } from "node:crypto";
 import type { Socket } from "node:net";
 import type { How, Side as SideName } from "../core/errors.ts";
 import { writeLent } from "../core/lent.ts";
 import type { Live, LiveSet } from "../core/live-set.ts";
-import { load } from "../core/packages.ts";
 import { cut, finish, guard } from "../core/sockets.ts";
 import type { Clock, Deadline } from "../core/timer.ts";
-import { FrameFollower, PING_PAYLOAD } from "./frames.ts";
+import { closeFrame, nextPing, pingFrame } from "./control-frames.ts";
 import { Liveness } from "./liveness.ts";
+import { End, type EndListener } from "./tunnel-end.ts";
 
 /** Limits of a tunnel, in milliseconds. */
 export interface TunnelOptions {
@@ -60,79 +59,8 @@ const KERNEL_BUFFERS = 8 * 1024 * 1024;
 const GOING_AWAY = 1001;
 const SERVICE_RESTART = 1012;
 
-const OPCODE_CLOSE = 0x8;
-const OPCODE_PING = 0x9;
-
-// In ws' JavaScript, not in its types.
-interface Ws {
-  Sender: {
-    frame(
-      payload: Buffer,
-      options: { fin: boolean; opcode: number; mask: boolean; readOnly: boolean; rsv1: boolean },
-    ): Buffer[];
-  };
-}
-
-let ws: Ws | undefined;
-
-/** Loads what makes frames. Not with this file: that belongs to the start, which is waited for by somebody (SPEC 9). */
-export function loadFrames(): Ws {
-  return (ws ??= load("ws") as Ws);
-}
-
-/** A control frame, masked if it goes to the upstream (we are its client). */
-function controlFrame(opcode: number, payload: Buffer, mask: boolean): Buffer {
-  // Not read-only would mask the payload in place, and it has to be recognised when it comes back.
-  return Buffer.concat(loadFrames().Sender.frame(payload, { fin: true, opcode, mask, readOnly: true, rsv1: false }));
-}
-
-const pingPayload = randomBytes(PING_PAYLOAD);
-let pings = 0;
-
-/** A payload like no other: the tag of this process, and a number. */
-function nextPing(): Buffer {
-  pings = (pings + 1) >>> 0;
-  pingPayload.writeUInt32BE(pings, PING_PAYLOAD - 4);
-  return Buffer.from(pingPayload);
-}
-
-/** One end: what comes from it, and how it is doing. */
-export class End {
-  readonly tunnel: Tunnel;
-  readonly name: "client" | "upstream";
-  readonly socket: Socket;
-  /** Follows the bytes that come from this end. */
-  readonly follower: FrameFollower;
-  readonly liveness: Liveness;
-  bytes: number = 0;
-  /** Since when bytes wait for it in our memory. */
-  blockedSince: number | undefined;
-  /** Its FIN came. */
-  ended: boolean = false;
-  closed: boolean = false;
-  /** A frame of ours waits, since then, for the end of one that is on its way to this end. */
-  wantsPing: number | undefined;
-  wantsClose: number | undefined;
-  /** How much had come for it from the other end when its last byte came. */
-  sentBefore: number = 0;
-  /** It got a Close of ours: nothing may follow. */
-  told: boolean = false;
-
-  constructor(tunnel: Tunnel, name: "client" | "upstream", socket: Socket, extensions: boolean, liveness: Liveness) {
-    this.tunnel = tunnel;
-    this.name = name;
-    this.socket = socket;
-    this.follower = new FrameFollower(name === "client", extensions);
-    this.liveness = liveness;
-  }
-}
-
-// Each socket knows its end, so that the listeners can be the same for all: thousands of tunnels wait for weeks.
-const END = Symbol("end");
-type TunnelSocket = Socket & { [END]?: End };
-
 /** A tunnel in progress. */
-export class Tunnel implements Live, Deadline {
+export class Tunnel implements EndListener, Live, Deadline {
   due: number = Infinity;
   readonly id: string;
   readonly route: string;
@@ -168,15 +96,15 @@ export class Tunnel implements Live, Deadline {
 
   /** Begins to relay. The early bytes are those that came with the upgrade and with the 101. */
   start(earlyClient: Buffer, earlyUpstream: Buffer): void {
-    this.#attach(this.client);
-    this.#attach(this.upstream);
-    if (earlyUpstream.length > 0) this.onData(this.upstream, this.client, earlyUpstream);
-    if (earlyClient.length > 0) this.onData(this.client, this.upstream, earlyClient);
+    this.client.attach();
+    this.upstream.attach();
+    if (earlyUpstream.length > 0) this.onData(this.upstream, earlyUpstream);
+    if (earlyClient.length > 0) this.onData(this.client, earlyClient);
     this.#look(this.#parts.clock.now);
     // The handshake may have outlived one of them.
     for (const end of [this.client, this.upstream]) {
-      if (end.socket.closed) this.onClose(end, this.other(end));
-      else if (end.socket.readableEnded) this.onEnd(end, this.other(end));
+      if (end.socket.closed) this.onClose(end);
+      else if (end.socket.readableEnded) this.onEnd(end);
     }
   }
 
@@ -189,20 +117,9 @@ export class Tunnel implements Live, Deadline {
     return end === this.client ? this.upstream : this.client;
   }
 
-  #attach(end: End): void {
-    const socket: TunnelSocket = end.socket;
-    guard(socket);
-    socket[END] = end;
-    socket.setTimeout(0);
-    socket.on("data", socketOnData);
-    socket.on("drain", socketOnDrain);
-    socket.on("end", socketOnEnd);
-    socket.on("close", socketOnClose);
-    socket.resume();
-  }
-
-  onData(from: End, to: End, chunk: Buffer): void {
+  onData(from: End, chunk: Buffer): void {
     if (this.#settled) return;
+    const to = this.other(from);
     from.bytes += chunk.length;
     from.liveness.lastByte = this.#parts.clock.now;
     from.sentBefore = to.bytes;
@@ -243,10 +160,9 @@ export class Tunnel implements Live, Deadline {
       if (to.wantsPing !== undefined) to.liveness.asked(now);
       to.wantsPing = undefined;
     } else if (to.wantsClose !== undefined) {
-      const payload = Buffer.from([to.wantsClose >> 8, to.wantsClose & 0xff]);
+      to.socket.write(closeFrame(to.wantsClose, to === this.upstream));
       to.wantsClose = undefined;
       to.told = true;
-      to.socket.write(controlFrame(OPCODE_CLOSE, payload, to === this.upstream));
     } else if (to.wantsPing !== undefined) {
       const spoke = to.liveness.lastByte > to.wantsPing;
       to.wantsPing = undefined;
@@ -264,7 +180,7 @@ export class Tunnel implements Live, Deadline {
       this.#ends.ponged(to.name, rttMs);
     });
     to.liveness.asked(now, this.#graceMs(from, to, now));
-    to.socket.write(controlFrame(OPCODE_PING, payload, to === this.upstream));
+    to.socket.write(pingFrame(payload, to === this.upstream));
   }
 
   /** How long a slow reader needs for what it has not read yet, judged by what came for it since its last byte. */
@@ -274,7 +190,8 @@ export class Tunnel implements Live, Deadline {
     return Math.min(unread / SLOWEST_READER, this.#parts.options.stallMs);
   }
 
-  onDrain(end: End, other: End): void {
+  onDrain(end: End): void {
+    const other = this.other(end);
     const { now } = this.#parts.clock;
     end.blockedSince = undefined;
     // Nobody listened to one of them, and a ping would not have got through to the other.
@@ -285,8 +202,9 @@ export class Tunnel implements Live, Deadline {
   }
 
   /** A FIN is passed on behind the bytes before it; what comes the other way has a while yet (SPEC 4.2). */
-  onEnd(end: End, other: End): void {
+  onEnd(end: End): void {
     if (end.ended) return;
+    const other = this.other(end);
     end.ended = true;
     if (!this.#settled && guard(end.socket).how === "rst") return this.#lose(end, other, "rst");
     if (!this.#firstFin) {
@@ -307,8 +225,9 @@ export class Tunnel implements Live, Deadline {
     this.due = Math.min(this.due, this.#finDeadline);
   }
 
-  onClose(end: End, other: End): void {
+  onClose(end: End): void {
     if (end.closed) return;
+    const other = this.other(end);
     end.closed = true;
     if (other.closed) this.#forget();
     if (this.#settled) return;
@@ -451,24 +370,4 @@ export class Tunnel implements Live, Deadline {
     this.#unwatch();
     this.#ends.ended(by, how === "fin" && this.#meant ? "done" : how, this.client.bytes, this.upstream.bytes);
   }
-}
-
-function socketOnData(this: TunnelSocket, chunk: Buffer): void {
-  const end = this[END];
-  end?.tunnel.onData(end, end.tunnel.other(end), chunk);
-}
-
-function socketOnDrain(this: TunnelSocket): void {
-  const end = this[END];
-  end?.tunnel.onDrain(end, end.tunnel.other(end));
-}
-
-function socketOnEnd(this: TunnelSocket): void {
-  const end = this[END];
-  end?.tunnel.onEnd(end, end.tunnel.other(end));
-}
-
-function socketOnClose(this: TunnelSocket): void {
-  const end = this[END];
-  end?.tunnel.onClose(end, end.tunnel.other(end));
 }

@@ -1,0 +1,52 @@
+// The few frames that are ours: pings, and the Close that tells one end that the other is gone (SPEC 4.3).
+// Made by the `ws` package for tunnel.ts.
+
+import { randomBytes } from "node:crypto";
+import { load } from "../core/packages.ts";
+import { PING_PAYLOAD } from "./frames.ts";
+
+const OPCODE_CLOSE = 0x8;
+const OPCODE_PING = 0x9;
+
+// In ws' JavaScript, not in its types.
+interface Ws {
+  Sender: {
+    frame(
+      payload: Buffer,
+      options: { fin: boolean; opcode: number; mask: boolean; readOnly: boolean; rsv1: boolean },
+    ): Buffer[];
+  };
+}
+
+let ws: Ws | undefined;
+
+/** Loads what makes frames. Not with this file: that belongs to the start, which is waited for by somebody (SPEC 9). */
+export function loadFrames(): Ws {
+  return (ws ??= load("ws") as Ws);
+}
+
+/** A control frame (RFC 6455 5.5), masked if it goes to the upstream (we are its client). */
+function controlFrame(opcode: number, payload: Buffer, mask: boolean): Buffer {
+  // Not read-only would mask the payload in place, and it has to be recognised when it comes back.
+  return Buffer.concat(loadFrames().Sender.frame(payload, { fin: true, opcode, mask, readOnly: true, rsv1: false }));
+}
+
+const pingPayload = randomBytes(PING_PAYLOAD);
+let pings = 0;
+
+/** A payload like no other: the tag of this process, and a number. */
+export function nextPing(): Buffer {
+  pings = (pings + 1) >>> 0;
+  pingPayload.writeUInt32BE(pings, PING_PAYLOAD - 4);
+  return Buffer.from(pingPayload);
+}
+
+/** A ping with this payload. */
+export function pingFrame(payload: Buffer, mask: boolean): Buffer {
+  return controlFrame(OPCODE_PING, payload, mask);
+}
+
+/** A Close with this code (RFC 6455 7.4). */
+export function closeFrame(code: number, mask: boolean): Buffer {
+  return controlFrame(OPCODE_CLOSE, Buffer.from([code >> 8, code & 0xff]), mask);
+}
