@@ -161,7 +161,14 @@ const NAMES = [
   "takeover",
   "noSuch",
 ];
-const value = fc.oneof(targets, numbers, fc.integer(), fc.boolean(), fc.double({ noNaN: true }), fc.array(targets, { maxLength: 3 }));
+const value = fc.oneof(
+  targets,
+  numbers,
+  fc.integer(),
+  fc.boolean(),
+  fc.double({ noNaN: true }),
+  fc.array(targets, { maxLength: 3 }),
+);
 
 test(
   "all options together: they are complete, or one line names the one that is wrong",
