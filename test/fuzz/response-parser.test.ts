@@ -205,9 +205,9 @@ test("what it takes for a complete response, node takes for the same", { timeout
       const ours = readOurs([bytes], asked, true);
       if (!ours.accepted || !ours.events.some((event) => event.startsWith("end")) || ours.surplus) return;
       const nodes = await readNodes(bytes, asked);
-      // Where node is the stricter one: extensions of chunks, which are dropped however they look, and a tab behind a
-      // length, which is white space like any other (RFC 9110 5.6.3).
-      if (!nodes && /;|\t/.test(text)) return;
+      // Where node is the stricter one: extensions of chunks, which are dropped however they look, a tab behind a
+      // length, which is white space like any other (RFC 9110 5.6.3), and folds of fields that it reads itself.
+      if (!nodes && /;|\t|\r\n /.test(text)) return;
       expect(nodes, JSON.stringify(text)).toBeDefined();
       const heads = ours.events.map((event) =>
         event.startsWith("head") ? event.split(" ").slice(0, 2).join(" ") : event,
