@@ -138,18 +138,23 @@ export async function serveControl(server: Server, port: number, replace: boolea
   };
 }
 
+/** A file system that has no second names for sockets (some of macOS do not). */
+const NO_LINKS = /^(EPERM|ENOTSUP|EOPNOTSUPP|EINVAL)$/;
+
 /** Puts our socket under the known name, unless somebody else answers there. */
 async function moveTo(own: string, path: string, replace: boolean): Promise<void> {
-  for (;;) {
+  for (let linkable = true; ;) {
     try {
       linkSync(own, path);
       return unlinkSync(own);
     } catch (error) {
-      if (codeOf(error) !== "EEXIST") throw error;
+      linkable = codeOf(error) === "EEXIST";
+      if (!linkable && !NO_LINKS.test(codeOf(error))) throw error;
     }
     const found = lstatSync(path, { throwIfNoEntry: false });
     // An older self took its own away just now.
-    if (!found) continue;
+    if (!found && linkable) continue;
+    if (!found) return renameSync(own, path);
     if (!found.isSocket() || found.uid !== userInfo().uid) throw new Error(`${path} is not a socket of this user`);
     if (!replace && (await askControl(path, "GET", "/live"))) throw new Error(`another single-port answers on ${path}`);
     return renameSync(own, path);
