@@ -123,14 +123,19 @@ program.hook("preSubcommand", (_, command) => {
   if (early) throw new UsageError(`option '${early.long}' stands before '${command.name()}'. Accepted: behind it.`);
 });
 
-readEnvironment(process.env);
-try {
-  await program.parseAsync();
-} catch (error) {
-  if (error instanceof commander.CommanderError) {
-    if (error.exitCode === 0) process.exit(0);
-    fail(EXIT_USAGE, usageLine(error));
+async function main(): Promise<void> {
+  readEnvironment(process.env);
+  try {
+    await program.parseAsync();
+  } catch (error) {
+    if (error instanceof commander.CommanderError) {
+      if (error.exitCode === 0) process.exit(0);
+      fail(EXIT_USAGE, usageLine(error));
+    }
+    if (error instanceof UsageError) fail(EXIT_USAGE, error.message);
+    throw error;
   }
-  if (error instanceof UsageError) fail(EXIT_USAGE, error.message);
-  throw error;
 }
+
+// What is thrown on is a bug: see stop.ts.
+void main();
