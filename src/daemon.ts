@@ -295,6 +295,7 @@ export class Proxy implements Daemon {
     this.metrics.ended(outcome);
     this.#history.ended(outcome);
     if (outcome.by === "upstream" && outcome.how === "no_pong") this.#links.unanswered(outcome.route);
+    if (outcome.error === "upstream_timeout") this.#links.silent(outcome.route, outcome.ms);
     const good = endedWell(outcome);
     const level = good && !this.#options.accessLog ? "debug" : "info";
     if (!this.#log.isLevelEnabled(level)) return;

@@ -55,6 +55,11 @@ export class Links {
     this.byName.get(name)?.monitor.unanswered(this.#parts.options.pingTimeout);
   }
 
+  /** A request, or an upgrade, was not answered by this upstream in time (504), which took so long. */
+  silent(name: string, waitedMs: number): void {
+    this.byName.get(name)?.monitor.silent(waitedMs);
+  }
+
   /** Holds no requests any more. */
   drain(): void {
     for (const { upstream } of this.byName.values()) upstream.drain();

@@ -146,6 +146,16 @@ export class Monitor implements UpstreamWatcher {
     this.failed("no_pong");
   }
 
+  /**
+   * A request waited in vain for as long as it may, and nothing else was heard of it meanwhile. It is frozen, or only
+   * that one answer is slow: asked for a byte now, it shows which.
+   */
+  silent(waitedMs: number): void {
+    if (this.#lastHeard > performance.now() - waitedMs) return;
+    this.#inDoubt = true;
+    if (this.#options.intervalMs > 0) this.#probe();
+  }
+
   failed(code: string): void {
     this.#fail(code, false);
   }
@@ -182,7 +192,8 @@ export class Monitor implements UpstreamWatcher {
   #probe(): void {
     const now = performance.now();
     // Real traffic says it better.
-    if (this.#facts.state === "up" && now - this.#lastAnswer < this.#options.intervalMs) return this.#schedule();
+    if (!this.#inDoubt && this.#facts.state === "up" && now - this.#lastAnswer < this.#options.intervalMs)
+      return this.#schedule();
     if (this.#cancel) return;
     const { httpPath, timeoutMs } = this.#options;
     const doubted = this.#inDoubt;

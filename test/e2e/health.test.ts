@@ -106,6 +106,48 @@ test("a frozen upstream, with --http-probe: not ready after one probe, and ready
   await says("up", undefined, 6000);
 });
 
+test.each([
+  ["web server", "GET / HTTP/1.1\r\nHost: a\r\n\r\n", 0],
+  ["mux", upgrade(), 1],
+])(
+  "a frozen %s without --http-probe: a 504 is the first sign, then it is asked, and asked until it is back",
+  async (_name, request, index) => {
+    const frozen = await childServer();
+    const limits = ["--response-timeout", "300ms", "--handshake-timeout", "300ms", "--probe-interval", "10s"];
+    const { control, daemon } = await watched([
+      "--http",
+      String(frozen.port),
+      "--mux",
+      `${frozen.port}/mux`,
+      ...limits,
+    ]);
+    const link = async (): Promise<LinkReport | undefined> => (await statusOf(control)).links[index];
+    await until(async () => (await link())?.state === "up", "up");
+    frozen.signal("SIGSTOP");
+    onTestFinished(() => frozen.signal("SIGCONT"));
+    const client = await dial(daemon.port);
+    client.send(request);
+    expect(await client.readUntil("upstream_timeout")).toContain("504");
+    await until(async () => (await link())?.state === "suspect", "suspect", 6000);
+    expect((await link())?.lastError).toBe("no answer within 3000 ms");
+    frozen.signal("SIGCONT");
+    await until(async () => (await link())?.state === "up", "up again", 8000);
+  },
+);
+
+test("one answer that takes too long, of a web server that gives others: asked for a byte, it is still up", async () => {
+  const web = await httpUpstream(() => {});
+  const args = ["--http", String(web.port), "--response-timeout", "300ms", "--probe-interval", "10s"];
+  const { control, daemon } = await watched(args);
+  const link = async (): Promise<LinkReport | undefined> => (await statusOf(control)).links[0];
+  await until(async () => (await link())?.state === "up", "up");
+  const probed = (await link())?.lastProbeAt;
+  expect((await ask(daemon.port, "/slow")).status).toBe(504);
+  await until(async () => (await link())?.lastProbeAt !== probed, "another probe");
+  expect(await link()).toMatchObject({ state: "up", lastProbeOk: true });
+  expect((await link())?.history.map(({ state }) => state)).toEqual(["up"]);
+});
+
 const FROZEN = ["--ping-interval", "300ms", "--ping-timeout", "500ms", "--probe-interval", "300ms"];
 
 test("a frozen mux: not ready when a ping is not answered, for as long as it is, and ready again when it goes on", async () => {
