@@ -57,7 +57,8 @@ export class Listener {
     this.#handlers = handlers;
     const limits = [options.headersTimeoutMs, options.requestTimeoutMs].filter((ms) => ms > 0);
     const serverOptions: ServerOptions & { shouldUpgradeCallback(req: IncomingMessage): boolean } = {
-      headersTimeout: options.headersTimeoutMs,
+      // Node throws if it is above the other one, which covers the head, too.
+      headersTimeout: Math.min(options.headersTimeoutMs, options.requestTimeoutMs || Infinity),
       requestTimeout: options.requestTimeoutMs,
       keepAliveTimeout: options.clientKeepAliveMs,
       maxHeaderSize: options.maxHeaderBytes,

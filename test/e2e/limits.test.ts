@@ -31,6 +31,14 @@ test("a body that comes byte by byte is over after --request-timeout: 408, and t
   await endOf(up.accepted[0]!);
 });
 
+test("a --request-timeout below --headers-timeout limits the head, too", async () => {
+  const up = await rawUpstream();
+  const daemon = await startDaemon(["--http", String(up.port), "--request-timeout", "300ms"]);
+  const client = await dial(daemon.port);
+  client.send("GET / HTTP/1.1\r\n");
+  expect((await nextResponse(client)).status).toBe(408);
+});
+
 test("--request-timeout 0 lets a slow body take its time, as long as it moves", async () => {
   const up = await rawUpstream();
   const args = ["--headers-timeout", "100ms", "--request-timeout", "0", "--body-timeout", "400ms"];
