@@ -263,7 +263,8 @@ export class Exchange implements Asker, Caller, Occupant, Live, Deadline {
       else if (!this.#eventStream) this.#setDue(this.#parts.options.bodyTimeoutMs);
       return;
     }
-    if (complete) this.#phase = "waiting";
+    // With Expect it begins only now, after a 100 or without one.
+    this.#phase = complete ? "waiting" : "request_body";
     this.#setDue(complete ? this.#parts.options.responseTimeoutMs : this.#parts.options.bodyTimeoutMs);
   };
 
@@ -302,17 +303,24 @@ export class Exchange implements Asker, Caller, Occupant, Live, Deadline {
 
   onClientBroke(code: FailureCode): boolean {
     if (this.#in.req.complete) return false;
-    if (this.#answer) this.#settle("client", "protocol");
-    else this.#fail(code, "client", code === "request_timeout" ? "timeout" : "protocol");
+    const how = code === "request_timeout" ? "timeout" : "protocol";
+    if (this.#answer) this.#settle("client", how);
+    else this.#fail(code, "client", how);
     return true;
   }
 
   onDue(): void {
-    if (this.#phase === "response_body") return this.#settle(this.#answer?.blocked ? "client" : "upstream", "timeout");
+    if (this.#phase === "response_body") return this.#settle(this.#isClientLate() ? "client" : "upstream", "timeout");
     if (this.#phase === "request_body" && !this.#body?.blocked)
       return this.#fail("request_timeout", "client", "timeout");
     this.#record.failed("timeout");
     this.#fail("upstream_timeout", "upstream", "timeout");
+  }
+
+  /** Is it the client that does not take the answer, or still owes a body of which the answer came early? */
+  #isClientLate(): boolean {
+    const owesBody = this.#body?.complete === false && !this.#body.blocked;
+    return this.#answer?.blocked === true || (this.#answer?.finished === true && owesBody);
   }
 
   /** What is in flight is answered, on a connection that then closes (SPEC 7.3). */
