@@ -71,6 +71,13 @@ export function howOf(error: unknown): How {
   return code === "ETIMEDOUT" || code === "EHOSTUNREACH" || code === "ENETUNREACH" ? "timeout" : "rst";
 }
 
+const SHORTAGE_CODES = new Set(["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM"]);
+
+/** Was there no descriptor or memory for a connection? That is ours, and says nothing of who would have been dialled. */
+export function isShortage(code: string): boolean {
+  return SHORTAGE_CODES.has(code);
+}
+
 const SOCKET_CODES =
   /^(ECONN|EPIPE$|ETIMEDOUT$|EHOST|ENET|EADDRNOTAVAIL$|ENOTCONN$|ESHUTDOWN$|ERR_STREAM_|HPE_|ERR_SOCKET_CLOSED)/;
 

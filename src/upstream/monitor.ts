@@ -3,7 +3,7 @@
 
 import { get } from "node:http";
 import { connect, type Socket } from "node:net";
-import { codeOf } from "../core/errors.ts";
+import { codeOf, isShortage } from "../core/errors.ts";
 import { cut, guard } from "../core/sockets.ts";
 import type { Address, Target } from "../target.ts";
 import { failed, nextProbeMs, seen, UNSEEN, type LinkFacts, type LinkState } from "./state.ts";
@@ -43,6 +43,8 @@ export interface LinkChange {
 }
 
 const MAX_HISTORY = 50;
+/** Until the next probe when there was no descriptor for one. */
+const SHORTAGE_MS = 1000;
 const NOBODY_LISTENS = new Set(["ECONNREFUSED", "ENOENT"]);
 
 /** Who hears of changes. `since` is when the first failure was. */
@@ -179,12 +181,12 @@ export class Monitor implements UpstreamWatcher {
     this.#schedule();
   }
 
-  #schedule(): void {
+  #schedule(leastMs = 1): void {
     clearTimeout(this.#timer);
     if (this.#stopped || this.#options.intervalMs === 0) return;
     let wait = nextProbeMs(this.#facts, this.#options.intervalMs, Math.random());
     // The silence counts from the last answer, not from when the timer found out that there was one.
-    if (this.#facts.state === "up") wait = Math.max(1, wait - (performance.now() - this.#lastAnswer));
+    if (this.#facts.state === "up") wait = Math.max(leastMs, wait - (performance.now() - this.#lastAnswer));
     this.#timer = setTimeout(() => this.#probe(), wait);
     this.#timer.unref();
   }
@@ -201,8 +203,10 @@ export class Monitor implements UpstreamWatcher {
       this.#cancel = undefined;
       if (this.#stopped) return;
       const at = performance.now();
-      this.#lastProbe = { at, error };
       const before = this.#facts.state;
+      // A probe that could not be made has found out nothing.
+      if (error !== undefined && isShortage(error)) return this.#schedule(SHORTAGE_MS);
+      this.#lastProbe = { at, error };
       if (error !== undefined) this.#fail(error, true);
       else if (httpPath !== undefined || doubted) this.answered(at);
       else this.connected();

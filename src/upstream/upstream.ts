@@ -1,7 +1,7 @@
 // One upstream: dials it, keeps its idle connections, and holds requests while it is away (SPEC 3.3, 3.4).
 // Called by the relay for plain requests and tunnels alike; knows connections, never HTTP.
 
-import { codeOf, Failure } from "../core/errors.ts";
+import { codeOf, Failure, isShortage } from "../core/errors.ts";
 import { cut } from "../core/sockets.ts";
 import type { Clock } from "../core/timer.ts";
 import type { Target } from "../target.ts";
@@ -84,6 +84,8 @@ export class Upstream {
   #credit = 0;
   /** How many a tick adds when no answers come; 0 while it is away. */
   #step = 0;
+  /** Did the last try to connect fail because we have no descriptor left? */
+  #short = false;
   #closed = false;
   #draining = false;
 
@@ -128,7 +130,7 @@ export class Upstream {
         if (typeof result !== "string") return asker.onGranted(result);
         asker.onTried(result);
         if (this.#options.holdMs > 0 && !this.#draining) this.#hold(waiter);
-        else asker.onUnavailable(new Failure("upstream_unavailable", { upstream: this.name }));
+        else asker.onUnavailable(this.#unavailable());
       });
     }
     return () => {
@@ -206,9 +208,11 @@ export class Upstream {
       if (failure !== undefined) {
         cut(socket);
         this.#step = this.#credit = 0;
-        this.#watcher.failed(failure);
+        this.#short = isShortage(failure);
+        if (!this.#short) this.#watcher.failed(failure);
       } else {
         this.#step ||= 1;
+        this.#short = false;
         this.#watcher.connected();
       }
       done(failure ?? connection);
@@ -223,6 +227,11 @@ export class Upstream {
       clearTimeout(timer);
       cut(socket);
     };
+  }
+
+  /** Why there was no connection: it is not there, or we have too many of them. */
+  #unavailable(): Failure {
+    return new Failure(this.#short ? "too_many" : "upstream_unavailable", { upstream: this.name });
   }
 
   #hold(waiter: Waiter): void {
@@ -248,7 +257,7 @@ export class Upstream {
     for (const waiter of this.#held.filter(({ deadline }) => deadline <= now)) {
       waiter.cancelDial?.();
       this.#leave(waiter);
-      waiter.asker.onUnavailable(new Failure("upstream_unavailable", { upstream: this.name }));
+      waiter.asker.onUnavailable(this.#unavailable());
     }
     if (this.#held.length === 0) {
       clearInterval(this.#retry);
