@@ -37,7 +37,8 @@ export class Answer {
 
   /** Does the client not take what is there for it? */
   get blocked(): boolean {
-    return this.#res.writableNeedDrain;
+    // Behind an upgrade node does not tell the response that its socket has drained.
+    return this.#res.socket?.writableNeedDrain ?? this.#res.writableNeedDrain;
   }
 
   /** Is all of it with the system? */

@@ -200,3 +200,17 @@ test("a mux that is away: the handshake waits for it", async () => {
   await mux.readUntil("typed while it was away");
   await until(() => client.received().startsWith("HTTP/1.1 101"), "101");
 });
+
+test("a mux that stops in the middle of a long refusal: it is the one who is late, not the client", async () => {
+  const { upstream, daemon } = await start("--body-timeout", "300ms");
+  const client = await dial(daemon.port);
+  client.send(upgrade());
+  const mux = await upstream.next();
+  await mux.readUntil("\r\n\r\n");
+  mux.send(head("HTTP/1.1 403 Forbidden", "Content-Length: 600000"));
+  mux.send(Buffer.alloc(500_000, "x"));
+  expect(await endOf(client)).toBe("fin");
+  expect(client.received().length).toBeGreaterThan(500_000);
+  const outcome = await daemon.logged(({ status }) => status === 403, "its end");
+  expect(outcome).toMatchObject({ by: "upstream", how: "timeout", phase: "response_body" });
+});
