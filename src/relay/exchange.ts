@@ -201,6 +201,8 @@ export class Exchange implements Asker, Caller, Occupant, Live, Deadline {
     if (req.httpVersion !== "1.1") return;
     if (head.status === 100) res.writeContinue();
     else client.socket.write(interimHead(head), "latin1");
+    // There may be any number of them.
+    if (client.socket.writableNeedDrain) this.#call?.socket.pause();
   }
 
   onHead(head: ResponseHead): void {
@@ -292,7 +294,7 @@ export class Exchange implements Asker, Caller, Occupant, Live, Deadline {
   // -- endings -------------------------------------------------------------------------------------------------------
 
   onClientDrain(): void {
-    if (!this.#answer || this.#call?.over) return;
+    if (this.#call?.over) return;
     this.#call?.socket.resume();
     if (this.#eventStream) this.#setDue(0);
   }

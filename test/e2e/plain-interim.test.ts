@@ -1,7 +1,9 @@
+import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { dial, head, type RawClient } from "../kit/client.ts";
 import { startDaemon, type TestDaemon } from "../kit/daemon.ts";
-import { endOf, nextResponse } from "../kit/messages.ts";
+import { ask, endOf, nextResponse } from "../kit/messages.ts";
+import { until } from "../kit/until.ts";
 import { rawUpstream, type RawUpstream } from "../kit/upstream.ts";
 
 async function start(): Promise<{ up: RawUpstream; daemon: TestDaemon; client: RawClient }> {
@@ -115,4 +117,24 @@ test("of pipelined requests the second's interim response waits for the first's 
   expect((await nextResponse(client)).body).toBe("first");
   expect((await nextResponse(client)).status).toBe(103);
   expect((await nextResponse(client)).status).toBe(204);
+});
+
+test("a client that reads none of 128 MB of interim responses does not have them kept for it", async () => {
+  const { up, daemon, client } = await start();
+  const peakMb = (): number =>
+    Number(/^VmHWM:\s+(\d+) kB/m.exec(readFileSync(`/proc/${daemon.pid}/status`, "utf8"))?.[1]) / 1024;
+  client.stall();
+  client.send(head("GET / HTTP/1.1", "Host: a"));
+  const peer = await up.next();
+  await peer.readUntil("\r\n\r\n");
+  const before = peakMb();
+  const hint = Buffer.from(head("HTTP/1.1 103 Early Hints", `Link: </${"x".repeat(16_000)}>`));
+  const hints = Array.from({ length: 8192 }, () => hint);
+  for (const one of hints) peer.send(one);
+  // Time in which they would have been taken.
+  up.script = (other) => other.send(head("HTTP/1.1 204 No Content", "Connection: close"));
+  for (let n = 0; n < 100; n += 1) await ask(daemon.port, head("GET /other HTTP/1.1", "Host: a"));
+  client.socket.resume();
+  await until(() => client.socket.bytesRead >= hints.length * hint.length, "all of them", 10_000);
+  expect(peakMb() - before).toBeLessThan(64);
 });
