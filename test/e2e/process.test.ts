@@ -102,7 +102,7 @@ describe("started as the replaced server was", () => {
 
     process.kill(pid, "SIGTERM");
     await until(() => !isAlive(pid), "the daemon to end", 5000);
-    await expect(dial(port)).rejects.toThrow();
+    await expect(dial(port)).rejects.toThrow("ECONNREFUSED");
   });
 });
 
@@ -130,7 +130,7 @@ test("while it drains, idle connections are closed, new ones refused, and the re
   await (await up.next()).readUntil("\r\n\r\n");
   daemon.child.kill("SIGTERM");
   expect(await endOf(idle)).toBe("fin");
-  await expect(dial(daemon.port)).rejects.toThrow();
+  await expect(dial(daemon.port)).rejects.toThrow("ECONNREFUSED");
   // Nothing comes from the upstream: the client is told rather than left.
   expect((await nextResponse(busy)).status).toBe(503);
   expect(await within(daemon.exited, "exit")).toBe(0);

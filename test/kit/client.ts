@@ -1,5 +1,6 @@
 // A client that sends exactly the bytes it is told to, and sees exactly the bytes that come.
 
+import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import { atEnd } from "./lifetime.ts";
 import { until, within } from "./until.ts";
@@ -50,12 +51,12 @@ export function wrap(socket: Socket): RawClient {
   };
 }
 
-/** Connects to a port on loopback. The connection is ended with the test. */
+/** Connects to a port on loopback; rejects at once when nobody listens there. The connection is ended with the test. */
 export async function dial(port: number, host = "127.0.0.1"): Promise<RawClient> {
   const socket = connect({ port, host, allowHalfOpen: true });
   atEnd(() => void socket.destroy());
   const client = wrap(socket);
-  await within(new Promise((resolve) => socket.once("connect", resolve)), `connect to ${port}`);
+  await within(once(socket, "connect"), `connect to ${port}`);
   return client;
 }
 
