@@ -1,8 +1,9 @@
 // The built daemon as a child process, as people run it. It stops itself when the test ends.
 
 import { spawn, type ChildProcess } from "node:child_process";
-import { readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { readdirSync, readFileSync, readlinkSync, rmSync } from "node:fs";
 import { fileURLToPath } from "node:url";
+import { askControl, controlPath } from "../../src/core/control.ts";
 import { atEnd } from "./lifetime.ts";
 import { until, within } from "./until.ts";
 
@@ -107,6 +108,9 @@ export async function startDaemon(
   atEnd(async () => {
     child.kill("SIGKILL");
     await exited;
+    // It could not take it away, and whoever lists the control sockets of this user would ask all that ever were.
+    const control = controlPath(daemon.port);
+    if (!("XDG_RUNTIME_DIR" in env) && !(await askControl(control, "GET", "/live"))) rmSync(control, { force: true });
   });
   const ready = daemon.logged((line) => line.msg.startsWith("listening on"), "listening", 10_000);
   const early = exited.then((code) => {
