@@ -124,13 +124,23 @@ export function completeOptions(given: Given): Options {
     throw new UsageError(`option '--http <target>' (or NEXT_INTERNAL_PORT) is required. Accepted: ${TARGET_FORMS}.`);
   }
   const options = { mux: [], allowOrigin: [], accessLog: false, takeover: false, ...given } as unknown as Options;
+  const { host, port, admin } = options;
+  if (admin && isSameAddress(admin, { host, port })) {
+    throw new UsageError(
+      `option '--admin' is ${host}:${port}, the address this proxy listens on. Accepted: another host or port.`,
+    );
+  }
   const targets: [string, Target][] = [["--http", options.http]];
   for (const one of options.mux) targets.push(["--mux", one.target]);
-  for (const [flag, one] of targets) {
-    if (isSameAddress(one, options.host, options.port)) {
+  for (const [flag, { address, label }] of targets) {
+    if (isSameAddress(address, { host, port })) {
       throw new UsageError(
-        `option '${flag}' is ${one.label}, the address this proxy listens on. Accepted: another host or port.`,
+        `option '${flag}' is ${label}, the address this proxy listens on. Accepted: another host or port.`,
       );
+    }
+    // While the upstream is away, what is for operators would be served to everybody.
+    if (admin && isSameAddress(address, admin)) {
+      throw new UsageError(`option '${flag}' is ${label}, and so is --admin. Accepted: an address for each.`);
     }
   }
   const http = options.http.path;

@@ -92,11 +92,11 @@ export function parseMux(text: string): MuxTarget {
 const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|::1|::ffff:127(\.\d{1,3}){3})$/i;
 const ANY = /^(0\.0\.0\.0|::|)$/;
 
-/** Would connecting to `target` reach a server that listens on `host:port`? Names are not resolved. */
-export function isSameAddress(target: Target, host: string, port: number): boolean {
-  const { address } = target;
-  if (!("port" in address) || address.port !== port) return false;
-  if (address.host.toLowerCase() === host.toLowerCase()) return true;
+/** Would connecting to `address` reach a server that listens on `other`? Names are not resolved; port 0 is any free one. */
+export function isSameAddress(address: Address, other: Address): boolean {
+  if ("path" in address || "path" in other) return "path" in address && "path" in other && address.path === other.path;
+  if (address.port !== other.port || address.port === 0) return false;
+  if (address.host.toLowerCase() === other.host.toLowerCase()) return true;
   const near = (name: string): boolean => LOOPBACK.test(name) || ANY.test(name);
-  return near(address.host) && near(host);
+  return near(address.host) && near(other.host);
 }

@@ -178,12 +178,18 @@ describe("options of a program", () => {
     });
     expect(options.mux.map(({ paths }) => paths)).toEqual([["/ao-terminal-mux", "/a"], ["/b"]]);
   });
+  test("port 0 is another one each time", () => {
+    expect(optionsFrom({ port: 0, http: 1, admin: "0" })).toMatchObject({ port: 0, admin: { port: 0 } });
+  });
   test.each<[string, Settings]>([
     ["'http' is 'x'. Accepted", { http: "x" }],
     ["'hold' is 'soon'. Accepted", { http: 1, hold: "soon" }],
     ["no option 'htpp'. Accepted", { htpp: 1 } as Settings],
     ["is required", {}],
     ["the address this proxy listens on", { http: 3000 }],
+    ["'--admin' is 127.0.0.1:3000, the address this proxy listens on", { http: 1, admin: "localhost:3000" }],
+    ["'--http' is 127.0.0.1:4000, and so is --admin", { http: 4000, admin: 4000 }],
+    ["'--mux' is unix:/a, and so is --admin", { http: 1, mux: ["unix:/a:/mux"], admin: "unix:/a" }],
     ["claims /a twice", { http: 1, mux: ["/a=1", "/a=2"] }],
   ])("refuse with %s", (message, settings) => {
     expect(() => optionsFrom(settings)).toThrow(UsageError);

@@ -108,5 +108,5 @@ test.each([
   ["10.0.0.1:4000", "0.0.0.0", 4000, false],
   ["unix:/run/app.sock", "127.0.0.1", 4000, false],
 ])("%s, in front of which %s:%i listens: the same? %s", (text, host, port, same) => {
-  expect(isSameAddress(parseTarget(text), host, port)).toBe(same);
+  expect(isSameAddress(parseTarget(text).address, { host, port })).toBe(same);
 });
