@@ -5,7 +5,7 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { dial, upgrade } from "../kit/client.ts";
 import type { TestDaemon } from "../kit/daemon.ts";
-import { anyBytes, cutAt, mangled, patience, places, tryOut } from "../kit/fuzz.ts";
+import { anyBytes, cutAt, mangled, messagesOf, oddBytes, patience, places, sendPieces, tryOut } from "../kit/fuzz.ts";
 import { forFile } from "../kit/lifetime.ts";
 import { parseResponse } from "../kit/messages.ts";
 import { expectUnharmed, recorded } from "../kit/recording.ts";
@@ -59,13 +59,8 @@ const body = fc.constantFrom(
   "3;x=y\r\nabc\r\n0\r\nx: y\r\n\r\n",
   "ffffffffffffffff\r\n",
 );
-const message = fc
-  .tuple(line, fc.array(field, { maxLength: 5 }), body)
-  .map(([first, fields, rest]) => [first, "Host: a", ...fields, "", rest].join("\r\n"));
-const odd = fc.oneof(
-  anyBytes,
-  fc.constantFrom("\r\n", "\n", "\r", " ", ":", "\0", "\t", "\r\n\r\n", "HTTP/1.1", ",", "0", "-1", ";"),
-);
+const message = messagesOf(line, { always: ["Host: a"], field, most: 5 }, body);
+const odd = oddBytes("HTTP/1.1");
 const messages = fc.array(message, { minLength: 1, maxLength: 3 }).map((all) => all.join(""));
 const request = fc.oneof(
   { weight: 2, arbitrary: messages },
@@ -96,8 +91,7 @@ function answersIn(received: string): string[] {
 async function exchange(daemon: TestDaemon, pieces: Buffer[]): Promise<string[]> {
   const client = await dial(daemon.port);
   client.socket.setNoDelay(true);
-  for (const piece of pieces)
-    await new Promise<void>((resolve) => client.socket.write(piece, () => setImmediate(resolve)));
+  await sendPieces(client.socket, pieces);
   // Whoever has its answers and says no more is ended when its time is over.
   await within(client.ended, `the end of ${JSON.stringify(Buffer.concat(pieces).toString("latin1"))}`, 10_000);
   client.reset();

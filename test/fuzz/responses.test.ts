@@ -5,7 +5,7 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { dial, head, upgrade } from "../kit/client.ts";
 import { startDaemon, type TestDaemon } from "../kit/daemon.ts";
-import { anyBytes, cutAt, mangled, patience, places, tryOut } from "../kit/fuzz.ts";
+import { anyBytes, cutAt, mangled, messagesOf, oddBytes, patience, places, sendPieces, tryOut } from "../kit/fuzz.ts";
 import { forFile } from "../kit/lifetime.ts";
 import { parseResponse } from "../kit/messages.ts";
 import { rawUpstream } from "../kit/upstream.ts";
@@ -26,9 +26,7 @@ const stage = forFile(async (): Promise<TestDaemon> => {
       const asked = /\?n=(\d+) [^]*\r\n\r\n/.exec(text)?.[1];
       if (asked === undefined) return;
       text = "";
-      for (const piece of scripts.get(asked) ?? []) {
-        await new Promise<void>((resolve) => peer.socket.write(piece, () => setImmediate(resolve)));
-      }
+      await sendPieces(peer.socket, scripts.get(asked) ?? []);
       peer.halfClose();
     };
     peer.socket.on("data", (chunk: Buffer) => void onData(chunk));
@@ -124,13 +122,8 @@ const body = fc.constantFrom(
   "zz\r\n",
   "0\r\n\r\n",
 );
-const message = fc
-  .tuple(line, fc.array(field, { maxLength: 3 }), body)
-  .map(([first, fields, rest]) => [first, ...fields, "", rest].join("\r\n"));
-const odd = fc.oneof(
-  anyBytes,
-  fc.constantFrom("\r\n", "\n", "\r", " ", ":", "\0", "\t", "\r\n\r\n", ",", "0", "-1", ";", "HTTP/1.1 200 OK\r\n\r\n"),
-);
+const message = messagesOf(line, { always: [], field, most: 3 }, body);
+const odd = oddBytes("HTTP/1.1 200 OK\r\n\r\n");
 /** Many mistakes make an answer none at all, one makes it interesting. */
 const response = fc.oneof(
   { weight: 3, arbitrary: message },

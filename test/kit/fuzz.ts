@@ -1,5 +1,6 @@
 // Fuzzing in bounded time: a property is tried for some seconds, from a seed that is printed when it fails.
 
+import type { Socket } from "node:net";
 import fc from "fast-check";
 
 /** For one property; SINGLE_PORT_FUZZ_SECONDS looks longer. */
@@ -40,6 +41,28 @@ export function mangled(text: fc.Arbitrary<string>, odd: fc.Arbitrary<string>, m
 export const anyBytes: fc.Arbitrary<string> = fc
   .uint8Array({ maxLength: 8 })
   .map((bytes) => Buffer.from(bytes).toString("latin1"));
+
+/** HTTP messages of these parts: a first line, `always`, at most `most` of the fields, a body. */
+export function messagesOf(
+  line: fc.Arbitrary<string>,
+  fields: { always: string[]; field: fc.Arbitrary<string>; most: number },
+  body: fc.Arbitrary<string>,
+): fc.Arbitrary<string> {
+  return fc
+    .tuple(line, fc.array(fields.field, { maxLength: fields.most }), body)
+    .map(([first, some, rest]) => [first, ...fields.always, ...some, "", rest].join("\r\n"));
+}
+
+/** What HTTP is framed with, and any bytes: for `mangled`. */
+export function oddBytes(...more: string[]): fc.Arbitrary<string> {
+  const known = ["\r\n", "\n", "\r", " ", ":", "\0", "\t", "\r\n\r\n", ",", "0", "-1", ";"];
+  return fc.oneof(anyBytes, fc.constantFrom(...known, ...more));
+}
+
+/** Writes pieces so that each arrives by itself: by a socket without delay, in turns of the event loop. */
+export async function sendPieces(socket: Socket, pieces: Buffer[]): Promise<void> {
+  for (const piece of pieces) await new Promise<void>((resolve) => socket.write(piece, () => setImmediate(resolve)));
+}
 
 /** Cuts bytes into pieces at these places, given as shares of the whole. */
 export function cutAt(bytes: Buffer, places: readonly number[]): Buffer[] {
