@@ -5,6 +5,10 @@ import { onTestFinished } from "vitest";
 /** Only a test that fails waits so long: a machine under load is slow, and no reason to fail. */
 const PATIENCE_MS = 5000;
 
+// The real ones, also where a test has put others in their place.
+const { setTimeout, clearTimeout } = globalThis;
+const now = performance.now.bind(performance);
+
 /** Rejects with `what` if `promise` has not settled after `ms`. */
 export async function within<T>(promise: Promise<T>, what: string, ms = PATIENCE_MS): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
@@ -24,11 +28,11 @@ export async function until<T>(
   what: string,
   ms = PATIENCE_MS,
 ): Promise<Exclude<NonNullable<T>, false>> {
-  const deadline = performance.now() + ms;
+  const deadline = now() + ms;
   for (;;) {
     const value = await condition();
     if (value) return value as Exclude<NonNullable<T>, false>;
-    if (performance.now() > deadline) throw new Error(`not within ${ms} ms: ${what}`);
+    if (now() > deadline) throw new Error(`not within ${ms} ms: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
 }

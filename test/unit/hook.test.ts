@@ -1,17 +1,19 @@
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { expect, onTestFinished, test } from "vitest";
+import { expect, onTestFinished, test, vi } from "vitest";
 import { DownHook, type HookLimits, type HookResult } from "../../src/upstream/hook.ts";
 import { until } from "../kit/until.ts";
 
 const NEVER: HookLimits = { everyMs: 3_600_000, killAfterMs: 3_600_000 };
 
-function hook(command: string, limits: Partial<HookLimits> = {}) {
+/** @param limits what is not said never happens. */
+function hook(command: string, limits: Partial<HookLimits> | "its own" = {}) {
   const results: HookResult[] = [];
   const starts: number[] = [];
   const events = { started: () => starts.push(performance.now()), ended: (result: HookResult) => results.push(result) };
-  const down = new DownHook(command, { name: "http", target: "127.0.0.1:4000" }, events, { ...NEVER, ...limits });
+  const given = limits === "its own" ? undefined : { ...NEVER, ...limits };
+  const down = new DownHook(command, { name: "http", target: "127.0.0.1:4000" }, events, given);
   onTestFinished(() => down.cancel());
   return { hook: down, starts, results, ended: (n = 1) => until(() => results[n - 1], `run ${n} to end`, 8000) };
 }
@@ -68,6 +70,33 @@ test("a command that hangs is killed, with what it started", async () => {
   expect(await ended()).toMatchObject({ code: undefined, signal: "SIGKILL" });
   const pid = Number(readFileSync(`${folder}/pid`, "utf8"));
   await until(() => isGone(pid), "the background child to be gone");
+});
+
+/** A hook with the limits it has of itself, whose clock is moved by the test; its command is a real process. */
+function hookAsItIs(command: string): ReturnType<typeof hook> {
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance"] });
+  onTestFinished(() => void vi.useRealTimers());
+  return hook(command, "its own");
+}
+
+test("without other limits it runs not more than once in 30 s (SPEC 6.4)", async () => {
+  const { hook: down, starts, ended } = hookAsItIs("true");
+  down.down();
+  await ended();
+  down.down();
+  vi.advanceTimersByTime(29_900);
+  expect(starts).toHaveLength(1);
+  vi.advanceTimersByTime(200);
+  expect(starts).toHaveLength(2);
+});
+
+test("without other limits it is killed after 60 s (SPEC 6.4)", async () => {
+  const { hook: down, ended } = hookAsItIs("exec sleep 600");
+  down.down();
+  vi.advanceTimersByTime(59_900);
+  expect(vi.getTimerCount(), "the time it has").toBe(1);
+  vi.advanceTimersByTime(100);
+  expect(await ended()).toMatchObject({ signal: "SIGKILL", ms: 60_000 });
 });
 
 test("a flood of output is neither kept nor read at full speed", async () => {
