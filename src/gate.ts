@@ -66,9 +66,17 @@ export class Gate implements Handlers {
     return wantsTunnel(lineOf(req), knownOf(req).head);
   }
 
-  request(req: IncomingMessage, res: ServerResponse, client: Client): void {
+  /** Who sent it is known now, and so what of it can be believed. */
+  #meet(req: IncomingMessage, client: Client): Known {
     const facts = knownOf(req);
     facts.client = client;
+    // In the log it would lead whoever looks for a request of the front to another one.
+    if (!client.trusted) facts.head.ray = undefined;
+    return facts;
+  }
+
+  request(req: IncomingMessage, res: ServerResponse, client: Client): void {
+    const facts = this.#meet(req, client);
     const decision = route(lineOf(req), facts.head, client.trusted, this.#parts.routes);
     if (decision.to === "refuse") return this.#refuse(req, res, decision.code);
     if (isLoop(facts.head, this.#parts.via)) return this.#refuse(req, res, "loop_detected");
@@ -76,8 +84,7 @@ export class Gate implements Handlers {
   }
 
   upgrade(req: IncomingMessage, res: ServerResponse, client: Client, early: Buffer): void {
-    const facts = knownOf(req);
-    facts.client = client;
+    const facts = this.#meet(req, client);
     const decision = route(lineOf(req), facts.head, client.trusted, this.#parts.routes);
     if (decision.to === "refuse") return this.#refuse(req, res, decision.code);
     // The listener asks isUpgrade() first, so the router has no reason to find a plain request here.

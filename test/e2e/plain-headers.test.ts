@@ -184,6 +184,8 @@ test("a client that is not trusted cannot say who it is", async () => {
   for (const name of ["forwarded", "x-real-ip", "cf-connecting-ip", "cf-ray", "x-forwarded-port"]) {
     expect(names).not.toContain(name);
   }
+  const line = await daemon.logged(({ msg }) => msg === "request ended", "the request");
+  expect(line["ray"]).toBeUndefined();
 });
 
 test("without claims of a front the proxy says what it sees itself", async () => {
