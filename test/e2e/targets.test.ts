@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { createServer } from "node:http";
 import type { ListenOptions } from "node:net";
 import { networkInterfaces, tmpdir } from "node:os";
@@ -7,7 +7,7 @@ import { describe, expect, onTestFinished, test } from "vitest";
 import { WebSocketServer } from "ws";
 import { dial, head, upgrade } from "../kit/client.ts";
 import { singlePort } from "../kit/command.ts";
-import { cleanEnv, startDaemon } from "../kit/daemon.ts";
+import { startDaemon } from "../kit/daemon.ts";
 import { ask } from "../kit/messages.ts";
 
 /** A server that answers requests with their path, and echoes WebSocket messages on /mux. */
@@ -106,14 +106,4 @@ test("an empty variable counts as not set", async () => {
   };
   await serves(["--http", String(port)], [], env);
   expect((await singlePort([], { NEXT_INTERNAL_PORT: "" })).stderr).toContain("is required");
-});
-
-const privileged = Number(readFileSync("/proc/sys/net/ipv4/ip_unprivileged_port_start", "utf8"));
-const isRoot = process.getuid?.() === 0;
-
-test.skipIf(!isRoot || privileged <= 81)("a port that needs a right we do not have: one line, exit 77", async () => {
-  const nobody = { uid: 65534, gid: 65534, env: { ...cleanEnv(), HOME: tmpdir(), TMPDIR: tmpdir() } };
-  const { code, stdout, stderr } = await singlePort(["--http", "1", "--port", "81"], {}, nobody);
-  expect([code, stdout]).toEqual([77, ""]);
-  expect(stderr).toMatch(/^single-port: [^\n]*127\.0\.0\.1:81[^\n]*--port[^\n]*\n$/);
 });
