@@ -138,6 +138,9 @@ export class Listener {
     // An upgrade that was put back as a plain request comes by a second time.
     if (connectionOf(socket)) return;
     const connection = new Connection(socket, this.#options.trusted, this.#onClosed);
+    // It was reset before it was accepted, and what it sent can be read all the same: from whom, and whether to believe
+    // that, nobody can say any more. On a unix socket there is no address to be lost.
+    if (connection.address === "" && hasPort(this.server)) return cut(socket);
     this.#connections.add(connection);
     // How node ends a connection after its last answer; its own way is to close at once.
     socket.destroySoon = socketDestroySoon;
@@ -243,6 +246,11 @@ export class Listener {
     if (connection.owesBody) linger(socket);
     else this.#refuse(connection, code, codeOf(error) === "HPE_INVALID_EOF_STATE" ? "fin" : undefined);
   }
+}
+
+function hasPort(server: Server): boolean {
+  const address = server.address();
+  return address !== null && typeof address === "object";
 }
 
 /** What a client is told when its bytes do not make a request; undefined when it cannot be told anything. */

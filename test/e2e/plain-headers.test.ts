@@ -188,6 +188,22 @@ test("a client that is not trusted cannot say who it is", async () => {
   expect(line["ray"]).toBeUndefined();
 });
 
+test("nor can one that resets its connection before it is accepted", async () => {
+  const up = await answering();
+  const daemon = await startDaemon(["--http", String(up.port), "--trust-proxy", "none"]);
+  // So that there is a connection on which the request could go up at once.
+  await ask(daemon.port, head("GET / HTTP/1.1", "Host: a:1"));
+  daemon.child.kill("SIGSTOP");
+  const gone = await dial(daemon.port);
+  gone.send(head("GET /gone HTTP/1.1", "Host: a:1", ...CLAIMS));
+  gone.reset();
+  daemon.child.kill("SIGCONT");
+  expect((await ask(daemon.port, head("GET /next HTTP/1.1", "Host: a:1"))).status).toBe(200);
+  const sent = up.accepted.map((peer) => peer.received()).join("");
+  expect(sent).toContain("GET /next");
+  for (const claim of CLAIMS) expect(sent).not.toContain(claim);
+});
+
 test("without claims of a front the proxy says what it sees itself", async () => {
   const up = await answering();
   const daemon = await startDaemon(["--http", String(up.port)]);
