@@ -45,7 +45,7 @@ export function reportOf({ metrics, history, exchanges, links, listener, ...room
     state: self.state,
     startedAt: new Date(performance.timeOrigin + self.started).toISOString(),
     uptimeSeconds: Math.round((now - self.started) / 1000),
-    listening: self.address ? `${self.address.address}:${self.address.port}` : "",
+    listening: nameOf(self.address),
     shared: self.shared,
     connections: listener.connections,
     requests: exchanges.size,
@@ -60,6 +60,12 @@ export function reportOf({ metrics, history, exchanges, links, listener, ...room
     tunnels,
     endedBadly: history.endedBadly,
   };
+}
+
+function nameOf(address: AddressInfo | undefined): string {
+  if (!address) return "";
+  // A unix socket of systemd's has no port.
+  return address.port === 0 ? address.address : `${address.address}:${address.port}`;
 }
 
 /** What the history wants each second: cheaper than a report. */

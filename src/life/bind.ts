@@ -203,9 +203,9 @@ function activatedFd(): number | undefined {
 }
 
 function addressOf(server: Server): AddressInfo {
-  const address = server.address();
-  // systemd may have passed a unix socket.
-  return typeof address === "string" ? { address, family: "unix", port: 0 } : (address as AddressInfo);
+  // Node does not know the name of a unix socket that systemd passed.
+  const address = server.address() as AddressInfo | null;
+  return address ?? { address: "a unix socket", family: "unix", port: 0 };
 }
 
 /** Listens; resolves with the error if it cannot. */

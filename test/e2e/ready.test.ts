@@ -1,7 +1,9 @@
 // It says when it serves and when it ends, to whoever wants to know (SPEC 7.2), and takes what systemd hands it (7.1).
 
 import { fork, spawnSync } from "node:child_process";
+import { get, type IncomingMessage } from "node:http";
 import { join } from "node:path";
+import { text } from "node:stream/consumers";
 import { describe, expect, test, vi } from "vitest";
 import { tempFolder } from "../kit/child.ts";
 import { head } from "../kit/client.ts";
@@ -129,6 +131,20 @@ describe.skipIf(!has("systemd-socket-activate"))(
       daemon.child.kill("SIGTERM");
       expect(await within(daemon.exited, "exit")).toBe(0);
       expect(await accepts(port)).toBe(false);
+    });
+
+    test("a unix socket will do, and who comes by it is believed", async () => {
+      const web = await httpUpstream((req, res) => res.end(String(req.headers["x-forwarded-for"])));
+      const path = join(tempFolder(), "public");
+      const daemon = activated(path, ["--http", String(web.port)], ownRuntime());
+      await until(() => daemon.stderr().includes("Listening on"), "it to listen", 10_000);
+      const answer = await new Promise<IncomingMessage>((resolve, reject) => {
+        get({ socketPath: path, headers: { "X-Forwarded-For": "203.0.113.7" } }, resolve).on("error", reject);
+      });
+      expect(await text(answer)).toBe("203.0.113.7");
+      expect(daemon.stdout()).toContain("listening on a unix socket;");
+      daemon.child.kill("SIGTERM");
+      expect(await within(daemon.exited, "exit")).toBe(0);
     });
 
     test.skipIf(!has("python3"))("a restart behind a socket that stays open loses no connection", async () => {
