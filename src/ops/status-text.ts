@@ -60,9 +60,15 @@ function titleLines(report: Report, paint: Palette, look: Look): string[] {
   return [`${paint.strong(title)}${" ".repeat(gap)}${painted}${paint.dim(rest)}`];
 }
 
+/** All of them: a report of /events carries only the latest. */
+function openTunnels({ links }: Report): number {
+  return links.reduce((sum, { tunnels }) => sum + tunnels, 0);
+}
+
 function rateLines(report: Report, seconds: readonly Second[], paint: Palette, look: Look): string[] {
   const last = seconds.at(-1) ?? report.lastSecond;
   const { totals } = report;
+  const open = openTunnels(report);
   const rows: [string, string, (second: Second) => number][] = [
     ["requests/s", String(last?.requests ?? 0), (second) => second.requests],
     ["ended badly/s", String(last?.failed ?? 0), (second) => second.failed],
@@ -71,7 +77,7 @@ function rateLines(report: Report, seconds: readonly Second[], paint: Palette, l
   const beside = [
     `${report.requests} in flight, ${report.held} held`,
     `${totals.failed} of ${totals.requests} since the start`,
-    `${report.tunnels.length} open, ${totals.tunnels} since the start`,
+    `${open} open, ${totals.tunnels} since the start`,
   ];
   const width = Math.max(8, Math.min(60, look.columns - 57));
   return rows.map(([name, value, of], index) => {
@@ -96,7 +102,9 @@ function linkLines(report: Report, paint: Palette, look: Look): string[] {
     ),
   ];
   for (const link of report.links) {
-    const since = link.connectedSince ?? link.history.at(-1)?.at ?? report.startedAt;
+    // While it is under suspicion connectedSince goes on, but the state is younger.
+    const up = link.state === "up" ? link.connectedSince : undefined;
+    const since = up ?? link.history.at(-1)?.at ?? report.startedAt;
     const cells = [
       fit(link.name, 8),
       " ",
@@ -122,13 +130,15 @@ function probeOf(link: LinkReport, now: number): string {
   return `${link.lastProbeOk ? "ok" : "failed"} ${age(now - Date.parse(link.lastProbeAt))} ago`;
 }
 
-function tunnelLines({ tunnels }: Report, paint: Palette, look: Look, room: number): string[] {
-  if (tunnels.length === 0) return ["", paint.dim("no tunnel is open")];
+function tunnelLines(report: Report, paint: Palette, look: Look, room: number): string[] {
+  const { tunnels } = report;
+  const open = openTunnels(report);
+  if (open === 0) return ["", paint.dim("no tunnel is open")];
   const path = Math.max(8, look.columns - 70);
   const head = `${"TUNNEL".padEnd(11)}${"AGE".padEnd(9)}${"IN".padStart(8)}${"OUT".padStart(9)}${"SILENT cli/ups".padStart(16)}${"RTT cli/ups".padStart(15)}  PATH`;
   const shown = tunnels.slice(Math.max(0, tunnels.length - room)).toReversed();
   const lines = ["", paint.dim(head), ...shown.map((tunnel) => tunnelLine(tunnel, path))];
-  if (shown.length < tunnels.length) lines.push(paint.dim(`and ${tunnels.length - shown.length} older ones`));
+  if (shown.length < open) lines.push(paint.dim(`and ${open - shown.length} older ones`));
   return lines;
 }
 

@@ -1,0 +1,67 @@
+// The table of `single-port status`: figures that are easily wrong (SPEC 8.3).
+
+import { expect, test } from "vitest";
+import type { LinkReport, Report, TunnelReport } from "../../src/ops/report.ts";
+import { statusLines } from "../../src/ops/status-text.ts";
+
+const NOW = Date.parse("2026-01-01T12:00:00.000Z");
+const ago = (ms: number): string => new Date(NOW - ms).toISOString();
+const HOUR = 3_600_000;
+
+function link(about: Partial<LinkReport>): LinkReport {
+  const target = "127.0.0.1:4000";
+  return { name: "http", target, state: "up", reconnectCount: 0, held: 0, tunnels: 0, history: [], ...about };
+}
+
+function tunnel(id: string): TunnelReport {
+  const side = { bytes: 0, lastByteAgeMs: 0 };
+  return { id, route: "mux", path: "/mux", ageMs: 1000, client: side, upstream: side };
+}
+
+function table(about: Partial<Report>): string {
+  const report: Report = {
+    name: "single-port",
+    version: "0",
+    node: "v0",
+    pid: 1,
+    state: "running",
+    startedAt: ago(5 * HOUR),
+    uptimeSeconds: 18_000,
+    listening: "127.0.0.1:3000",
+    shared: false,
+    connections: 0,
+    requests: 0,
+    held: 0,
+    totals: { requests: 0, tunnels: 300, failed: 0, retries: 0, uncaught: 0, endings: {} },
+    links: [],
+    tunnels: [],
+    endedBadly: [],
+    ...about,
+  };
+  return statusLines(report, [], { columns: 100, rows: undefined, color: false, now: NOW }).join("\n");
+}
+
+test("a report that carries the latest tunnels only: all that are open are counted", () => {
+  const text = table({ links: [link({ name: "mux", tunnels: 250 })], tunnels: [tunnel("a-1"), tunnel("a-2")] });
+  expect(text).toMatch(/ 250 open, 300 since the start$/m);
+  expect(text).toMatch(/^a-2 .*\na-1 .*\nand 248 older ones$/m);
+});
+
+test.each<[string, Partial<LinkReport>, RegExp]>([
+  ["up", { state: "up", connectedSince: ago(HOUR) }, /^http +up +1h 00m /m],
+  [
+    "suspect: not since it was connected",
+    {
+      state: "suspect",
+      connectedSince: ago(HOUR),
+      history: [
+        { at: ago(HOUR), state: "up" },
+        { at: ago(2000), state: "suspect" },
+      ],
+    },
+    /^http +suspect +2s /m,
+  ],
+  ["never seen: since the start", { state: "connecting" }, /^http +connecting +5h 00m /m],
+])("since when a link is in its state: %s", (_, about, row) => {
+  expect(table({ links: [link(about)] })).toMatch(row);
+});
