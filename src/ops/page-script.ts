@@ -119,15 +119,24 @@ function linkCard(link) {
   return parts;
 }
 
+/** Another proxy may have come in place of the one that was there, with other upstreams. */
+const keyOf = (link) => link.name + " " + link.target;
+function dropLinks() {
+  const keys = new Set(report.links.map(keyOf));
+  for (const [key, { card }] of links) if (!keys.has(key)) { card.remove(); links.delete(key); }
+}
+
 function drawLink(link) {
-  if (!links.has(link.name)) links.set(link.name, linkCard(link));
-  const parts = links.get(link.name), now = serverNow(), last = link.history.at(-1);
+  const key = keyOf(link);
+  if (!links.has(key)) links.set(key, linkCard(link));
+  const parts = links.get(key), now = serverNow(), last = link.history.at(-1);
   parts.card.className = "card link " + link.state;
   set(parts.pill, STATES[link.state]);
   const reason = report.ready.reasons.find((text) => text.startsWith("upstream " + link.name + " "));
   set(parts.why, link.state === "up" || !reason ? "" : reason.slice(reason.indexOf(")") + 2));
   const facts = {
-    "In this state for": age(now - Date.parse(link.connectedSince ?? last?.at ?? report.startedAt)),
+    // While it is under suspicion connectedSince goes on, but the state is younger.
+    "In this state for": age(now - Date.parse((link.state === "up" && link.connectedSince) || (last?.at ?? report.startedAt))),
     "Tries to reconnect": count(link.reconnectCount),
     "Last probe": link.lastProbeAt ? (link.lastProbeOk ? "ok, " : "failed, ") + age(now - Date.parse(link.lastProbeAt)) + " ago" : "none yet",
     "Last heard": link.lastHeardAgeMs === undefined ? "never" : age(link.lastHeardAgeMs) + " ago",
@@ -198,6 +207,7 @@ function draw() {
   const say = (list) => list.map(([n, what]) => count(n) + " " + what).join(" · ");
   set($("sums"), "Now: " + say(sums) + ". Since the start: " + say(total) + ".");
   charts.forEach(drawChart);
+  dropLinks();
   report.links.forEach(drawLink);
   drawTunnels(); drawEndings(); drawBadly();
   drawn = true;

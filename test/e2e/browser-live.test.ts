@@ -129,6 +129,22 @@ describe.skipIf(noChromium)(IN_CHROMIUM, () => {
     expect(faults).toEqual([]);
   });
 
+  test("a proxy that comes back with other upstreams: those, and no others, are on the page", async () => {
+    const web = await httpUpstream(answer);
+    const mux = await muxUpstream();
+    const [port, admin, away] = [await deadPort(), await deadPort(), await deadPort()];
+    const env = ownRuntime();
+    const both = ["--http", String(web.port), "--mux", `${mux.port}/mux`, "--admin", String(admin)];
+    const { child, exited } = await launch(port, both, "ignore", env);
+    const { page, faults } = await open(admin);
+    await says(page, "#links", new RegExp(`http● up127\\.0\\.0\\.1:${web.port}.*mux● up127\\.0\\.0\\.1:${mux.port}`));
+    child.kill("SIGKILL");
+    await exited;
+    await launch(port, ["--http", String(away), "--admin", String(admin)], "ignore", env);
+    await says(page, "#links", new RegExp(`^http◌ not seen yet127\\.0\\.0\\.1:${away}(?!.*mux)`), 8000);
+    expect(faults).toEqual([]);
+  });
+
   test("who opens it later sees the past in the charts", async () => {
     const { daemon, admin } = await serving();
     for (let i = 0; i < 5; i += 1) expect((await ask(daemon.port, "/")).body).toBe("ok");
