@@ -3,7 +3,7 @@
 import type { LinkReport, Report } from "./report.ts";
 
 /** The answer of /ready. */
-export interface Readiness {
+interface Readiness {
   ready: boolean;
   /** In a person's words; empty when ready. */
   reasons: string[];
@@ -30,15 +30,17 @@ const CODES: Record<string, string> = {
 };
 
 /** A reason in words: `nothing listens there (ECONNREFUSED)`. */
-export function inWords(code: string): string {
+function inWords(code: string): string {
   const words = CODES[code];
   return words === undefined ? code : `${words} (${code})`;
 }
 
 /** Why a link is not up, as far as is known. */
-export function reasonOf(link: Pick<LinkReport, "lastError" | "history">): string | undefined {
-  // A request may have failed since the last probe, which was still well.
-  const code = link.lastError ?? link.history.at(-1)?.reason;
+export function reasonOf(link: Pick<LinkReport, "lastProbeAt" | "lastError" | "history">): string | undefined {
+  const change = link.history.at(-1);
+  // A request may have failed since the last probe: then what that one found says nothing any more.
+  const probed = change === undefined || (link.lastProbeAt !== undefined && link.lastProbeAt >= change.at);
+  const code = (probed ? link.lastError : undefined) ?? change?.reason;
   return code === undefined ? undefined : inWords(code);
 }
 

@@ -42,6 +42,22 @@ test("what a request met is the reason when the last probe was still well", () =
   ]);
 });
 
+test("what a request met is the reason when a probe had failed long before", () => {
+  const history = [{ at: "2026-01-01T12:00:01.000Z", state: "suspect", reason: "no_pong" }];
+  const about = { state: "suspect", lastProbeAt: "2026-01-01T12:00:00.000Z", lastError: "ECONNREFUSED" } as const;
+  expect(reasons("running", link({ ...about, history }))).toEqual([
+    "upstream http (127.0.0.1:4000) failed once just now: it takes connections and does not answer (no_pong)",
+  ]);
+});
+
+test("a probe that failed otherwise since is the reason", () => {
+  const history = [{ at: "2026-01-01T12:00:01.000Z", state: "reconnecting", reason: "ECONNREFUSED" }];
+  const about = { state: "reconnecting", lastProbeAt: "2026-01-01T12:00:02.000Z", lastError: "status 503" } as const;
+  expect(reasons("running", link({ ...about, history }))).toEqual([
+    "upstream http (127.0.0.1:4000) cannot be reached: status 503",
+  ]);
+});
+
 test("every reason there is, the proxy's own first", () => {
   const links = [link({ state: "suspect" }), link({}), link({ name: "mux2", state: "reconnecting" })];
   expect(reasons("draining", ...links)).toEqual([
