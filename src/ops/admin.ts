@@ -19,7 +19,7 @@ export interface AdminParts {
   drain?: () => void;
 }
 
-/** On /events, where a report is sent each second; /status has all of them. */
+/** The latest, on /events, where a report is sent each second; /status has all of them. */
 const MAX_TUNNELS_STREAMED = 200;
 
 /** An admin server, not listening yet. */
@@ -87,14 +87,13 @@ function send(res: ServerResponse, status: number, fields: string[], body: strin
 function stream(parts: AdminParts, req: IncomingMessage, res: ServerResponse): void {
   res.writeHead(200, ["Content-Type", "text/event-stream", ...COMMON]);
   if (req.method === "HEAD") return void res.end();
-  const push = (): void => {
-    // A reader that does not read gets the next one it can take, not all it has missed.
-    if (res.writableNeedDrain) return;
+  const next = (): string => {
     const report = parts.report();
     const tunnels = report.tunnels.slice(-MAX_TUNNELS_STREAMED);
-    res.write(`data: ${JSON.stringify({ ...report, ready: readiness(report), tunnels })}\n\n`);
+    return `data: ${JSON.stringify({ ...report, ready: readiness(report), tunnels })}\n\n`;
   };
-  res.write(`event: seconds\ndata: ${JSON.stringify(parts.history.seconds)}\n\n`);
-  push();
+  res.write(`event: seconds\ndata: ${JSON.stringify(parts.history.seconds)}\n\n${next()}`);
+  // A reader that does not read gets the next one it can take, not all it has missed.
+  const push = (): void => void (res.writableNeedDrain || res.write(next()));
   res.once("close", parts.history.follow(push));
 }
