@@ -37,6 +37,7 @@ export function reportOf({ metrics, history, exchanges, links, listener, ...room
   const now = performance.now();
   // One that is accounted for would be counted twice: among the open ones, and among the ended.
   const tunnels = [...rooms.tunnels].flatMap((tunnel) => (tunnel.settled ? [] : [tunnelReport(tunnel, now)]));
+  tunnels.sort((a, b) => b.ageMs - a.ageMs);
   return {
     name: "single-port",
     version: self.version,

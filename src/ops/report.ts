@@ -1,4 +1,4 @@
-// What the proxy says of itself: the shape of /status (SPEC 8.3). Filled in by daemon.ts; read by the admin handler,
+// What the proxy says of itself: the shape of /status (SPEC 8.3). Filled in by reports.ts; read by the admin handler,
 // the live page and `single-port status`.
 
 /** One change of a link's state. */
@@ -103,6 +103,7 @@ export interface Report {
   /** The last whole second. */
   lastSecond?: Second | undefined;
   links: LinkReport[];
+  /** Those that are open, the latest last. */
   tunnels: TunnelReport[];
   /** The latest ones, latest first. */
   endedBadly: EndedBadly[];

@@ -3,7 +3,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { expect, onTestFinished, test, vi } from "vitest";
-import { dial, head } from "../kit/client.ts";
+import { dial, head, upgrade, type RawClient } from "../kit/client.ts";
 import { singlePort } from "../kit/command.ts";
 import { startDaemon, type TestDaemon } from "../kit/daemon.ts";
 import { tempFolder } from "../kit/child.ts";
@@ -130,6 +130,26 @@ test("/events begins with the past, then a report each second; a reader that lea
   expect(reports[0]?.ready).toEqual({ ready: true, reasons: [] });
   client.reset();
   await until(async () => (await ask(control, "/live")).status === 200, "still live");
+});
+
+test("tunnels stand in the order in which they were opened, also when one of them has ended", async () => {
+  const { daemon, control } = await serving();
+  const ids = async (): Promise<string[]> => (await statusOf(control)).tunnels.map(({ id }) => id);
+  const open = async (): Promise<RawClient> => {
+    const tunnel = await dial(daemon.port);
+    tunnel.send(upgrade("/mux"));
+    await tunnel.readUntil("101 Switching");
+    // They are as old as the last tick of a clock of 50 ms.
+    await until(async () => (await statusOf(control)).tunnels.every(({ ageMs }) => ageMs > 60), "the next moment");
+    return tunnel;
+  };
+  const first = await open();
+  await open();
+  await open();
+  const [, second, third] = await ids();
+  first.reset();
+  await until(async () => (await ids()).length === 2, "its end");
+  expect(await ids()).toEqual([second, third]);
 });
 
 test("status tells of tunnels and of what ended badly, without a query string", async () => {
