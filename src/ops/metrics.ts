@@ -14,12 +14,13 @@ type Event =
   | { kind: "ponged"; side: "client" | "upstream"; rttMs: number };
 
 // Codes that may be a label value; anything else is "other", so that no peer can make new series.
-const REASONS = new Set(["ECONNREFUSED", "ECONNRESET", "EPIPE", "ENOENT", "ETIMEDOUT", "EHOSTUNREACH", "timeout"]);
+const REASONS = new Set(["ECONNREFUSED", "ECONNRESET", "EPIPE", "ENOENT", "ETIMEDOUT", "EHOSTUNREACH"]);
 
 /** Counts what the relay reports. */
 export class Metrics implements Observer {
   readonly #report: () => Report;
-  readonly #totals: Report["totals"] = {
+  /** The counters that /status shows. */
+  readonly totals: Report["totals"] = {
     requests: 0,
     tunnels: 0,
     failed: 0,
@@ -28,7 +29,7 @@ export class Metrics implements Observer {
     endings: {},
   };
   readonly #closedBytes = new Map<string, { in: number; out: number }>();
-  #early: Event[] | undefined = [];
+  readonly #early: Event[] = [];
   #series: Series | undefined;
   #scraped: Report | undefined;
 
@@ -37,26 +38,21 @@ export class Metrics implements Observer {
     this.#report = report;
   }
 
-  /** The counters that /status shows. */
-  get totals(): Report["totals"] {
-    return this.#totals;
-  }
-
   ended(outcome: Outcome): void {
     const ending = `${outcome.by} ${outcome.how}`;
-    this.#totals.endings[ending] = (this.#totals.endings[ending] ?? 0) + 1;
-    if (isBad(outcome)) this.#totals.failed += 1;
-    if (outcome.kind === "request") this.#totals.requests += 1;
+    this.totals.endings[ending] = (this.totals.endings[ending] ?? 0) + 1;
+    if (isBad(outcome)) this.totals.failed += 1;
+    if (outcome.kind === "request") this.totals.requests += 1;
     else this.#addBytes(outcome);
     // All attempts but the last were made again; a row of equal ones is one entry.
-    for (const { times } of outcome.attempts) this.#totals.retries += times;
-    if (outcome.attempts.length > 0) this.#totals.retries -= 1;
+    for (const { times } of outcome.attempts) this.totals.retries += times;
+    if (outcome.attempts.length > 0) this.totals.retries -= 1;
     this.#take({ kind: "ended", outcome });
   }
 
   opened(route: string): void {
-    this.#totals.requests += 1;
-    this.#totals.tunnels += 1;
+    this.totals.requests += 1;
+    this.totals.tunnels += 1;
     this.#take({ kind: "opened", route });
   }
 
@@ -73,30 +69,30 @@ export class Metrics implements Observer {
 
   /** A socket error nobody caught. */
   uncaught(): void {
-    this.#totals.uncaught += 1;
+    this.totals.uncaught += 1;
   }
 
   /** The text of /metrics. */
   async text(): Promise<{ type: string; body: string }> {
-    const { registry } = await this.load();
+    const { registry } = this.load();
     // One for all gauges of a scrape: with thousands of tunnels it is long, and they should agree.
     this.#scraped = this.#report();
     return { type: registry.contentType, body: await registry.metrics() };
   }
 
   /** Loads prom-client and counts what has happened so far. */
-  async load(): Promise<Series> {
+  load(): Series {
+    if (this.#series) return this.#series;
     const prom = load("prom-client") as typeof import("prom-client");
-    this.#series ??= createSeries(prom, () => this.#scraped ?? this.#report(), this.#closedBytes);
-    const early = this.#early ?? [];
-    this.#early = undefined;
-    for (const event of early) this.#count(this.#series, event);
-    return this.#series;
+    const series = createSeries(prom, () => this.#scraped ?? this.#report(), this.#closedBytes);
+    this.#series = series;
+    for (const event of this.#early.splice(0)) this.#count(series, event);
+    return series;
   }
 
   #take(event: Event): void {
     if (this.#series) this.#count(this.#series, event);
-    else this.#early?.push(event);
+    else this.#early.push(event);
   }
 
   #addBytes({ route, bytesIn, bytesOut }: Outcome): void {
@@ -139,6 +135,20 @@ interface Series {
 
 const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 120];
 
+let processFigures: Registry | undefined;
+
+/** Figures of the process, which may run several proxies one after another: what measures them cannot be stopped. */
+function figuresOfProcess(prom: typeof import("prom-client")): Registry {
+  if (processFigures) return processFigures;
+  const register = (processFigures = new prom.Registry());
+  prom.collectDefaultMetrics({ register, eventLoopMonitoringPrecision: 100 });
+  // Gauges whose names end like a counter's, which promtool warns of.
+  for (const name of ["nodejs_active_handles_total", "nodejs_active_requests_total", "nodejs_active_resources_total"]) {
+    register.removeSingleMetric(name);
+  }
+  return register;
+}
+
 function createSeries(
   prom: typeof import("prom-client"),
   report: () => Report,
@@ -146,11 +156,6 @@ function createSeries(
 ): Series {
   const registry = new prom.Registry();
   const registers = [registry];
-  prom.collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: 100 });
-  // Gauges whose names end like a counter's, which promtool warns of.
-  for (const name of ["nodejs_active_handles_total", "nodejs_active_requests_total", "nodejs_active_resources_total"]) {
-    registry.removeSingleMetric(name);
-  }
   const counter = (name: string, help: string, labelNames: string[]): Counter =>
     new prom.Counter({ name: `single_port_${name}`, help, labelNames, registers });
   // Read from the report when they are asked for, so that nothing has to be kept in step.
@@ -190,8 +195,7 @@ function createSeries(
       ];
     }),
   );
-  return {
-    registry,
+  const series = {
     requests: counter("requests_total", "Requests by answer; 101 opened a tunnel.", ["route", "status"]),
     retries: counter("retries_total", "Attempts that were made again, by what the one before failed of.", ["reason"]),
     tunnels: counter("tunnels_total", "Tunnels that ended, by side and kind.", ["route", "end"]),
@@ -211,6 +215,7 @@ function createSeries(
       registers,
     }),
   };
+  return { ...series, registry: prom.Registry.merge([figuresOfProcess(prom), registry]) };
 }
 
 type Reading = [labels: Record<string, string>, value: number];

@@ -1,4 +1,5 @@
-import { expect, test } from "vitest";
+import { createRequire } from "node:module";
+import { expect, onTestFinished, test, vi } from "vitest";
 import type { Attempt, Outcome } from "../../src/core/outcome.ts";
 import { History } from "../../src/ops/history.ts";
 import { Metrics } from "../../src/ops/metrics.ts";
@@ -70,7 +71,7 @@ test("what happened before prom-client was loaded is counted, too", async () => 
   const metrics = new Metrics(() => report);
   metrics.ended(outcome());
   metrics.opened("mux");
-  await metrics.load();
+  metrics.load();
   metrics.ended(outcome());
   const series = await read(metrics);
   expect(series.get('single_port_requests_total{route="http",status="200"}')).toBe(2);
@@ -134,6 +135,19 @@ test("gauges and bytes are those of the report, ended tunnels included", async (
   expect(series.get("single_port_connections_open")).toBe(3);
   expect(series.get("single_port_uncaught_total")).toBe(0);
   expect(series.get('single_port_ping_rtt_seconds_sum{side="client"}')).toBe(0.012);
+});
+
+test("what measures the process is started once, however many proxies it runs, and each of them tells of it", async () => {
+  const perfHooks = createRequire(import.meta.url)("node:perf_hooks") as typeof import("node:perf_hooks");
+  const histograms = vi.spyOn(perfHooks, "monitorEventLoopDelay");
+  onTestFinished(() => histograms.mockRestore());
+  for (let i = 0; i < 3; i += 1) {
+    const series = await read(new Metrics(() => report));
+    expect(series.get("process_resident_memory_bytes")).toBeGreaterThan(0);
+    expect(series.has("nodejs_eventloop_lag_p99_seconds")).toBe(true);
+  }
+  // Another test of this file may have been the first.
+  expect(histograms.mock.calls.length).toBeLessThanOrEqual(1);
 });
 
 test("a scrape asks for one report, however many gauges there are", async () => {
