@@ -51,7 +51,7 @@ export async function retire(server: Server, { shared, close, withinMs }: Retire
       await nextTurn();
       // Whoever is on the way in while the queue is plugged waits for a second: only when it is likely to be empty.
       if (accepted > before) continue;
-      if (localPort === undefined) localPort = await portThatLeadsTo(server, way);
+      if (localPort === undefined) localPort = await portThatLeadsTo(server, way, deadline);
       else if (await closePlugged(handle as Handle, { ...way, localPort }, close)) break;
       else if (shared && (tries += 1) % TRIES_PER_PORT === 0) localPort = undefined;
     }
@@ -78,15 +78,18 @@ async function closePlugged(handle: Handle, way: Way & { localPort: number }, cl
 
 /**
  * Of two listeners that share a port the kernel chooses by the four numbers of a connection. Finds a port to dial from
- * that leads to this one; undefined if the one that was tried leads to the other.
+ * that leads to this one; undefined if the one that was tried leads to the other, or nowhere until `deadline`.
  */
-async function portThatLeadsTo(server: Server, way: Way): Promise<number | undefined> {
+async function portThatLeadsTo(server: Server, way: Way, deadline: number): Promise<number | undefined> {
   const accepted = new Set<number | undefined>();
   const onConnection = (socket: Socket): void => void accepted.add(socket.remotePort);
   server.on("connection", onConnection);
   const probe = connect(way);
   guard(probe);
+  // Where the queue is full or a packet filter drops it, the kernel would try for two minutes.
+  const tooLate = setTimeout(cut, deadline - performance.now(), probe);
   await new Promise((resolve) => probe.once("connect", resolve).once("close", resolve));
+  clearTimeout(tooLate);
   const port = probe.localPort;
   for (let turn = 0; turn < TURNS_TO_ACCEPT && !accepted.has(port); turn += 1) await nextTurn();
   server.off("connection", onConnection);
