@@ -1,5 +1,5 @@
 // What an option's value may be: each function turns text into a value, or throws an Error whose message says what is
-// accepted. Used by options.ts; pure.
+// accepted. Used by option-table.ts and cli.ts; pure.
 
 import { BlockList, isIP } from "node:net";
 import { parseMux, parseTarget, TARGET_FORMS, type Address, type MuxTarget, type Target } from "./target.ts";
@@ -13,7 +13,7 @@ export function integer(min: number, max: number): (text: string) => number {
   };
 }
 
-const UNITS: Record<string, number> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, k: 1024, "": 1 };
+const MILLISECONDS: Record<string, number> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
 // setTimeout takes 31 bits of milliseconds, 24.8 days; more would fire at once.
 const MAX_MS = 2_147_483_647;
 
@@ -21,7 +21,7 @@ const MAX_MS = 2_147_483_647;
 export function duration(minMs = 0): (text: string) => number {
   return (text) => {
     const match = /^(\d+(?:\.\d+)?)(ms|s|m|h)$/.exec(text);
-    const value = text === "0" ? 0 : Number(match?.[1]) * (UNITS[match?.[2] ?? ""] ?? Number.NaN);
+    const value = text === "0" ? 0 : Number(match?.[1]) * (MILLISECONDS[match?.[2] ?? ""] ?? Number.NaN);
     if (!(value >= minMs && value <= MAX_MS)) {
       throw new Error(`a duration like 250ms, 10s or 2m${minMs > 0 ? `, at least ${minMs}ms` : ", or 0"}`);
     }
@@ -29,12 +29,13 @@ export function duration(minMs = 0): (text: string) => number {
   };
 }
 
+const BYTES: Record<string, number> = { "": 1, k: 1024, m: 1024 * 1024 };
+
 /** A size like `64k` or `1m`; in bytes. */
 export function size(min: number, max: number): (text: string) => number {
   return (text) => {
     const match = /^(\d+)([km]?)$/i.exec(text);
-    const unit = { k: 1024, m: 1024 * 1024, "": 1 }[(match?.[2] ?? "").toLowerCase()];
-    const value = Number(match?.[1]) * (unit ?? Number.NaN);
+    const value = Number(match?.[1]) * (BYTES[match?.[2]?.toLowerCase() ?? ""] ?? Number.NaN);
     if (!(value >= min && value <= max)) throw new Error(`a size like 64k or 1m, from ${min} to ${max} bytes`);
     return value;
   };
@@ -108,15 +109,13 @@ export function mux(text: string): MuxTarget {
   }
 }
 
-/** Where operators look: a port on loopback, an address, or a unix socket. */
+/** Where operators look: a port on loopback (0 picks a free one), an address, or a unix socket. */
 export function adminAddress(text: string): Address {
-  const accepted = "PORT, HOST:PORT or unix:PATH";
-  if (text === "0") return { host: "127.0.0.1", port: 0 };
   try {
-    const { address, path } = parseTarget(text.replace(/:0$/, ":1"));
+    const { address, path } = parseTarget(text, 0);
     if (path !== undefined) throw new Error("no path is wanted");
-    return text.endsWith(":0") && "host" in address ? { host: address.host, port: 0 } : address;
+    return address;
   } catch (error) {
-    throw new Error(`${accepted} (${(error as Error).message})`, { cause: error });
+    throw new Error(`PORT, HOST:PORT or unix:PATH (${(error as Error).message})`, { cause: error });
   }
 }

@@ -52,11 +52,6 @@ export interface Options {
 /** What was given is not accepted: says the option, what was given and what is accepted (SPEC 1). Exit 64. */
 export class UsageError extends Error {}
 
-/** `--max-held` from `--max-held <n>`. */
-function longFlag(flags: string): string {
-  return /--[a-z-]+/.exec(flags)?.[0] ?? flags;
-}
-
 /** One option as commander wants it. Errors name the option, what was given and what is accepted. */
 function toCommander(option: Declared): Option {
   const made = new commander.Option(option.flags, option.text).env(option.env).helpGroup(option.group);
@@ -77,14 +72,18 @@ function toCommander(option: Declared): Option {
   return made;
 }
 
+/** How a switch that is given as text is turned off. */
+const OFF = /^(0|false|no|off)?$/i;
+
 /**
- * The environment as the options read it. Empty means unset, as in most supervisors' templates, and a switch is off
- * for `0` and `false`. `DIRECT_TERMINAL_PORT` is a bare port whose mux answers on /mux: the replaced server's way.
+ * Makes of the environment what the options read. Empty means unset, as in most supervisors' templates, and a switch is
+ * off for `0`, `false`, `no` and `off`. A bare port in `DIRECT_TERMINAL_PORT` has its mux on /mux, as for the replaced
+ * server.
  */
 export function readEnvironment(env: NodeJS.ProcessEnv): void {
   for (const { env: name, parse } of declared) {
     const value = env[name];
-    if (value === "" || (!parse && /^(0|false|no|off)$/i.test(value ?? ""))) delete env[name];
+    if (value === "" || (!parse && OFF.test(value ?? ""))) delete env[name];
   }
   const port = env["DIRECT_TERMINAL_PORT"];
   if (port !== undefined && /^\d+$/.test(port)) env["DIRECT_TERMINAL_PORT"] = `127.0.0.1:${port}/mux`;
@@ -95,17 +94,12 @@ export function commanderOptions(): Option[] {
   return declared.map(toCommander);
 }
 
-/** The rows of the README's table; printed by `--help` too, from the same declaration. */
+/** The README's table: a test compares them. `--help` is printed from the same declaration. */
 export function optionTable(): string {
-  const rows = declared.map(({ flags, env, default: value, text }) => {
-    const shown =
-      value === undefined
-        ? flags.includes("<")
-          ? env === "NEXT_INTERNAL_PORT"
-            ? "required"
-            : "none"
-          : "off"
-        : `\`${value}\``;
+  const rows = declared.map((option) => {
+    const { flags, env, default: value, parse, text } = option;
+    const without = nameOf(option) === "http" ? "required" : parse ? "none" : "off";
+    const shown = value === undefined ? without : `\`${value}\``;
     return `| \`${flags}\` | \`${env}\` | ${shown} | ${text.replaceAll("|", "\\|")} |`;
   });
   return ["| option | environment | default | meaning |", "| --- | --- | --- | --- |", ...rows].join("\n");
@@ -180,7 +174,7 @@ export function optionsFrom(settings: Settings): Options {
     const { parse } = option;
     const read = (one: unknown): unknown => {
       try {
-        return parse ? parse(String(one)) : Boolean(one);
+        return parse ? parse(String(one)) : !OFF.test(String(one));
       } catch (error) {
         throw new UsageError(`option '${name}' is '${String(one)}'. Accepted: ${(error as Error).message}.`, {
           cause: error,
@@ -192,8 +186,8 @@ export function optionsFrom(settings: Settings): Options {
   return completeOptions(given);
 }
 
-function nameOf(option: Declared): string {
-  return longFlag(option.flags)
-    .slice(2)
-    .replaceAll(/-([a-z])/g, (_, letter: string) => letter.toUpperCase());
+/** `maxHeld` from `--max-held <n>`. */
+function nameOf({ flags }: Declared): string {
+  const [, words = ""] = /--([a-z-]+)/.exec(flags) ?? [];
+  return words.replaceAll(/-([a-z])/g, (_, letter: string) => letter.toUpperCase());
 }

@@ -1,5 +1,5 @@
 // Turns what a person writes for an upstream ("14801/mux", "unix:/run/app.sock:/mux") into an address.
-// Called by options.ts; pure, so it never looks at the network or the file system.
+// Called by option-types.ts and demo.ts; pure, so it never looks at the network or the file system.
 
 /** Where an upstream listens: TCP or a unix socket (a named pipe on Windows). */
 export type Address = { host: string; port: number } | { path: string };
@@ -24,9 +24,10 @@ const PATH = /^\/[\x21-\x7e]*$/;
 /**
  * Parses one target. A bare port means loopback, because the upstreams live beside the proxy.
  *
+ * @param minPort 0 where an address to listen on is meant.
  * @throws {Error} with a message that says what is accepted.
  */
-export function parseTarget(text: string): Target {
+export function parseTarget(text: string, minPort: 0 | 1 = 1): Target {
   if (text.startsWith("unix:")) return parseUnix(text);
   const scheme = /^([a-z][a-z0-9+.-]*):\/\//i.exec(text);
   if (scheme && !/^(http|ws)$/i.test(scheme[1] ?? "")) {
@@ -39,7 +40,7 @@ export function parseTarget(text: string): Target {
   const path = slash < 0 || (scheme && rest.slice(slash) === "/") ? undefined : rest.slice(slash);
   const match = HOST_PORT.exec(authority);
   const port = Number(match?.groups?.["port"]);
-  if (!match || port < 1 || port > 65535) throw new Error("not an address with a port from 1 to 65535");
+  if (!match || port < minPort || port > 65535) throw new Error(`not an address with a port from ${minPort} to 65535`);
   checkPath(path);
   const written = match.groups?.["host"] || "127.0.0.1";
   const host = written.startsWith("[") ? written.slice(1, -1) : written;
@@ -71,7 +72,7 @@ export interface MuxTarget {
 }
 
 /** The path browsers of agent-orchestrator use, answered when `--mux` names none. */
-export const DEFAULT_MUX_PATH = "/ao-terminal-mux";
+const DEFAULT_MUX_PATH = "/ao-terminal-mux";
 
 /**
  * Parses `[path=]target` of `--mux`. `/term=14801/mux` answers on `/term` only; `14801/mux` on

@@ -119,6 +119,7 @@ describe("the other kinds of value", () => {
     ["0.0.0.0:9000", { host: "0.0.0.0", port: 9000 }],
     ["127.0.0.1:0", { host: "127.0.0.1", port: 0 }],
     ["unix:/run/a.sock", { path: "/run/a.sock" }],
+    ["unix:/run/a:0", { path: "/run/a:0" }],
   ])("--admin %s", (text, address) => expect(adminAddress(text)).toEqual(address));
   test.each(["", "x", "70000", "9000/x"])("--admin %j is refused", (text) =>
     expect(() => adminAddress(text)).toThrow("PORT, HOST:PORT or unix:PATH"),
@@ -181,6 +182,12 @@ describe("options of a program", () => {
   test("port 0 is another one each time", () => {
     expect(optionsFrom({ port: 0, http: 1, admin: "0" })).toMatchObject({ port: 0, admin: { port: 0 } });
   });
+  test.each([false, "false", "0", "off"])("a switch that is given as %j is off, as in the environment", (takeover) =>
+    expect(optionsFrom({ http: 4000, takeover }).takeover).toBe(false),
+  );
+  test.each([true, "true", "1"])("one that is given as %j is on", (takeover) =>
+    expect(optionsFrom({ http: 4000, takeover }).takeover).toBe(true),
+  );
   test.each<[string, Settings]>([
     ["'http' is 'x'. Accepted", { http: "x" }],
     ["'hold' is 'soon'. Accepted", { http: 1, hold: "soon" }],
