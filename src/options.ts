@@ -1,5 +1,5 @@
-// From flags, environment or a program's settings to the options of a running proxy, checked (SPEC 1). Read by cli.ts,
-// check.ts and index.ts; the rooms get plain values. Each option is declared in option-table.ts.
+// From flags, environment or a program's settings to the options of a running proxy, checked (SPEC 1). Called by cli.ts
+// and index.ts; the rooms get plain values. Each option is declared in option-table.ts.
 
 import type { BlockList } from "node:net";
 import type { Option } from "commander";

@@ -1,5 +1,5 @@
 // Decides what a request is: plain, a tunnel, or something to refuse (SPEC 2, 4.4). Called for each request and
-// each upgrade by daemon.ts; pure, so every decision is a unit test.
+// each upgrade by gate.ts; pure, so every decision is a unit test.
 
 import type { FailureCode } from "../core/errors.ts";
 

@@ -1,4 +1,4 @@
-// Is a process still there, and still the same one? Used by stop.ts for the parent and by bind.ts for an older self.
+// Is a process still there, and still the same one? Used by stop.ts for the parent and by older-self.ts.
 
 import { readFileSync } from "node:fs";
 

@@ -49,7 +49,7 @@ const RETRY_LOCK_MS = 20;
 const LISTEN_FDS_START = 3;
 
 /** Can this node bind a port beside another process (SO_REUSEPORT; Node 22.12, 23.1, Linux)? */
-export function canShare(): boolean {
+function canShare(): boolean {
   const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);
   return process.platform === "linux" && (major > 23 || (major === 23 && minor >= 1) || (major === 22 && minor >= 12));
 }

@@ -3,18 +3,12 @@
 
 import { execFile } from "node:child_process";
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { overlap } from "./older-self.ts";
 
 /** A process that listens. */
-export interface Holder {
+interface Holder {
   pid: number;
   command: string;
-}
-
-/** Do two listening addresses exclude each other on the same port? */
-export function overlap(one: string, other: string): boolean {
-  const covers = (wide: string, narrow: string): boolean =>
-    wide === narrow || wide === "::" || (wide === "0.0.0.0" && !narrow.includes(":"));
-  return covers(one, other) || covers(other, one);
 }
 
 /** The process that listens on a TCP port at this address (an IP), if the system tells. */

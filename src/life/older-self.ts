@@ -6,7 +6,6 @@ import { askControl, controlPath } from "../core/control.ts";
 import { sleep } from "../core/timer.ts";
 import type { Address } from "../target.ts";
 import { isAlive } from "./alive.ts";
-import { overlap } from "./holder.ts";
 
 /** How long it may take to close its listener, in milliseconds; it does so at once. */
 export const HANDOVER_MS = 5000;
@@ -48,6 +47,13 @@ export async function handOver(port: number, pid: number, signal: AbortSignal): 
     if (performance.now() >= deadline || signal.aborted) return false;
     await sleep(RETRY_HANDOVER_MS, signal);
   }
+}
+
+/** Do two listening addresses exclude each other on the same port? */
+export function overlap(one: string, other: string): boolean {
+  const covers = (wide: string, narrow: string): boolean =>
+    wide === narrow || wide === "::" || (wide === "0.0.0.0" && !narrow.includes(":"));
+  return covers(one, other) || covers(other, one);
 }
 
 async function askStatus(at: string | { host: string; port: number }): Promise<Self | undefined> {
