@@ -1,10 +1,8 @@
 // `single-port check`: would this run? Probes the upstreams once each. Called by cli.ts.
 
-import { connect } from "node:net";
-import { codeOf } from "./core/errors.ts";
-import { cut, guard } from "./core/sockets.ts";
 import type { Options } from "./options.ts";
 import type { Target } from "./target.ts";
+import { probeConnect } from "./upstream/monitor.ts";
 
 /** Prints what would run and whether each upstream answers; resolves with whether all do. */
 export async function check(options: Options, print: (line: string) => void): Promise<boolean> {
@@ -13,25 +11,13 @@ export async function check(options: Options, print: (line: string) => void): Pr
   for (const { target, paths } of options.mux) routes.push([paths.join(", "), target]);
   const results = await Promise.all(
     routes.map(async ([what, target]) => {
-      const problem = await probe(target, options.connectTimeout);
-      print(`${what} → ${target.label}${target.path ?? ""}: ${problem ?? "answers"}`);
+      const problem = await new Promise<string | undefined>((resolve) => {
+        probeConnect(target.address, options.connectTimeout, resolve);
+      });
+      const found = problem === undefined ? "answers" : `cannot be reached (${problem})`;
+      print(`${what} → ${target.label}${target.path ?? ""}: ${found}`);
       return problem === undefined;
     }),
   );
   return results.every(Boolean);
-}
-
-function probe(target: Target, timeoutMs: number): Promise<string | undefined> {
-  return new Promise((resolve) => {
-    const socket = connect(target.address);
-    guard(socket);
-    const done = (problem?: string): void => {
-      clearTimeout(timer);
-      cut(socket);
-      resolve(problem);
-    };
-    const timer = setTimeout(done, timeoutMs, `does not answer within ${timeoutMs} ms`);
-    socket.once("connect", () => done());
-    socket.once("error", (error) => done(`cannot be reached (${codeOf(error)})`));
-  });
 }
