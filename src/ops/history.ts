@@ -31,13 +31,12 @@ export class History {
   readonly #read: () => Readings;
   readonly #seconds: Second[] = [];
   readonly #endings: { at: number; outcome: Outcome }[] = [];
-  readonly #followers = new Set<(second: Second) => void>();
-  #last: Readings;
+  readonly #followers = new Set<() => void>();
+  #last: Readings = { requests: 0, failed: 0, tunnelBytes: 0, tunnels: 0 };
   #timer: NodeJS.Timeout | undefined;
 
   constructor(read: () => Readings) {
     this.#read = read;
-    this.#last = { requests: 0, failed: 0, tunnelBytes: 0, tunnels: 0 };
   }
 
   start(): void {
@@ -73,7 +72,7 @@ export class History {
   }
 
   /** Calls back each second; returns the function that ends it. */
-  follow(onSecond: (second: Second) => void): () => void {
+  follow(onSecond: () => void): () => void {
     this.#followers.add(onSecond);
     return () => this.#followers.delete(onSecond);
   }
@@ -91,6 +90,6 @@ export class History {
     };
     this.#seconds.push(second);
     if (this.#seconds.length > KEPT_SECONDS) this.#seconds.shift();
-    for (const follower of this.#followers) follower(second);
+    for (const onSecond of this.#followers) onSecond();
   }
 }
