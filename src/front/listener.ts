@@ -1,7 +1,7 @@
 // Faces the clients: accepts, guards every socket before anything else, and hands out requests and upgrades one at a
 // time per connection. Built by daemon.ts, which gives it its handlers; it never knows where a request goes.
 
-import { createServer, ServerResponse, type IncomingMessage, type Server, type ServerOptions } from "node:http";
+import { ServerResponse, type IncomingMessage, type Server } from "node:http";
 import { Server as NetServer, type BlockList, type Socket } from "node:net";
 import type { Client } from "../core/client.ts";
 import { codeOf, Failure, howOf, type FailureCode, type How } from "../core/errors.ts";
@@ -9,16 +9,12 @@ import { nextId } from "../core/outcome.ts";
 import { refuseSocket } from "../core/refuse.ts";
 import { cut, finish, linger } from "../core/sockets.ts";
 import { Connection, connectionOf } from "./connection.ts";
+import { createHttpServer, type ServerLimits } from "./http-server.ts";
 
 /** Limits of the client's side, in milliseconds and bytes (SPEC 3.1, 3.5, 4.4). */
-export interface ListenerOptions {
-  headersTimeoutMs: number;
-  /** The whole request; 0 means no limit. */
-  requestTimeoutMs: number;
-  clientKeepAliveMs: number;
-  maxHeaderBytes: number;
+export interface ListenerOptions extends ServerLimits {
   maxConnections: number;
-  keepAliveMs: number;
+  /** Whose X-Forwarded-* fields are believed. */
   trusted: BlockList;
 }
 
@@ -49,32 +45,13 @@ export class Listener {
   readonly #ignoredUpgrades = new WeakSet<IncomingMessage>();
   #turnedAway = 0;
   #stopping = false;
-  #lingers = false;
+  /** Ends idle connections later, if they linger. */
   #lingering: NodeJS.Timeout | undefined;
 
   constructor(options: ListenerOptions, handlers: Handlers) {
     this.#options = options;
     this.#handlers = handlers;
-    const limits = [options.headersTimeoutMs, options.requestTimeoutMs].filter((ms) => ms > 0);
-    const serverOptions: ServerOptions & { shouldUpgradeCallback(req: IncomingMessage): boolean } = {
-      // Node throws if it is above the other one, which covers the head, too.
-      headersTimeout: Math.min(options.headersTimeoutMs, options.requestTimeoutMs || Infinity),
-      requestTimeout: options.requestTimeoutMs,
-      keepAliveTimeout: options.clientKeepAliveMs,
-      maxHeaderSize: options.maxHeaderBytes,
-      // Node looks at the two limits above only this often; its default of 30 s would make 60 s up to 90.
-      connectionsCheckingInterval: Math.max(50, Math.min(5000, ...limits.map((ms) => ms / 4))),
-      keepAlive: true,
-      keepAliveInitialDelay: options.keepAliveMs,
-      noDelay: true,
-      // Missing and doubled Host are refused by the router, with a body that says why.
-      requireHostHeader: false,
-      // Node 22.21 and later; before, an upgrade that is none comes to #onUpgrade and is put back.
-      shouldUpgradeCallback: (req) => this.#takesUpgrade(req),
-    };
-    this.server = createServer(serverOptions);
-    // No cap on the number of fields: their size is limited, and what node would drop its parser honours (appendix A, 2).
-    this.server.maxHeadersCount = 0;
+    this.server = createHttpServer(options, (req) => this.#takesUpgrade(req));
     this.server.prependListener("connection", (socket: Socket) => this.#onConnection(socket));
     const onRequest = (req: IncomingMessage, res: ServerResponse): void => this.#onRequest(req, res);
     this.server.on("request", onRequest);
@@ -104,8 +81,7 @@ export class Listener {
    */
   stop(lingerMs: number): void {
     this.#stopping = true;
-    this.#lingers = lingerMs > 0;
-    if (!this.#lingers) return this.#endIdle(Infinity);
+    if (lingerMs <= 0) return this.#endIdle(Infinity);
     const stopped = performance.now();
     const look = (): void => this.#endIdle(performance.now() - lingerMs);
     // Not in the timer itself: what has come since is read first.
@@ -183,7 +159,7 @@ export class Listener {
     if (connection.broken && connection.owesBody) linger(socket);
     else if (connection.broken) this.#refuse(connection, connection.broken);
     // While it lingers, an answer that had promised to keep the connection is followed by one that does not.
-    else if (this.#stopping && !this.#lingers) finish(socket);
+    else if (this.#stopping && !this.#lingering) finish(socket);
   }
 
   /**

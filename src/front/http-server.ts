@@ -1,0 +1,38 @@
+// Node's HTTP server as the public port wants it: our limits, and none of its own decisions. Made for listener.ts.
+
+import { createServer, type IncomingMessage, type Server, type ServerOptions } from "node:http";
+
+/** What node limits for us, in milliseconds and bytes. */
+export interface ServerLimits {
+  headersTimeoutMs: number;
+  /** The whole request, its head included; 0 means no limit. */
+  requestTimeoutMs: number;
+  clientKeepAliveMs: number;
+  maxHeaderBytes: number;
+  keepAliveMs: number;
+}
+
+/** A server that does not listen yet. `takesUpgrade` says which upgrades are handed out as such (Node 22.21 and later). */
+export function createHttpServer(limits: ServerLimits, takesUpgrade: (req: IncomingMessage) => boolean): Server {
+  const { requestTimeoutMs } = limits;
+  // The time for a whole request is over for its head, too; node throws where a head would have longer.
+  const headersTimeoutMs = Math.min(limits.headersTimeoutMs, requestTimeoutMs || Infinity);
+  const options: ServerOptions & { shouldUpgradeCallback(req: IncomingMessage): boolean } = {
+    headersTimeout: headersTimeoutMs,
+    requestTimeout: requestTimeoutMs,
+    keepAliveTimeout: limits.clientKeepAliveMs,
+    maxHeaderSize: limits.maxHeaderBytes,
+    // Node looks at the two limits above only this often; its default of 30 s would make 60 s up to 90.
+    connectionsCheckingInterval: Math.max(50, Math.min(5000, headersTimeoutMs / 4)),
+    keepAlive: true,
+    keepAliveInitialDelay: limits.keepAliveMs,
+    noDelay: true,
+    // Missing and doubled Host are refused by the router, with a body that says why.
+    requireHostHeader: false,
+    shouldUpgradeCallback: takesUpgrade,
+  };
+  const server = createServer(options);
+  // No cap on the number of fields: their size is limited, and what node would drop its parser honours (appendix A, 2).
+  server.maxHeadersCount = 0;
+  return server;
+}
