@@ -1,4 +1,5 @@
-// The demo's mux, as a child process: a WebSocket server that echoes, and that resets a client when asked to.
+// The demo's mux: a WebSocket server that echoes, and that resets a client when asked to. Run by part.ts as a child
+// process.
 
 import { createServer } from "node:http";
 import type { Socket } from "node:net";

@@ -1,4 +1,4 @@
-// The demo's web server, as a child process: the page, a clock, downloads, and the buttons that hurt.
+// The demo's web server: the page, a clock, downloads, and the buttons that hurt. Run by part.ts as a child process.
 
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { page } from "./page.ts";
@@ -34,8 +34,9 @@ function download(res: ServerResponse, id: string): void {
     if (res.writableNeedDrain) return;
     res.write(CHUNK);
     left -= 1;
-    if (left === 0) res.end();
-    if (left === 0) clearInterval(timer);
+    if (left > 0) return;
+    clearInterval(timer);
+    res.end();
   }, CHUNK_EVERY_MS);
   res.once("close", () => {
     clearInterval(timer);
