@@ -7,9 +7,9 @@ const DAY = 24 * HOUR;
 
 /** At most two units: `340ms`, `12s`, `3m 04s`, `2h 15m`, `4d 3h`. */
 export function age(ms: number): string {
-  if (ms < SECOND) return `${Math.max(0, Math.round(ms))}ms`;
+  if (ms < SECOND) return `${Math.max(0, Math.floor(ms))}ms`;
   if (ms < MINUTE) return `${Math.floor(ms / SECOND)}s`;
-  if (ms < HOUR) return `${Math.floor(ms / MINUTE)}m ${two(((ms % HOUR) % MINUTE) / SECOND)}s`;
+  if (ms < HOUR) return `${Math.floor(ms / MINUTE)}m ${two((ms % MINUTE) / SECOND)}s`;
   if (ms < DAY) return `${Math.floor(ms / HOUR)}h ${two((ms % HOUR) / MINUTE)}m`;
   return `${Math.floor(ms / DAY)}d ${Math.floor((ms % DAY) / HOUR)}h`;
 }
