@@ -45,7 +45,7 @@ export function reportOf({ metrics, history, exchanges, links, listener, ...room
     pid: process.pid,
     state: self.state,
     startedAt: new Date(performance.timeOrigin + self.started).toISOString(),
-    uptimeSeconds: Math.round((now - self.started) / 1000),
+    uptimeSeconds: Math.round(now - self.started) / 1000,
     listening: nameOf(self.address),
     shared: self.shared,
     connections: listener.connections,

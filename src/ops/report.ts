@@ -82,6 +82,7 @@ export interface Report {
   pid: number;
   state: "starting" | "running" | "draining" | "stopped";
   startedAt: string;
+  /** To the millisecond: with `startedAt` it is the time of the report by the proxy's clock. */
   uptimeSeconds: number;
   listening: string;
   /** Another single-port can bind beside this one (SO_REUSEPORT). */

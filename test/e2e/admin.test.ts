@@ -152,6 +152,16 @@ test("tunnels stand in the order in which they were opened, also when one of the
   expect(await ids()).toEqual([second, third]);
 });
 
+test("what time it is for the proxy can be told from status, near enough", async () => {
+  const { control } = await serving();
+  const before = Date.now();
+  const { startedAt, uptimeSeconds } = await statusOf(control);
+  const now = Date.parse(startedAt) + uptimeSeconds * 1000;
+  // It runs by the monotonic clock, which may be a little off by now.
+  expect(now).toBeGreaterThanOrEqual(before - 50);
+  expect(now).toBeLessThanOrEqual(Date.now() + 50);
+});
+
 test("status tells of tunnels and of what ended badly, without a query string", async () => {
   const { daemon, control } = await serving();
   const tunnel = await dial(daemon.port);
