@@ -11,7 +11,6 @@ export interface Look {
   /** Lines there are; undefined for as many as it takes. */
   rows: number | undefined;
   color: boolean;
-  now: number;
 }
 
 type Paint = (text: string) => string;
@@ -101,6 +100,8 @@ function linkLines(report: Report, paint: Palette, look: Look): string[] {
       `${"UPSTREAM".padEnd(9)}${"STATE".padEnd(14)}${"SINCE".padEnd(9)}${"TRIES".padStart(5)}  ${"LAST PROBE".padEnd(17)}${"HELD".padStart(4)}  TARGET`,
     ),
   ];
+  // The proxy's clock, not ours: it is monotonic, and stands still while the machine sleeps.
+  const now = Date.parse(report.startedAt) + report.uptimeSeconds * 1000;
   for (const link of report.links) {
     // While it is under suspicion connectedSince goes on, but the state is younger.
     const up = link.state === "up" ? link.connectedSince : undefined;
@@ -110,10 +111,10 @@ function linkLines(report: Report, paint: Palette, look: Look): string[] {
       " ",
       paint[STATES[link.state]](fit(link.state, 13)),
       " ",
-      fit(age(look.now - Date.parse(since)), 8),
+      fit(age(now - Date.parse(since)), 8),
       String(link.reconnectCount).padStart(6),
       "  ",
-      fit(probeOf(link, look.now), 16),
+      fit(probeOf(link, now), 16),
       String(link.held).padStart(5),
       "  ",
       fit(printable(link.target), target).trimEnd(),

@@ -65,7 +65,7 @@ function look(): Look {
   const { columns, rows, isTTY } = process.stdout;
   // Not the last column: to erase what is behind it would erase it, too.
   const wide = isTTY ? Math.max(40, columns - 1) : 100;
-  return { columns: wide, rows: isTTY ? rows : undefined, color: isTTY && !process.env["NO_COLOR"], now: Date.now() };
+  return { columns: wide, rows: isTTY ? rows : undefined, color: isTTY && !process.env["NO_COLOR"] };
 }
 
 /** Follows the events, and comes back when the proxy does. */
