@@ -145,7 +145,8 @@ stream("download", async (self) => {
 for (const button of document.querySelectorAll("button")) {
   button.onclick = async () => {
     try {
-      await fetch("/hurt/" + button.dataset.hurt + "?id=" + id, { method: "POST" });
+      const answer = await fetch("/hurt/" + button.dataset.hurt + "?id=" + id, { method: "POST" });
+      if (!answer.ok) throw new Error("status " + answer.status);
     } catch {
       say("The button could not be heard. Is the demo still running?");
     }

@@ -43,6 +43,14 @@ describe.skipIf(noChromium)(IN_CHROMIUM, () => {
     return { page, errors };
   }
 
+  test("a button that nobody answers says so", async () => {
+    const { page, errors } = await open();
+    await page.route("**/hurt/**", (route) => route.fulfill({ status: 503 }));
+    await page.getByRole("button", { name: "Kill the mux" }).press("Enter");
+    await until(async () => (await page.textContent("#log"))?.includes("The button could not be heard."), "the line");
+    expect(errors).toEqual([]);
+  });
+
   test("what is typed comes back from the mux", async () => {
     const { page, errors } = await open();
     await page.getByLabel("Type here").fill("hello");
