@@ -100,6 +100,20 @@ test("503 at once with --hold 0 when nobody listens, after one attempt", async (
   own(await nextResponse(client), 503, "upstream_unavailable");
 });
 
+test("503 for a browser is a page that needs nothing from anywhere, and may not load it", async () => {
+  const daemon = await startDaemon(["--http", String(await deadPort()), "--hold", "0"]);
+  const page = await ask(daemon.port, head("GET / HTTP/1.1", "Host: a", "Accept: text/html,*/*;q=0.8"));
+  expect([page.status, page.field("content-type")]).toEqual([503, "text/html; charset=utf-8"]);
+  expect([page.field("cache-control"), page.field("retry-after"), page.field("vary")]).toEqual([
+    "no-store",
+    "1",
+    "Accept",
+  ]);
+  expect(page.field("content-security-policy")).toMatch(/^default-src 'none'; /);
+  expect(page.body).toMatch(/^<!doctype html>[^]*503 upstream_unavailable[^]*<\/html>\n$/);
+  expect(page.raw).not.toMatch(/127\.0\.0\.1|ECONN|https?:\/\/| src=|<link/);
+});
+
 test("503 when the hold is over, with every attempt counted", async () => {
   const daemon = await startDaemon(["--http", String(await deadPort()), "--hold", "600ms"]);
   const response = await ask(daemon.port, GET);

@@ -11,7 +11,7 @@ import { run, singlePort } from "../kit/command.ts";
 import { BIN, cleanEnv, NODE, startDaemon, type TestDaemon } from "../kit/daemon.ts";
 import { injected, launchDaemon, listeners } from "../kit/launch.ts";
 import { ask } from "../kit/messages.ts";
-import { controlSocket, ownRuntime, statusOf } from "../kit/ops.ts";
+import { accepts, controlSocket, ownRuntime, statusOf } from "../kit/ops.ts";
 import { deadPort, httpUpstream } from "../kit/upstream.ts";
 import { until, within } from "../kit/until.ts";
 
@@ -218,4 +218,9 @@ test("LISTEN_FDS that promises a socket where there is none: one line, exit 78",
   const script = `LISTEN_FDS=1 LISTEN_PID=$$ exec '${NODE}' '${BIN}' --http 1 --port 0 3</dev/null`;
   const { code, stderr } = await run("sh", ["-c", script], { env: cleanEnv(ownRuntime()) });
   expect([code, stderr]).toEqual([78, expect.stringMatching(/^single-port: [^\n]*LISTEN_FDS[^\n]*\n$/)]);
+});
+
+test("LISTEN_FDS that was meant for another process, by its LISTEN_PID, is of no account", async () => {
+  const daemon = await startDaemon(["--http", "1"], { LISTEN_FDS: "1", LISTEN_PID: "1" });
+  expect(await accepts(daemon.port)).toBe(true);
 });

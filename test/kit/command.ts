@@ -33,10 +33,6 @@ export async function run(file: string, args: string[], options: SpawnOptions = 
 }
 
 /** Runs `single-port` with these arguments, and nothing else in the environment that would configure it. */
-export async function singlePort(
-  args: string[],
-  env: Record<string, string> = {},
-  options: SpawnOptions = {},
-): Promise<Ended> {
-  return await run(NODE, [BIN, ...args], { env: cleanEnv(env), ...options });
+export async function singlePort(args: string[], env: Record<string, string> = {}): Promise<Ended> {
+  return await run(NODE, [BIN, ...args], { env: cleanEnv(env) });
 }
