@@ -246,6 +246,8 @@ export class Exchange implements Asker, Caller, Occupant, Live, Deadline {
 
   onComplete(last: Buffer | undefined, trailers: string[]): void {
     this.#lastByte = this.#parts.clock.now;
+    // From now on it is the client's turn, at the end of an event stream, too.
+    this.#setDue(this.#parts.options.bodyTimeoutMs);
     this.#answer?.end(last, trailers);
   }
 
@@ -265,7 +267,7 @@ export class Exchange implements Asker, Caller, Occupant, Live, Deadline {
       else if (!this.#eventStream) this.#setDue(this.#parts.options.bodyTimeoutMs);
       return;
     }
-    // With Expect it begins only now, after a 100 or without one.
+    // A client that waited for a 100 has begun to send by now.
     this.#phase = complete ? "waiting" : "request_body";
     this.#setDue(complete ? this.#parts.options.responseTimeoutMs : this.#parts.options.bodyTimeoutMs);
   };
@@ -294,9 +296,10 @@ export class Exchange implements Asker, Caller, Occupant, Live, Deadline {
   // -- endings -------------------------------------------------------------------------------------------------------
 
   onClientDrain(): void {
-    if (this.#call?.over) return;
-    this.#call?.socket.resume();
-    if (this.#eventStream) this.#setDue(0);
+    const call = this.#call;
+    if (!call || call.over) return;
+    call.socket.resume();
+    if (this.#answer) this.#setDue(this.#eventStream && !call.complete ? 0 : this.#parts.options.bodyTimeoutMs);
   }
 
   onClientGone(how: How): void {
@@ -312,17 +315,14 @@ export class Exchange implements Asker, Caller, Occupant, Live, Deadline {
   }
 
   onDue(): void {
-    if (this.#phase === "response_body") return this.#settle(this.#isClientLate() ? "client" : "upstream", "timeout");
-    if (this.#phase === "request_body" && !this.#body?.blocked)
+    if (this.#phase === "response_body") {
+      return this.#settle(this.#waitsForClient && !this.#body?.blocked ? "client" : "upstream", "timeout");
+    }
+    if (this.#phase === "request_body" && !this.#body?.blocked) {
       return this.#fail("request_timeout", "client", "timeout");
+    }
     this.#record.failed("timeout");
     this.#fail("upstream_timeout", "upstream", "timeout");
-  }
-
-  /** Is it the client that does not take the answer, or still owes a body of which the answer came early? */
-  #isClientLate(): boolean {
-    const owesBody = this.#body?.complete === false && !this.#body.blocked;
-    return this.#answer?.blocked === true || (this.#answer?.finished === true && owesBody);
   }
 
   /** What is in flight is answered, on a connection that then closes (SPEC 7.3). */
@@ -341,9 +341,13 @@ export class Exchange implements Asker, Caller, Occupant, Live, Deadline {
   /** The link was lost: a stream from which nothing came since the first failure is dead (SPEC 6.2). */
   onLinkLost(upstream: string, since: number): void {
     if (upstream !== this.#in.upstream.name || !this.#answer || this.#lastByte >= since) return;
-    // All of it came, or would have: it is the client that takes its time.
-    if (this.#call?.complete || this.#answer.blocked) return;
+    if (this.#waitsForClient) return;
     this.#settle("upstream", "timeout");
+  }
+
+  /** All of the response came, or would have: it is the client that takes its time. */
+  get #waitsForClient(): boolean {
+    return this.#call?.complete === true || this.#answer?.blocked === true;
   }
 
   #setDue(ms: number): void {

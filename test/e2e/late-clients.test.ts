@@ -1,0 +1,52 @@
+// Clients that stall where only they can go on: that is theirs to answer for, and is not waited for without end (SPEC 3.5).
+
+import { expect, test } from "vitest";
+import { dial, head } from "../kit/client.ts";
+import { startDaemon } from "../kit/daemon.ts";
+import { nextResponse } from "../kit/messages.ts";
+import { until } from "../kit/until.ts";
+import { rawUpstream } from "../kit/upstream.ts";
+
+test("an event stream that is over, and whose client does not take the end of it, is cut off", async () => {
+  const events = 60_000;
+  const up = await rawUpstream((peer) => {
+    peer.socket.on("data", () => {
+      const fields = ["Content-Type: text/event-stream", `Content-Length: ${events}`];
+      peer.send(head("HTTP/1.1 200 OK", ...fields) + "e".repeat(events));
+    });
+  });
+  const daemon = await startDaemon(["--http", String(up.port), "--body-timeout", "300ms"]);
+  const client = await dial(daemon.port);
+  client.stall();
+  // One after another they fill the buffers of both kernels; the one behind those has come, and cannot go.
+  client.send(head("GET / HTTP/1.1", "Host: a").repeat(400));
+  const line = await daemon.logged(({ how = "done" }) => how !== "done", "a stream that did not end well", 10_000);
+  expect(line).toMatchObject({ status: 200, by: "client", how: "timeout", phase: "response_body" });
+});
+
+test("interim responses go on when the client takes them again, and so does the answer", async () => {
+  const interim = head("HTTP/1.1 103 Early Hints", `Link: ${"x".repeat(16_000)}`);
+  const ok = `${head("HTTP/1.1 200 OK", "Content-Length: 4")}done`;
+  const up = await rawUpstream((peer) => {
+    peer.socket.on("data", (chunk: Buffer) => {
+      if (chunk.includes("/hints")) peer.send(interim.repeat(4000));
+      peer.send(ok);
+    });
+  });
+  const daemon = await startDaemon(["--http", String(up.port)]);
+  const client = await dial(daemon.port);
+  let bytes = 0;
+  client.socket.removeAllListeners("data").on("data", (chunk: Buffer) => (bytes += chunk.length));
+  client.stall();
+  client.send(head("GET /hints HTTP/1.1", "Host: a"));
+  await up.next();
+  // For each of these the proxy has read 64 KiB of the other, if it still reads it.
+  const another = await dial(daemon.port);
+  for (let n = 0; n < 300; n += 1) {
+    another.send(head("GET / HTTP/1.1", "Host: a"));
+    expect((await nextResponse(another)).status).toBe(200);
+  }
+  client.socket.resume();
+  await until(() => bytes > 4000 * interim.length, "all of them, and the answer");
+  await daemon.logged(({ path }) => path === "/hints", "the exchange");
+});
