@@ -32,17 +32,16 @@ const STATUS_LINE = /^HTTP\/1\.([01]) ([1-9]\d\d)(?: (.*))?$/;
 const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 /** 15 digits: exact as a number. */
 const LENGTH = /^\d{1,15}$/;
-const PREFIX = "HTTP/1.";
 
 /** Are there no bytes in these lines that readers disagree about? */
 export function isClean(text: string): boolean {
   // Behind the last line comes its CRLF, so a CR there is a bare one, too.
-  return !text.endsWith("\r") && !STRAY.test(text);
+  return !text.endsWith("\r") && !hasStray(text);
 }
 
-/** Can these first bytes of a head still become one? So nonsense is told at once, not when the time is up. */
-export function canBeHead(text: string): boolean {
-  return (text.startsWith(PREFIX) || PREFIX.startsWith(text)) && !STRAY.test(text);
+/** The same of lines that go on behind `text`. */
+export function hasStray(text: string): boolean {
+  return STRAY.test(text);
 }
 
 /**

@@ -1,7 +1,8 @@
 // Reads one response from the bytes of an upstream, however they are cut: heads, body, trailers (RFC 9112).
 // Fed by call.ts; knows no socket. Stricter than node's parser where readers differ: CRLF only, one framing only.
 
-import { canBeHead, isClean, readFields, readResponseHead, type ResponseHead } from "./response-head.ts";
+import { EMPTY_LINE, PartialHead } from "./partial-head.ts";
+import { isClean, readFields, readResponseHead, type ResponseHead } from "./response-head.ts";
 
 /** Who hears what a response consists of. */
 export interface ResponseListener {
@@ -36,7 +37,6 @@ const SEMICOLON = 59;
 const MAX_SIZE_DIGITS = 12;
 /** Chunk extensions of a response, all together: nobody uses them, so many of them are an attack (CVE-2024-22019). */
 const MAX_EXTENSION_BYTES = 16 * 1024;
-const END_OF_HEAD = "\r\n\r\n";
 const CRLF = Buffer.from("\r\n");
 
 /** The parser of one response. */
@@ -52,7 +52,7 @@ export class ResponseParser {
   #persists = false;
   #keepAliveMs: number | undefined;
   /** What has come of a head or of trailers that are not complete. */
-  #partial: Buffer | undefined;
+  #partial: PartialHead | undefined;
   /** Bytes that the body, or this chunk, still has. */
   #left = 0;
   #digits = 0;
@@ -129,17 +129,15 @@ export class ResponseParser {
 
   /** Collects up to an empty line. Returns the text in front of it, or undefined while it has not come. */
   #collect(chunk: Buffer, at: number): { text: string; next: number } | undefined {
-    const before = this.#partial;
-    const bytes = before ? Buffer.concat([before, at > 0 ? chunk.subarray(at) : chunk]) : chunk;
-    const from = before ? 0 : at;
-    const end = bytes.indexOf(END_OF_HEAD, before ? Math.max(0, before.length - 3) : at);
-    if (end < 0) {
-      this.#partial = before ? bytes : Buffer.from(chunk.subarray(at));
-      return undefined;
+    if (this.#partial) {
+      const found = this.#partial.add(chunk, at);
+      if (found) this.#partial = undefined;
+      return found;
     }
-    this.#partial = undefined;
-    const next = end + END_OF_HEAD.length - (before ? before.length - at : 0);
-    return { text: bytes.toString("latin1", from, end), next };
+    const end = chunk.indexOf(EMPTY_LINE, at);
+    if (end >= 0) return { text: chunk.toString("latin1", at, end), next: end + EMPTY_LINE.length };
+    this.#partial = new PartialHead(chunk.subarray(at));
+    return undefined;
   }
 
   #readHead(chunk: Buffer, at: number): number {
@@ -173,9 +171,10 @@ export class ResponseParser {
     return found.next;
   }
 
+  /** So nonsense is told at once, not when the time is up. */
   #isPlausible(): boolean {
     const partial = this.#partial;
-    return partial !== undefined && partial.length <= this.#maxHeadBytes && canBeHead(partial.toString("latin1"));
+    return partial !== undefined && partial.length <= this.#maxHeadBytes && partial.isPlausible();
   }
 
   #body(chunk: Buffer, at: number): number {
@@ -212,8 +211,6 @@ export class ResponseParser {
       case CHUNK_SIZE_LF:
         this.#digits = 0;
         this.#state = this.#left > 0 ? CHUNK_DATA : TRAILERS;
-        // Trailers are read like a head: up to an empty line, which may come at once.
-        if (this.#left === 0) this.#partial = CRLF;
         return byte === LF;
       case CHUNK_DATA_CR:
         this.#state = CHUNK_DATA_LF;
@@ -224,7 +221,16 @@ export class ResponseParser {
     }
   }
 
+  /** Trailers are read like a head: up to an empty line, whose first half is the end of the last chunk's size. */
   #trailers(chunk: Buffer, at: number): number {
+    if (!this.#partial) {
+      // Hardly anybody has any.
+      if (chunk[at] === CR && chunk[at + 1] === LF) {
+        this.#completeAt(at + 2, chunk, []);
+        return at + 2;
+      }
+      this.#partial = new PartialHead(CRLF);
+    }
     const found = this.#collect(chunk, at);
     if (!found) return (this.#partial?.length ?? 0) <= this.#maxHeadBytes ? chunk.length : -1;
     const fields = found.text.length <= this.#maxHeadBytes ? readTrailers(found.text) : undefined;

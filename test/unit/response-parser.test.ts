@@ -167,3 +167,11 @@ test("whoever stops it hears no more", () => {
   expect(parser.push(Buffer.from(`${OK}Content-Length: 1\r\n\r\nx`))).toBe(true);
   expect(heard).toEqual(["head"]);
 });
+
+test.each([
+  ["head", `${OK}A: ${"b".repeat(512 * 1024)}\r\nContent-Length: 0\r\n\r\n`],
+  ["trailer", `${CHUNKED}0\r\nA: ${"b".repeat(512 * 1024)}\r\n\r\n`],
+])("a %s that comes byte by byte costs each byte once", (_, text) => {
+  // Looked at anew for each byte it would take minutes.
+  expect(read(text, { size: 1, max: Infinity })).toMatchObject({ accepted: true, complete: true });
+});
