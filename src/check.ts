@@ -2,7 +2,7 @@
 
 import type { Options } from "./options.ts";
 import type { Target } from "./target.ts";
-import { probeConnect } from "./upstream/monitor.ts";
+import { probeConnect } from "./upstream/probe.ts";
 
 /** Prints what would run and whether each upstream answers; resolves with whether all do. */
 export async function check(options: Options, print: (line: string) => void): Promise<boolean> {

@@ -1,11 +1,9 @@
 // Watches the link to one upstream: learns from its traffic, probes it when there is none, and says when its state
-// changes (SPEC 6). Built by daemon.ts beside each Upstream; state.ts decides, this acts.
+// changes (SPEC 6). Built by links.ts beside each Upstream; state.ts decides, this acts.
 
-import { get } from "node:http";
-import { connect, type Socket } from "node:net";
-import { codeOf, isShortage } from "../core/errors.ts";
-import { cut, guard } from "../core/sockets.ts";
-import type { Address, Target } from "../target.ts";
+import { isShortage } from "../core/errors.ts";
+import type { Target } from "../target.ts";
+import { probeBytes, probeConnect, probeHttp } from "./probe.ts";
 import { failed, nextProbeMs, seen, UNSEEN, type LinkFacts, type LinkState } from "./state.ts";
 import type { UpstreamWatcher } from "./upstream.ts";
 
@@ -220,64 +218,4 @@ export class Monitor implements UpstreamWatcher {
 
 function dateOf(monotonic: number): string {
   return new Date(performance.timeOrigin + monotonic).toISOString();
-}
-
-/** Calls back once, with why it failed; returns the function that gives up. */
-type Probe = (error: string | undefined) => void;
-
-/** Can it be connected to? */
-export function probeConnect(address: Address, timeoutMs: number, done: Probe): () => void {
-  const socket = connect(address);
-  return settleOnce(socket, timeoutMs, done, (settle) => {
-    socket.once("connect", () => settle(undefined));
-    socket.once("error", (error) => settle(codeOf(error)));
-  });
-}
-
-/**
- * A request without Host: every server answers it, with 400 (RFC 9112 3.2), and none starts a shell or a page for it.
- */
-const NO_HOST = "GET / HTTP/1.1\r\nConnection: close\r\n\r\n";
-
-/** Does anybody answer behind the kernel? A byte is enough. */
-function probeBytes(address: Address, timeoutMs: number, done: Probe): () => void {
-  const socket = connect(address);
-  return settleOnce(socket, timeoutMs, done, (settle) => {
-    socket.once("connect", () => socket.write(NO_HOST));
-    socket.once("data", () => settle(undefined));
-    socket.once("error", (error) => settle(codeOf(error)));
-    socket.once("end", () => settle("closed without an answer"));
-  });
-}
-
-function probeHttp(address: Address, path: string, timeoutMs: number, done: Probe): () => void {
-  const socket = connect(address);
-  return settleOnce(socket, timeoutMs, done, (settle) => {
-    const request = get({ createConnection: () => socket, path, headers: { Host: "localhost", Connection: "close" } });
-    request.on("error", (error) => settle(codeOf(error)));
-    request.once("response", (response) => {
-      response.resume();
-      const { statusCode = 0 } = response;
-      settle(statusCode < 500 ? undefined : `status ${statusCode}`);
-    });
-  });
-}
-
-function settleOnce(socket: Socket, timeoutMs: number, done: Probe, listen: (settle: Probe) => void): () => void {
-  guard(socket);
-  let settled = false;
-  const settle = (error: string | undefined): void => {
-    if (settled) return;
-    settled = true;
-    clearTimeout(timer);
-    cut(socket);
-    done(error);
-  };
-  const timer = setTimeout(settle, timeoutMs, `no answer within ${timeoutMs} ms`);
-  listen(settle);
-  return () => {
-    settled = true;
-    clearTimeout(timer);
-    cut(socket);
-  };
 }

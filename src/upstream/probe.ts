@@ -1,0 +1,69 @@
+// One question to an upstream, on a connection of its own: is it there? Asked by monitor.ts, and by `check`.
+// Each calls back once, within its time; the function that it returns gives up, and it then never does.
+
+import { get } from "node:http";
+import { connect, type Socket } from "node:net";
+import { codeOf } from "../core/errors.ts";
+import { cut, guard } from "../core/sockets.ts";
+import type { Address } from "../target.ts";
+
+/** Called once, with why it failed, if it did. */
+type Probed = (error: string | undefined) => void;
+
+/** Can it be connected to? */
+export function probeConnect(address: Address, timeoutMs: number, done: Probed): () => void {
+  const socket = connect(address);
+  return settleOnce(socket, timeoutMs, done, (settle) => {
+    socket.once("connect", () => settle(undefined));
+    socket.once("error", (error) => settle(codeOf(error)));
+  });
+}
+
+/**
+ * A request without Host: every server answers it, with 400 (RFC 9112 3.2), and none starts a shell or a page for it.
+ */
+const NO_HOST = "GET / HTTP/1.1\r\nConnection: close\r\n\r\n";
+
+/** Does anybody answer behind the kernel? A byte is enough. */
+export function probeBytes(address: Address, timeoutMs: number, done: Probed): () => void {
+  const socket = connect(address);
+  return settleOnce(socket, timeoutMs, done, (settle) => {
+    socket.once("connect", () => socket.write(NO_HOST));
+    socket.once("data", () => settle(undefined));
+    socket.once("error", (error) => settle(codeOf(error)));
+    socket.once("end", () => settle("closed without an answer"));
+  });
+}
+
+/** Does it answer a GET of `path` with a status below 500? */
+export function probeHttp(address: Address, path: string, timeoutMs: number, done: Probed): () => void {
+  const socket = connect(address);
+  return settleOnce(socket, timeoutMs, done, (settle) => {
+    const request = get({ createConnection: () => socket, path, headers: { Host: "localhost", Connection: "close" } });
+    request.on("error", (error) => settle(codeOf(error)));
+    request.once("response", (response) => {
+      response.resume();
+      const { statusCode = 0 } = response;
+      settle(statusCode < 500 ? undefined : `status ${statusCode}`);
+    });
+  });
+}
+
+function settleOnce(socket: Socket, timeoutMs: number, done: Probed, listen: (settle: Probed) => void): () => void {
+  guard(socket);
+  let settled = false;
+  const settle = (error: string | undefined): void => {
+    if (settled) return;
+    settled = true;
+    clearTimeout(timer);
+    cut(socket);
+    done(error);
+  };
+  const timer = setTimeout(settle, timeoutMs, `no answer within ${timeoutMs} ms`);
+  listen(settle);
+  return () => {
+    settled = true;
+    clearTimeout(timer);
+    cut(socket);
+  };
+}
