@@ -1,5 +1,5 @@
 // One HTTP exchange: the attempts, then the answer, or the tunnel that a 101 opens. Plain requests come here through
-// http-proxy (plain.ts), upgrades directly. It never logs: it leaves an Outcome. Every path ends in #settle, once.
+// http-proxy (plain.ts), upgrades directly. It never logs: it leaves an Outcome. Every path ends in #leave, once.
 
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Client, Occupant } from "../core/client.ts";
@@ -127,10 +127,7 @@ export class Exchange implements Asker, Caller, Occupant, Live, Deadline {
     // Nor is a body too long to be kept.
     const kept = !this.#body || (head.codings.length === 0 && Number(head.length) <= replayBytes);
     const reusable = pooled && kept && isRepeatable(req.method ?? "", head.idempotencyKey);
-    this.#giveUp = upstream.acquire(this, {
-      maxIdleMs: reusable ? Infinity : 0,
-      halfOpen: upgrade !== undefined,
-    });
+    this.#giveUp = upstream.acquire(this, { pooled: reusable, halfOpen: upgrade !== undefined });
   }
 
   onUnavailable({ code }: Failure): void {

@@ -59,14 +59,12 @@ export class Pool implements Deadline {
     return this.#idle.length;
   }
 
-  /** Takes a connection that was idle for less than `maxIdleMs`. */
-  take(maxIdleMs: number): UpstreamConnection | undefined {
+  /** Takes the youngest that can be used. */
+  take(): UpstreamConnection | undefined {
     const now = performance.now();
     for (;;) {
-      const idle = this.#idle.at(-1);
-      // The youngest is too old, so all are: they stay for a request that is less afraid of a reset.
-      if (!idle || now - idle.since >= maxIdleMs) return undefined;
-      this.#idle.pop();
+      const idle = this.#idle.pop();
+      if (!idle) return undefined;
       const { connection } = idle;
       connection.use(undefined);
       if (idle.until > now && connection.isUsable) {

@@ -13,8 +13,8 @@ export type { Asker, HeldCount } from "./held.ts";
 
 /** What kind of connection is asked for. */
 export interface Want {
-  /** A pooled connection will do if it was idle for less than this, in milliseconds; 0 asks for a fresh one. */
-  maxIdleMs: number;
+  /** Will one from the pool do? Else it is a fresh one. */
+  pooled: boolean;
   /** May each side close by itself (a tunnel)? */
   halfOpen: boolean;
 }
@@ -75,13 +75,11 @@ export class Upstream {
    * Gets a connection: a pooled one at once, else a fresh one, else waits for the upstream to come back.
    * Returns the function that gives up (the client left).
    */
-  acquire(asker: Asker, { maxIdleMs, halfOpen }: Want): () => void {
-    if (maxIdleMs > 0 && !halfOpen) {
-      const pooled = this.#pool.take(maxIdleMs);
-      if (pooled) {
-        asker.onGranted(pooled);
-        return nothingToGiveUp;
-      }
+  acquire(asker: Asker, { pooled, halfOpen }: Want): () => void {
+    const idle = pooled && !halfOpen ? this.#pool.take() : undefined;
+    if (idle) {
+      asker.onGranted(idle);
+      return nothingToGiveUp;
     }
     const arrived = performance.now();
     const deadline = arrived + this.#options.holdMs;
