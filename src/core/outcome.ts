@@ -4,7 +4,7 @@
 import type { FailureCode, How, Side } from "./errors.ts";
 
 /** Where an exchange was when it ended. */
-export type Phase = "connect" | "request_body" | "waiting" | "response_body" | "tunnel" | "idle" | "head";
+export type Phase = "connect" | "request_body" | "waiting" | "response_body" | "tunnel" | "head";
 
 /** One try to get an answer from an upstream (SPEC 8.1). */
 export interface Attempt {

@@ -113,13 +113,13 @@ export class Tunnel implements EndListener, Live, Deadline {
     return this.#settled;
   }
 
-  other(end: End): End {
+  #other(end: End): End {
     return end === this.client ? this.upstream : this.client;
   }
 
   onData(from: End, chunk: Buffer): void {
     if (this.#settled) return;
-    const to = this.other(from);
+    const to = this.#other(from);
     from.bytes += chunk.length;
     from.liveness.lastByte = this.#parts.clock.now;
     from.sentBefore = to.bytes;
@@ -191,7 +191,7 @@ export class Tunnel implements EndListener, Live, Deadline {
   }
 
   onDrain(end: End): void {
-    const other = this.other(end);
+    const other = this.#other(end);
     const { now } = this.#parts.clock;
     end.blockedSince = undefined;
     // Nobody listened to one of them, and a ping would not have got through to the other.
@@ -204,7 +204,7 @@ export class Tunnel implements EndListener, Live, Deadline {
   /** A FIN is passed on behind the bytes before it; what comes the other way has a while yet (SPEC 4.2). */
   onEnd(end: End): void {
     if (end.ended) return;
-    const other = this.other(end);
+    const other = this.#other(end);
     end.ended = true;
     if (!this.#settled && guard(end.socket).how === "rst") return this.#lose(end, other, "rst");
     if (!this.#firstFin) {
@@ -227,7 +227,7 @@ export class Tunnel implements EndListener, Live, Deadline {
 
   onClose(end: End): void {
     if (end.closed) return;
-    const other = this.other(end);
+    const other = this.#other(end);
     end.closed = true;
     if (other.closed) this.#forget();
     if (this.#settled) return;
@@ -253,7 +253,7 @@ export class Tunnel implements EndListener, Live, Deadline {
   /** Looks at every limit, and when to look again. */
   #look(now: number): void {
     for (const end of [this.client, this.upstream]) {
-      const other = this.other(end);
+      const other = this.#other(end);
       if (this.#isStalled(end, now)) return this.#lose(end, other, "timeout");
       if (!this.#canAnswer(end)) continue;
       const verdict = end.liveness.verdict(now);
@@ -264,7 +264,7 @@ export class Tunnel implements EndListener, Live, Deadline {
     if (now >= this.#stuckDue()) return this.#lose(this.upstream, this.client, "no_pong");
     if (now >= this.#finDeadline) {
       const first = this[this.#firstFin ?? "client"];
-      return this.#lose(first, this.other(first), "fin");
+      return this.#lose(first, this.#other(first), "fin");
     }
     const { client, upstream } = this;
     this.due = Math.min(this.#finDeadline, this.#stuckDue(), this.#nextDue(client, now), this.#nextDue(upstream, now));
@@ -328,7 +328,7 @@ export class Tunnel implements EndListener, Live, Deadline {
   drain(): void {
     if (!this.#isFramed() || this.#isClosing()) return;
     for (const end of [this.client, this.upstream]) {
-      const other = this.other(end);
+      const other = this.#other(end);
       if (end.told) continue;
       end.wantsClose = GOING_AWAY;
       if (other.follower.betweenFrames) this.#insert(other, end);

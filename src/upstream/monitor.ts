@@ -78,10 +78,6 @@ export class Monitor implements UpstreamWatcher {
     this.#events = events;
   }
 
-  get state(): LinkState {
-    return this.#facts.state;
-  }
-
   /** When the first of its failures in a row was; undefined while it is up. */
   get awaySince(): Date | undefined {
     const { firstFailure } = this.#facts;
