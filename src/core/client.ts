@@ -1,5 +1,5 @@
 // The client's side as the relay sees it: one accepted connection and whoever occupies it at the moment.
-// Implemented by front/listener.ts; here because relay and front may not import each other.
+// Implemented by front/connection.ts; here because relay and front may not import each other.
 
 import type { Socket } from "node:net";
 import type { FailureCode, How } from "./errors.ts";

@@ -1,4 +1,5 @@
-// The log as a person reads it on a terminal: one line each, in words. Used by log.ts with pino-pretty; pure.
+// The log as a person reads it on a terminal: one line each, in words. Used by log.ts with pino-pretty,
+// and by ops/status-text.ts; pure.
 
 import type { Outcome } from "./outcome.ts";
 

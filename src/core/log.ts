@@ -1,4 +1,4 @@
-// The log (SPEC 8.1). daemon.ts makes one and passes outcomes to it; relay code never logs.
+// The log (SPEC 8.1). cli.ts makes one, daemon.ts passes outcomes to it; relay code never logs.
 // Lines are written asynchronously, and flushed at the end. A closed stdout or a full disk never ends the process.
 
 import type { Logger } from "pino";

@@ -1,5 +1,5 @@
 // The one way to say no: on a response, or on a bare socket that never became one (SPEC 5).
-// Called by every room that refuses. Never says why in the system's words: no message, stack or address leaks.
+// Called by gate.ts and front/listener.ts. Never says why in the system's words: no message, stack or address leaks.
 
 import { STATUS_CODES, type IncomingMessage, type ServerResponse } from "node:http";
 import type { Socket } from "node:net";

@@ -1,6 +1,6 @@
 // What request and response fields have in common: lists, fields that Connection names, and trailers (RFC 9110 5.6, 7.6.1).
-// Used by request-head.ts, response-head.ts and request-body.ts; pure. Fields are kept as node's raw arrays
-// [name, value, name, value, ...], so order, case, duplicates and a field named __proto__ survive.
+// Used by both heads, request-body.ts and answer.ts; pure. Fields are kept as node's raw arrays [name, value, name,
+// value, ...], so order, case, duplicates and a field named __proto__ survive.
 
 /** Splits a comma-separated list into lower-case elements, without the empty ones. */
 export function tokens(value: string): string[] {

@@ -15,6 +15,7 @@ export class Liveness {
   lastByte: number;
   /** Round-trip time of the last ping that was answered, in milliseconds. */
   rttMs: number | undefined;
+  /** When its last pong came. */
   lastPong: number | undefined;
   readonly #options: LivenessOptions;
   #asked: number | undefined;

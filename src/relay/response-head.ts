@@ -1,5 +1,5 @@
 // A response's head: read strictly from the upstream's bytes, and written anew for the client (RFC 9112 4, 5, 6; SPEC 3.1).
-// Called by response-parser.ts and answer.ts; pure. What could be read in two ways is no head: 502 (appendix A, 8 and 12).
+// Called by response-parser.ts, answer.ts and exchange.ts; pure. What could be read in two ways is no head: 502 (appendix A, 8 and 12).
 
 import { codingsOf, dropNominated, linesOf, nominate, tokens } from "./fields.ts";
 

@@ -1,4 +1,5 @@
-// One end of a tunnel: its socket, what comes from it, and how it is doing. Two of them make a tunnel.ts, which decides.
+// One end of a tunnel: its socket, what comes from it, and how it is doing. Made by tunnel.ts, two for each tunnel; that
+// decides, this decides nothing.
 
 import type { Socket } from "node:net";
 import { guard } from "../core/sockets.ts";
@@ -17,7 +18,7 @@ export interface EndListener {
 const END = Symbol("end");
 type TunnelSocket = Socket & { [END]?: End };
 
-/** One end: what comes from it, and how it is doing. */
+/** The client's end, or the upstream's. */
 export class End {
   readonly relay: EndListener;
   readonly name: "client" | "upstream";
@@ -25,14 +26,16 @@ export class End {
   /** Follows the bytes that come from this end. */
   readonly follower: FrameFollower;
   readonly liveness: Liveness;
+  /** How many came from it. */
   bytes: number = 0;
   /** Since when bytes wait for it in our memory. */
   blockedSince: number | undefined;
   /** Its FIN came. */
   ended: boolean = false;
   closed: boolean = false;
-  /** A frame of ours waits, since then, for the end of one that is on its way to this end. */
+  /** A ping of ours waits, since then, for the end of a frame that is on its way to this end. */
   wantsPing: number | undefined;
+  /** So does a Close with this code. */
   wantsClose: number | undefined;
   /** How much had come for it from the other end when its last byte came. */
   sentBefore: number = 0;

@@ -1,4 +1,4 @@
-// One connection to an upstream, and whoever uses it at the moment: a call, a dial, or the pool.
+// One connection to an upstream, and whoever uses it at the moment: a call, or the pool.
 // Made by upstream.ts. Its listeners stay from dial to close, so a request on a pooled connection adds none.
 
 import { connect, type NetConnectOpts, type Socket } from "node:net";
