@@ -39,7 +39,7 @@ export function isClean(text: string): boolean {
   return !text.endsWith("\r") && !hasStray(text);
 }
 
-/** The same of lines that go on behind `text`. */
+/** Is there such a byte in text that goes on? A CR at its end may be the first half of the end of a line. */
 export function hasStray(text: string): boolean {
   return STRAY.test(text);
 }
