@@ -1,12 +1,12 @@
 // `single-port check`: would this run? Probes the upstreams once each. Called by cli.ts.
 
 import type { Options } from "./options.ts";
-import type { Target } from "./target.ts";
+import { hostPort, type Target } from "./target.ts";
 import { probeConnect } from "./upstream/probe.ts";
 
 /** Prints what would run and whether each upstream answers; resolves with whether all do. */
 export async function check(options: Options, print: (line: string) => void): Promise<boolean> {
-  print(`would listen on ${options.host}:${options.port}`);
+  print(`would listen on ${hostPort(options.host, options.port)}`);
   const routes: [string, Target][] = [["HTTP", options.http]];
   for (const { target, paths } of options.mux) routes.push([paths.join(", "), target]);
   const results = await Promise.all(

@@ -103,7 +103,7 @@ program
   .description("what the running one is doing, read over its control socket")
   .option("-p, --port <n>", "the public port of the one that is meant; not needed if only one runs", portOf)
   .option("--watch", "follow it, each second")
-  .option("--json", "everything, for programs; with --watch a line each second")
+  .option("--json", "for programs: all of it; with --watch a line each second, with the latest 200 tunnels")
   .action(async (given: StatusOptions) => {
     const { status } = await import("./ops/status.ts");
     await status(given, fail);

@@ -116,7 +116,7 @@ export class Proxy implements Daemon {
       for (const path of one.paths) mux.set(path, { upstream: name, path: one.target.path });
     }
     const live = { clock: this.#clock, exchanges: this.#exchanges, tunnels: this.#tunnels };
-    this.#links = new Links({ ...live, options, log, changed: () => {} }, targets);
+    this.#links = new Links({ ...live, options, log }, targets);
     const relay: RelayParts = {
       ...live,
       observer: {
@@ -191,7 +191,7 @@ export class Proxy implements Daemon {
 
   #warmUp(): void {
     this.#gate.warmUp();
-    void this.metrics.load();
+    this.metrics.load();
   }
 
   /** False when an older self has the address: it gives it up with the port. */

@@ -11,7 +11,6 @@ import type { Tunnel } from "./relay/tunnel.ts";
 import type { Target } from "./target.ts";
 import { DownHook } from "./upstream/hook.ts";
 import { Monitor } from "./upstream/monitor.ts";
-import type { LinkState } from "./upstream/state.ts";
 import { Upstream, type HeldCount } from "./upstream/upstream.ts";
 
 /** What the links need of the other rooms. */
@@ -21,7 +20,6 @@ export interface LinkParts {
   clock: Clock;
   exchanges: LiveSet<Exchange>;
   tunnels: LiveSet<Tunnel>;
-  changed(name: string, state: LinkState): void;
 }
 
 /** One upstream, and what watches over it. */
@@ -98,7 +96,6 @@ export class Links {
       {
         changed: (state, reason) => {
           log.info({ state, reason, reconnectCount: monitor.status.reconnectCount }, `upstream ${name} is ${state}`);
-          this.#parts.changed(name, state);
           if (state === "up") {
             hook?.cancel();
             upstream.isBack();

@@ -6,7 +6,7 @@ import type { Option } from "commander";
 import type { LogFormat } from "./core/log.ts";
 import { load } from "./core/packages.ts";
 import { declared, type Declared } from "./option-table.ts";
-import { isSameAddress, TARGET_FORMS, type Address, type MuxTarget, type Target } from "./target.ts";
+import { hostPort, isSameAddress, TARGET_FORMS, type Address, type MuxTarget, type Target } from "./target.ts";
 
 const commander = load("commander") as typeof import("commander");
 
@@ -118,25 +118,7 @@ export function completeOptions(given: Given): Options {
     throw new UsageError(`option '--http <target>' (or NEXT_INTERNAL_PORT) is required. Accepted: ${TARGET_FORMS}.`);
   }
   const options = { mux: [], allowOrigin: [], accessLog: false, takeover: false, ...given } as unknown as Options;
-  const { host, port, admin } = options;
-  if (admin && isSameAddress(admin, { host, port })) {
-    throw new UsageError(
-      `option '--admin' is ${host}:${port}, the address this proxy listens on. Accepted: another host or port.`,
-    );
-  }
-  const targets: [string, Target][] = [["--http", options.http]];
-  for (const one of options.mux) targets.push(["--mux", one.target]);
-  for (const [flag, { address, label }] of targets) {
-    if (isSameAddress(address, { host, port })) {
-      throw new UsageError(
-        `option '${flag}' is ${label}, the address this proxy listens on. Accepted: another host or port.`,
-      );
-    }
-    // While the upstream is away, what is for operators would be served to everybody.
-    if (admin && isSameAddress(address, admin)) {
-      throw new UsageError(`option '${flag}' is ${label}, and so is --admin. Accepted: an address for each.`);
-    }
-  }
+  checkAddresses(options);
   const http = options.http.path;
   if (http !== undefined) {
     throw new UsageError(
@@ -190,4 +172,26 @@ export function optionsFrom(settings: Settings): Options {
 function nameOf({ flags }: Declared): string {
   const [, words = ""] = /--([a-z-]+)/.exec(flags) ?? [];
   return words.replaceAll(/-([a-z])/g, (_, letter: string) => letter.toUpperCase());
+}
+
+/** The public address, that of --admin, and those of the upstreams are different ones. */
+function checkAddresses({ http, mux, admin, host, port }: Options): void {
+  if (admin && isSameAddress(admin, { host, port })) {
+    throw new UsageError(
+      `option '--admin' is ${hostPort(host, port)}, the address this proxy listens on. Accepted: another host or port.`,
+    );
+  }
+  const targets: [string, Target][] = [["--http", http]];
+  for (const { target } of mux) targets.push(["--mux", target]);
+  for (const [flag, { address, label }] of targets) {
+    if (isSameAddress(address, { host, port })) {
+      throw new UsageError(
+        `option '${flag}' is ${label}, the address this proxy listens on. Accepted: another host or port.`,
+      );
+    }
+    // While the upstream is away, what is for operators would be served to everybody.
+    if (admin && isSameAddress(address, admin)) {
+      throw new UsageError(`option '${flag}' is ${label}, and so is --admin. Accepted: an address for each.`);
+    }
+  }
 }

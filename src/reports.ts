@@ -9,6 +9,7 @@ import type { Metrics } from "./ops/metrics.ts";
 import type { Report, TunnelReport, TunnelSideReport } from "./ops/report.ts";
 import type { Exchange } from "./relay/exchange.ts";
 import type { End } from "./relay/tunnel-end.ts";
+import { hostPort } from "./target.ts";
 import type { Tunnel } from "./relay/tunnel.ts";
 
 /** Where to look. */
@@ -66,7 +67,7 @@ export function reportOf({ metrics, history, exchanges, links, listener, ...room
 function nameOf(address: AddressInfo | undefined): string {
   if (!address) return "";
   // A unix socket of systemd's has no port.
-  return address.port === 0 ? address.address : `${address.address}:${address.port}`;
+  return address.port === 0 ? address.address : hostPort(address.address, address.port);
 }
 
 /** What the history wants each second: cheaper than a report. */

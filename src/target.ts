@@ -47,6 +47,11 @@ export function parseTarget(text: string, minPort: 0 | 1 = 1): Target {
   return { address: { host, port }, label: `${written}:${port}`, path };
 }
 
+/** `127.0.0.1:3000`, `[::1]:3000` (RFC 3986 3.2.2): how an address is told. */
+export function hostPort(host: string, port: number): string {
+  return `${host.includes(":") ? `[${host}]` : host}:${port}`;
+}
+
 function parseUnix(text: string): Target {
   // "unix:SOCKET[:PATH]": the last ":/" splits, so that a Windows pipe or a colon in a file name still works.
   const body = text.slice("unix:".length);

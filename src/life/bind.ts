@@ -7,7 +7,7 @@ import { askControl } from "../core/control.ts";
 import { codeOf } from "../core/errors.ts";
 import { cut } from "../core/sockets.ts";
 import { sleep } from "../core/timer.ts";
-import type { Address } from "../target.ts";
+import { hostPort, type Address } from "../target.ts";
 import { findOlderSelf, HANDOVER_MS, handOver, RETRY_HANDOVER_MS } from "./older-self.ts";
 
 /** What to bind, and how hard to try. */
@@ -110,7 +110,7 @@ export async function bindAdmin(server: Server, at: Address): Promise<AddressInf
   }
   if (!error) return server.address() ?? "";
   const code = codeOf(error);
-  const what = "path" in at ? `unix:${at.path}` : `${at.host}:${at.port}`;
+  const what = "path" in at ? `unix:${at.path}` : hostPort(at.host, at.port);
   const why =
     code === "EADDRINUSE" ? "in use" : code === "EACCES" ? "not ours to listen on" : `not to be had (${code})`;
   throw new CannotListen(`${what} is ${why}. Accepted for option '--admin': a free address.`, code === "EACCES");
@@ -138,7 +138,7 @@ function explain(error: Error, { host, port }: Place): Error {
     case "EACCES":
     case "EPERM":
       return new CannotListen(
-        `no right to listen on ${host}:${port}. Accepted for option '--port': 1024 and up, or 0.`,
+        `no right to listen on ${hostPort(host, port)}. Accepted for option '--port': 1024 and up, or 0.`,
         true,
       );
     case "EADDRNOTAVAIL":
@@ -158,7 +158,7 @@ async function busy(place: Place, address: string): Promise<CannotListen> {
   const holder = await findHolder(place.port, address);
   const by = holder ? `by process ${holder.pid} (${holder.command})` : "by a process the system does not name";
   return new CannotListen(
-    `${place.host}:${place.port} is held ${by}. Accepted for option '--port': a free port, or 0.`,
+    `${hostPort(place.host, place.port)} is held ${by}. Accepted for option '--port': a free port, or 0.`,
   );
 }
 

@@ -16,7 +16,7 @@ export const RETRY_HANDOVER_MS = 5;
 interface Self {
   pid: number;
   state: string;
-  /** Where it listens, as `address:port`. */
+  /** Where it listens, as `address:port`, an IPv6 address in brackets. */
   listening: string;
   /** Another one can bind beside it. */
   shared: boolean;
@@ -27,7 +27,8 @@ export async function findOlderSelf(port: number, address: string): Promise<Self
   const self = await askStatus(controlPath(port));
   if (self?.state !== "running") return undefined;
   // The control socket is by port: it may be that of one which holds the port on another address.
-  return overlap(self.listening.slice(0, self.listening.lastIndexOf(":")), address) ? self : undefined;
+  const host = self.listening.replace(/^\[?(.*?)\]?:\d+$/, "$1");
+  return overlap(host, address) ? self : undefined;
 }
 
 /** Is the one that has this admin address on this public port? Then it gives it up together with the port. */

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { isSameAddress, parseMux, parseTarget } from "../../src/target.ts";
+import { hostPort, isSameAddress, parseMux, parseTarget } from "../../src/target.ts";
 
 test.each([
   ["4000", { host: "127.0.0.1", port: 4000 }, "127.0.0.1:4000", undefined],
@@ -110,3 +110,9 @@ test.each([
 ])("%s, in front of which %s:%i listens: the same? %s", (text, host, port, same) => {
   expect(isSameAddress(parseTarget(text).address, { host, port })).toBe(same);
 });
+
+test.each([
+  ["127.0.0.1", "127.0.0.1:3000"],
+  ["::1", "[::1]:3000"],
+  ["localhost", "localhost:3000"],
+])("%s and a port are told as %s", (host, told) => expect(hostPort(host, 3000)).toBe(told));
