@@ -19,6 +19,9 @@ function addressOf(socket: Socket): string {
 // On the socket itself, and the listeners are the same for all (as in core/sockets.ts).
 const CONNECTION: unique symbol = Symbol("connection");
 type ClientSocket = Socket & { [CONNECTION]?: Connection };
+// What node's HTTP server keeps on a socket: it stops its parser while `_paused`, and without it begins to read again
+// behind every request (lib/_http_server.js and _http_incoming.js, Node 20 to 26).
+type HttpSocket = Socket & { _paused?: boolean; parser?: { resume(): void } | null };
 
 /** The connection of an accepted socket; undefined before one was made. */
 export function connectionOf(socket: ClientSocket): Connection | undefined {
@@ -105,7 +108,22 @@ export class Connection implements Client {
     }
     this.#turns ??= [];
     this.#turns.push(run);
-    if (this.#turns.length >= MAX_PIPELINED) this.socket.pause();
+    if (this.#turns.length >= MAX_PIPELINED) this.#stopReading();
+  }
+
+  #stopReading(): void {
+    const socket: HttpSocket = this.socket;
+    socket._paused = true;
+    socket.pause();
+  }
+
+  #readOn(): void {
+    const socket: HttpSocket = this.socket;
+    if (socket._paused) {
+      socket._paused = false;
+      socket.parser?.resume();
+    }
+    socket.resume();
   }
 
   /** The exchange whose turn it was is over. Returns false when none follows. */
@@ -119,7 +137,7 @@ export class Connection implements Client {
       this.#idleAt = this.owesBody ? Infinity : this.socket.bytesRead;
       return false;
     }
-    if (this.#turns?.length === 0) this.socket.resume();
+    if (this.#turns?.length === 0) this.#readOn();
     run();
     return true;
   }

@@ -23,6 +23,22 @@ test("fifty pipelined requests are answered in order, however long each takes", 
   }
 });
 
+test("who pipelines on and on is not read from until there are answers, and then gets all of them", async () => {
+  const many = 4000;
+  let answer: (() => void) | undefined;
+  const web = await httpUpstream((_req, res) => {
+    if (answer) return void res.writeHead(204).end();
+    return void (answer = () => res.writeHead(204).end());
+  });
+  const daemon = await startDaemon(["--http", String(web.port)]);
+  const client = await dial(daemon.port);
+  client.send(head("GET / HTTP/1.1", "Host: a").repeat(many));
+  const { localPort = 0 } = client.socket;
+  await until(() => answer && daemon.unread(localPort) > 0, "bytes that are left to the kernel");
+  answer?.();
+  await until(() => client.received().split("HTTP/1.1 204").length > many, `${many} answers`, 10_000);
+});
+
 test("fifty pipelined uploads keep their bodies apart", async () => {
   const web = await httpUpstream((req, res) => {
     let body = "";
