@@ -1,7 +1,7 @@
 // What a running proxy needs is loaded: an update replaces the files under it (SPEC 0).
 
 import { spawn } from "node:child_process";
-import { copyFileSync, cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, unlinkSync } from "node:fs";
+import { copyFileSync, cpSync, mkdtempSync, rmSync, symlinkSync, unlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -18,8 +18,7 @@ const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 test("a tunnel opens and is pinged when the packages on the disk are gone", async () => {
   const folder = mkdtempSync(join(tmpdir(), "single-port-replaced-"));
   onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
-  mkdirSync(join(folder, "bin"));
-  copyFileSync(join(ROOT, "bin/single-port.js"), join(folder, "bin/single-port.js"));
+  cpSync(join(ROOT, "bin"), join(folder, "bin"), { recursive: true });
   copyFileSync(join(ROOT, "package.json"), join(folder, "package.json"));
   cpSync(join(ROOT, "dist"), join(folder, "dist"), { recursive: true });
   symlinkSync(join(ROOT, "node_modules"), join(folder, "node_modules"));

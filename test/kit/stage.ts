@@ -127,7 +127,12 @@ export async function openVanishingStage(side: Side): Promise<Stage> {
     "--mux",
     `/away=${calm.here}:${await deadPort()}`,
   ];
-  const daemon = await startDaemon(["--host", "0.0.0.0", ...targets, ...muxes, ...wordsOf(limits)], {}, net.prefix);
+  // Scenes are told apart by their CF-Ray, which has to come from a trusted peer.
+  const daemon = await startDaemon(
+    ["--host", "0.0.0.0", "--trust-proxy", "198.18.0.0/15", ...targets, ...muxes, ...wordsOf(limits)],
+    {},
+    net.prefix,
+  );
   const bystanders = [await tunnelBystander(() => new WebSocket(`ws://${calm.there}:${daemon.port}/bystander`))];
   if (side === "client")
     bystanders.push(
