@@ -16,6 +16,13 @@ function addressOf(socket: Socket): string {
   return address.startsWith("::ffff:") ? address.slice(7) : address;
 }
 
+/** Who hears of a connection. */
+export interface ConnectionListener {
+  onClosed(connection: Connection): void;
+  /** Its exchange is over. Its turn may not be, or may have been long before: behind an early answer goes the upload. */
+  onReleased(connection: Connection): void;
+}
+
 // On the socket itself, and the listeners are the same for all (as in core/sockets.ts).
 const CONNECTION: unique symbol = Symbol("connection");
 type ClientSocket = Socket & { [CONNECTION]?: Connection };
@@ -45,12 +52,11 @@ export class Connection implements Client {
   idleSince: number = performance.now();
   #idleAt = 0;
   #turns: (() => void)[] | undefined;
-  readonly #closed: (connection: Connection) => void;
+  readonly #listener: ConnectionListener;
 
-  /** @param closed is told when its socket has closed. */
-  constructor(socket: ClientSocket, trusted: BlockList, closed: (connection: Connection) => void) {
+  constructor(socket: ClientSocket, trusted: BlockList, listener: ConnectionListener) {
     this.socket = socket;
-    this.#closed = closed;
+    this.#listener = listener;
     socket[CONNECTION] = this;
     this.fate = guard(socket);
     this.address = addressOf(socket);
@@ -71,7 +77,7 @@ export class Connection implements Client {
   onClose(): void {
     this.#turns = undefined;
     this.occupant?.onClientGone(this.fate.how ?? "fin");
-    this.#closed(this);
+    this.#listener.onClosed(this);
   }
 
   occupy(occupant: Occupant): void {
@@ -79,7 +85,9 @@ export class Connection implements Client {
   }
 
   release(occupant: Occupant): void {
-    if (this.occupant === occupant) this.occupant = undefined;
+    if (this.occupant !== occupant) return;
+    this.occupant = undefined;
+    this.#listener.onReleased(this);
   }
 
   /** Tells the occupant that the request broke; false when there is none whose request it was. */

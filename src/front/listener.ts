@@ -8,7 +8,7 @@ import { codeOf, Failure, howOf, type FailureCode, type How } from "../core/erro
 import { nextId } from "../core/outcome.ts";
 import { refuseSocket } from "../core/refuse.ts";
 import { cut, finish, linger } from "../core/sockets.ts";
-import { Connection, connectionOf } from "./connection.ts";
+import { Connection, connectionOf, type ConnectionListener } from "./connection.ts";
 import { createHttpServer, type ServerLimits } from "./http-server.ts";
 
 /** Limits of the client's side, in milliseconds and bytes (SPEC 3.1, 3.5, 4.4). */
@@ -37,7 +37,7 @@ function socketDestroySoon(this: Socket): void {
 }
 
 /** The public port. */
-export class Listener {
+export class Listener implements ConnectionListener {
   readonly server: Server;
   readonly #options: ListenerOptions;
   readonly #handlers: Handlers;
@@ -92,7 +92,8 @@ export class Listener {
   /** Ends connections that have been idle since `before`. */
   #endIdle(before: number): void {
     for (const connection of this.#connections) {
-      if (!connection.busy && !connection.isInHead && connection.idleSince < before) finish(connection.socket);
+      if (connection.busy || connection.occupant || connection.isInHead) continue;
+      if (connection.idleSince < before) finish(connection.socket);
     }
   }
 
@@ -113,7 +114,7 @@ export class Listener {
   #onConnection(socket: Socket): void {
     // An upgrade that was put back as a plain request comes by a second time.
     if (connectionOf(socket)) return;
-    const connection = new Connection(socket, this.#options.trusted, this.#onClosed);
+    const connection = new Connection(socket, this.#options.trusted, this);
     // It was reset before it was accepted, and what it sent can be read all the same: from whom, and whether to believe
     // that, nobody can say any more. On a unix socket there is no address to be lost.
     if (connection.address === "" && hasPort(this.server)) return cut(socket);
@@ -128,7 +129,13 @@ export class Listener {
     this.#refuse(connection, "too_many");
   }
 
-  readonly #onClosed = (connection: Connection): void => void this.#connections.delete(connection);
+  onClosed(connection: Connection): void {
+    this.#connections.delete(connection);
+  }
+
+  onReleased(connection: Connection): void {
+    if (this.#stopping && !this.#lingering && !connection.busy) finish(connection.socket);
+  }
 
   #refuse(connection: Connection, code: FailureCode, brokeOff?: How): void {
     const failure = new Failure(code);

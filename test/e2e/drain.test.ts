@@ -11,7 +11,7 @@ import { client } from "../kit/load.ts";
 import { endOf, nextResponse } from "../kit/messages.ts";
 import { accepts, ownRuntime } from "../kit/ops.ts";
 import { deadPort, httpUpstream, muxUpstream, rawUpstream } from "../kit/upstream.ts";
-import { until, within } from "../kit/until.ts";
+import { every, until, within } from "../kit/until.ts";
 
 vi.setConfig({ testTimeout: 20_000 });
 
@@ -133,6 +133,29 @@ test("an event stream that begins while it drains is ended behind its head: its 
   await client.readUntil("200 OK");
   await within(client.ended, "the end");
   expect(await within(daemon.exited, "exit", 5000)).toBe(0);
+});
+
+test("an upload whose answer came early goes on, and its connection ends behind it", async () => {
+  const up = await rawUpstream();
+  const daemon = await startDaemon(["--http", String(up.port)]);
+  const uploader = await dial(daemon.port);
+  const bytes = "0123456789abcdefghij";
+  uploader.send(head("POST / HTTP/1.1", "Host: a", `Content-Length: ${bytes.length}`));
+  const peer = await up.next();
+  await peer.readUntil("\r\n\r\n");
+  peer.send(`${head("HTTP/1.1 200 OK", "Content-Length: 2")}ok`);
+  expect((await nextResponse(uploader, "POST")).body).toBe("ok");
+  daemon.child.kill("SIGTERM");
+  await daemon.logged(({ msg }) => msg === "draining", "the drain");
+  // For longer than the second in which an idle client has to close.
+  let sent = 0;
+  const stop = every(75, () => void (sent < bytes.length && uploader.send(bytes[sent++] ?? "")));
+  await peer.readUntil(bytes);
+  stop();
+  expect(await endOf(uploader)).toBe("fin");
+  uploader.halfClose();
+  expect(await within(daemon.exited, "the end")).toBe(0);
+  expect(daemon.log.find(({ msg }) => msg === "request ended")).toMatchObject({ by: "upstream", how: "done" });
 });
 
 test("who does not close after it was told to holds nobody up for long", async () => {
