@@ -76,7 +76,8 @@ export class Connection implements Client {
   /** Its socket has closed. */
   onClose(): void {
     this.#turns = undefined;
-    this.occupant?.onClientGone(this.fate.how ?? "fin");
+    // It did nothing, so we have closed: it owed the rest of an upload, and its idle connection was kept long enough.
+    this.occupant?.onClientGone(this.fate.how ?? "timeout");
     this.#listener.onClosed(this);
   }
 

@@ -54,3 +54,16 @@ test("behind an early answer an upload that is too slow is a timeout, not a brok
   expect(await ended(daemon)).toMatchObject({ status: 200, by: "client", how: "timeout" });
   stop();
 });
+
+test("behind an early answer an upload may stop for as long as an idle connection is kept; then the log says so", async () => {
+  const up = await rawUpstream();
+  const daemon = await startDaemon(["--http", String(up.port), "--client-keep-alive", "300ms"]);
+  const client = await dial(daemon.port);
+  client.send(`${head("POST / HTTP/1.1", "Host: a", "Content-Length: 100")}some`);
+  const peer = await up.next();
+  await peer.readUntil("some");
+  peer.send(ANSWER);
+  expect((await nextResponse(client, "POST")).body).toBe("ok");
+  expect(await endOf(client)).toBe("fin");
+  expect(await ended(daemon)).toMatchObject({ status: 200, by: "client", how: "timeout" });
+});
