@@ -1,7 +1,10 @@
 // One connection to an upstream, and whoever uses it at the moment: a call, or the pool.
 // Made by upstream.ts. Its listeners stay from dial to close, so a request on a pooled connection adds none.
 
+import { closeSync, openSync } from "node:fs";
 import { connect, type NetConnectOpts, type Socket } from "node:net";
+import { devNull } from "node:os";
+import { codeOf } from "../core/errors.ts";
 import { guard, type Fate } from "../core/sockets.ts";
 
 /** Who hears what happens on a connection. One at a time. */
@@ -26,6 +29,23 @@ export function dial(options: NetConnectOpts): UpstreamConnection {
   };
   const socket: Socket = connect({ ...options, onread: { buffer: inbox, callback: read } });
   return new UpstreamConnection(socket);
+}
+
+/**
+ * The code of a failure to connect. To look up a name takes a descriptor as well, and when there is none getaddrinfo
+ * says anything: that there is no such name (ENOTFOUND), that it is busy (EBUSY).
+ */
+export function dialCodeOf(error: NodeJS.ErrnoException): string {
+  return error.syscall === "getaddrinfo" && !hasDescriptor() ? "EMFILE" : codeOf(error);
+}
+
+function hasDescriptor(): boolean {
+  try {
+    closeSync(openSync(devNull, "r"));
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** A connection that was dialled. */

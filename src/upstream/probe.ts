@@ -3,9 +3,9 @@
 
 import { get } from "node:http";
 import { connect, type Socket } from "node:net";
-import { codeOf } from "../core/errors.ts";
 import { cut, guard } from "../core/sockets.ts";
 import type { Address } from "../target.ts";
+import { dialCodeOf } from "./connection.ts";
 
 /** Called once, with why it failed, if it did. */
 type Probed = (error: string | undefined) => void;
@@ -15,7 +15,7 @@ export function probeConnect(address: Address, timeoutMs: number, done: Probed):
   const socket = connect(address);
   return settleOnce(socket, timeoutMs, done, (settle) => {
     socket.once("connect", () => settle(undefined));
-    socket.once("error", (error) => settle(codeOf(error)));
+    socket.once("error", (error) => settle(dialCodeOf(error)));
   });
 }
 
@@ -30,7 +30,7 @@ export function probeBytes(address: Address, timeoutMs: number, done: Probed): (
   return settleOnce(socket, timeoutMs, done, (settle) => {
     socket.once("connect", () => socket.write(NO_HOST));
     socket.once("data", () => settle(undefined));
-    socket.once("error", (error) => settle(codeOf(error)));
+    socket.once("error", (error) => settle(dialCodeOf(error)));
     socket.once("end", () => settle("closed without an answer"));
   });
 }
@@ -40,7 +40,7 @@ export function probeHttp(address: Address, path: string, timeoutMs: number, don
   const socket = connect(address);
   return settleOnce(socket, timeoutMs, done, (settle) => {
     const request = get({ createConnection: () => socket, path, headers: { Host: "localhost", Connection: "close" } });
-    request.on("error", (error) => settle(codeOf(error)));
+    request.on("error", (error) => settle(dialCodeOf(error)));
     request.once("response", (response) => {
       response.resume();
       const { statusCode = 0 } = response;

@@ -1,11 +1,11 @@
 // One upstream: dials it, keeps its idle connections, and has requests held while it is away (SPEC 3.3, 3.4).
 // Called by the relay for plain requests and tunnels alike; knows connections, never HTTP.
 
-import { codeOf, isShortage } from "../core/errors.ts";
+import { isShortage } from "../core/errors.ts";
 import { cut } from "../core/sockets.ts";
 import type { Clock } from "../core/timer.ts";
 import type { Target } from "../target.ts";
-import { dial, type UpstreamConnection } from "./connection.ts";
+import { dial, dialCodeOf, type UpstreamConnection } from "./connection.ts";
 import { HeldQueue, type Asker, type Dialled, type HeldCount, type Waiter } from "./held.ts";
 import { Pool } from "./pool.ts";
 
@@ -172,7 +172,7 @@ export class Upstream {
       done(failure ?? connection);
     };
     const timer = setTimeout(() => settle("ETIMEDOUT"), this.#options.connectTimeoutMs);
-    const onError = (error: Error): void => settle(codeOf(error));
+    const onError = (error: Error): void => settle(dialCodeOf(error));
     socket.once("connect", () => settle(undefined));
     socket.once("error", onError);
     return () => {

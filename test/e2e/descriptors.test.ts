@@ -22,25 +22,29 @@ async function exhaust(daemon: TestDaemon): Promise<RawClient[]> {
   return clients.filter((client) => !gone.has(client));
 }
 
-test("a request waits for a descriptor, nobody else is cut, and the upstream is not taken for dead", async () => {
-  const web = await httpUpstream((req, res) => {
-    if (req.url === "/events") res.writeHead(200, { "Content-Type": "text/event-stream" }).write("data: 1\n\n");
-    else res.end("ok");
-  });
-  const own = ["--hold", "2500ms", "--probe-interval", "300ms", "--on-down", "exit 1"];
-  const limited = ["bash", "-c", `ulimit -n ${LIMIT}; exec "$@"`, "bash"];
-  const daemon = await startDaemon(["--http", String(web.port), ...own], {}, limited);
-  const stream = await openStream(daemon.port);
-  const [first, ...others] = await exhaust(daemon);
-  first?.send(GET);
-  const response = await nextResponse(first as RawClient);
-  expect([response.status, response.field("x-single-port-error")]).toEqual([503, "too_many"]);
-  const outcome = await daemon.logged(({ error }) => error === "too_many", "its end");
-  expect(outcome).toMatchObject({ by: "proxy", how: "limit", attempts: [{ code: "EMFILE", phase: "connect" }] });
-  for (const other of others) other.reset();
-  expect((await ask(daemon.port, GET)).body).toBe("ok");
-  const told = daemon.log.map(({ msg }) => msg).filter((msg) => /is (suspect|reconnecting)|on-down/.test(msg));
-  expect(told).toEqual([]);
-  expect(stream.text()).toContain("data: 1");
-  expect(await Promise.race([stream.ended, Promise.resolve("open")])).toBe("open");
-});
+// A name is looked up for each connection, and that takes a descriptor, too.
+test.each(["127.0.0.1", "localhost"])(
+  "%s: a request waits for one, nobody is cut, the upstream is not dead",
+  async (host) => {
+    const web = await httpUpstream((req, res) => {
+      if (req.url === "/events") res.writeHead(200, { "Content-Type": "text/event-stream" }).write("data: 1\n\n");
+      else res.end("ok");
+    });
+    const own = ["--hold", "2500ms", "--probe-interval", "300ms", "--on-down", "exit 1"];
+    const limited = ["bash", "-c", `ulimit -n ${LIMIT}; exec "$@"`, "bash"];
+    const daemon = await startDaemon(["--http", `${host}:${web.port}`, ...own], {}, limited);
+    const stream = await openStream(daemon.port);
+    const [first, ...others] = await exhaust(daemon);
+    first?.send(GET);
+    const response = await nextResponse(first as RawClient);
+    expect([response.status, response.field("x-single-port-error")]).toEqual([503, "too_many"]);
+    const outcome = await daemon.logged(({ error }) => error === "too_many", "its end");
+    expect(outcome).toMatchObject({ by: "proxy", how: "limit", attempts: [{ code: "EMFILE", phase: "connect" }] });
+    for (const other of others) other.reset();
+    expect((await ask(daemon.port, GET)).body).toBe("ok");
+    const told = daemon.log.map(({ msg }) => msg).filter((msg) => /is (suspect|reconnecting)|on-down/.test(msg));
+    expect(told).toEqual([]);
+    expect(stream.text()).toContain("data: 1");
+    expect(await Promise.race([stream.ended, Promise.resolve("open")])).toBe("open");
+  },
+);
