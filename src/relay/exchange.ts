@@ -7,6 +7,7 @@ import { Failure, type FailureCode, type How, type Side } from "../core/errors.t
 import type { Live, LiveSet } from "../core/live-set.ts";
 import type { Observer, Phase } from "../core/outcome.ts";
 import { cut, finish, reset } from "../core/sockets.ts";
+import { FIRST_LOOK, takenBytes } from "../core/taken.ts";
 import type { Clock, Deadline } from "../core/timer.ts";
 import type { UpstreamConnection } from "../upstream/connection.ts";
 import type { Asker, Upstream } from "../upstream/upstream.ts";
@@ -76,6 +77,8 @@ export class Exchange implements Asker, Caller, Occupant, Live, Deadline {
   #answer: Answer | undefined;
   #retries = 0;
   #lastByte = 0;
+  /** How much its client had taken when that was last looked at, while bytes wait. */
+  #taken: number | undefined;
   #eventStream = false;
   #switched = false;
   #settled = false;
@@ -234,7 +237,8 @@ export class Exchange implements Asker, Caller, Occupant, Live, Deadline {
     const flows = this.#answer?.write(piece) ?? true;
     if (!flows) this.#call?.socket.pause();
     // A client that takes nothing is limited on event streams too: silence is theirs, a full buffer is not.
-    this.#setDue(this.#eventStream && flows ? 0 : this.#parts.options.bodyTimeoutMs);
+    if (flows) this.#setDue(this.#eventStream ? 0 : this.#parts.options.bodyTimeoutMs);
+    else this.#awaitClient();
   }
 
   onRead(): void {
@@ -244,7 +248,7 @@ export class Exchange implements Asker, Caller, Occupant, Live, Deadline {
   onComplete(last: Buffer | undefined, trailers: string[]): void {
     this.#lastByte = this.#parts.clock.now;
     // From now on it is the client's turn, at the end of an event stream, too.
-    this.#setDue(this.#parts.options.bodyTimeoutMs);
+    this.#awaitClient();
     this.#answer?.end(last, trailers);
   }
 
@@ -313,7 +317,9 @@ export class Exchange implements Asker, Caller, Occupant, Live, Deadline {
 
   onDue(): void {
     if (this.#phase === "response_body") {
-      return this.#settle(this.#waitsForClient && !this.#body?.blocked ? "client" : "upstream", "timeout");
+      const late = this.#waitsForClient && !this.#body?.blocked ? "client" : "upstream";
+      if (late === "upstream" || !this.#clientTakes()) this.#settle(late, "timeout");
+      return;
     }
     if (this.#phase === "request_body" && !this.#body?.blocked) {
       return this.#fail("request_timeout", "client", "timeout");
@@ -345,6 +351,22 @@ export class Exchange implements Asker, Caller, Occupant, Live, Deadline {
   /** All of the response came, or would have: it is the client that takes its time. */
   get #waitsForClient(): boolean {
     return this.#call?.complete === true || this.#answer?.blocked === true;
+  }
+
+  /** From now on bytes wait for the client. How much it takes is looked at twice: soon, and when its time is over. */
+  #awaitClient(): void {
+    this.#taken = undefined;
+    this.#setDue(this.#parts.options.bodyTimeoutMs * FIRST_LOOK);
+  }
+
+  /** A slow reader is no stalled one: if it has taken anything since the last look, its time begins anew. */
+  #clientTakes(): boolean {
+    const { bodyTimeoutMs } = this.#parts.options;
+    const before = this.#taken;
+    this.#taken = takenBytes(this.#in.client.socket);
+    if (before === this.#taken) return false;
+    this.#setDue(before === undefined ? bodyTimeoutMs * (1 - FIRST_LOOK) : bodyTimeoutMs);
+    return true;
   }
 
   #setDue(ms: number): void {

@@ -30,6 +30,8 @@ export class End {
   bytes: number = 0;
   /** Since when bytes wait for it in our memory. */
   blockedSince: number | undefined;
+  /** How much it had taken when that was last looked at, while bytes wait. */
+  taken: number | undefined;
   /** Its FIN came. */
   ended: boolean = false;
   closed: boolean = false;

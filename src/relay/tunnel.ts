@@ -9,6 +9,7 @@ import type { How, Side as SideName } from "../core/errors.ts";
 import { writeLent } from "../core/lent.ts";
 import type { Live, LiveSet } from "../core/live-set.ts";
 import { cut, finish, guard } from "../core/sockets.ts";
+import { FIRST_LOOK, takenBytes } from "../core/taken.ts";
 import type { Clock, Deadline } from "../core/timer.ts";
 import { closeFrame, nextPing, pingFrame } from "./control-frames.ts";
 import { Liveness } from "./liveness.ts";
@@ -148,8 +149,17 @@ export class Tunnel implements EndListener, Live, Deadline {
       end.blockedSince = undefined;
       return;
     }
-    end.blockedSince ??= this.#parts.clock.now;
-    this.due = Math.min(this.due, end.blockedSince + this.#parts.options.stallMs);
+    if (end.blockedSince === undefined) {
+      end.blockedSince = this.#parts.clock.now;
+      end.taken = undefined;
+    }
+    this.due = Math.min(this.due, this.#stallDue(end, end.blockedSince));
+  }
+
+  /** How much it takes is looked at twice: soon, and when its time is over. */
+  #stallDue(end: End, since: number): number {
+    const { stallMs } = this.#parts.options;
+    return since + (end.taken === undefined ? stallMs * FIRST_LOOK : stallMs);
   }
 
   /** Writes our ping or Close to an end towards which a frame has just ended. */
@@ -271,11 +281,10 @@ export class Tunnel implements EndListener, Live, Deadline {
   }
 
   #nextDue(end: End, now: number): number {
-    const { stallMs } = this.#parts.options;
     const pingIntervalMs = this.#parts.options.pingIntervalMs || Infinity;
     if (end.blockedSince !== undefined) {
       // Node says `drain` only after a write that it refused; smaller backlogs vanish unseen.
-      return Math.min(end.blockedSince + stallMs, now + pingIntervalMs);
+      return Math.min(this.#stallDue(end, end.blockedSince), now + pingIntervalMs);
     }
     // A ping that waits for a boundary is sent from #onData; the clock has nothing to do until then.
     if (!this.#canAnswer(end) || end.wantsPing !== undefined) return Infinity;
@@ -288,7 +297,14 @@ export class Tunnel implements EndListener, Live, Deadline {
   #isStalled(end: End, now: number): boolean {
     if (end.blockedSince === undefined) return false;
     if (end.socket.writableLength === 0) end.blockedSince = undefined;
-    return end.blockedSince !== undefined && now >= end.blockedSince + this.#parts.options.stallMs;
+    else if (now >= this.#stallDue(end, end.blockedSince)) {
+      const before = end.taken;
+      end.taken = takenBytes(end.socket);
+      if (before === end.taken) return true;
+      // A slow reader is no stalled one: its time begins anew.
+      if (before !== undefined) end.blockedSince = now;
+    }
+    return false;
   }
 
   /** Would we hear it, and would our question reach it? While bytes wait for either end the stall limit counts. */

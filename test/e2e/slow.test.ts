@@ -2,10 +2,11 @@
 
 import { expect, test, vi } from "vitest";
 import type { WebSocket } from "ws";
+import { dial, head } from "../kit/client.ts";
 import { startDaemon, type TestDaemon } from "../kit/daemon.ts";
 import { BINARY, encode } from "../kit/wire.ts";
 import { closed, openRaw, openWs, pinged, rawSocket, readSlowly } from "../kit/tunnel.ts";
-import { muxUpstream, rawUpstream } from "../kit/upstream.ts";
+import { httpUpstream, muxUpstream, rawUpstream } from "../kit/upstream.ts";
 import { until, within } from "../kit/until.ts";
 
 vi.setConfig({ testTimeout: 20_000 });
@@ -70,6 +71,32 @@ test("a side that takes no byte for --stall-timeout is dropped, and the other to
   for (let n = 0; n < 160; n += 1) mux.send(Buffer.alloc(128 * 1024));
   expect(await closed(mux)).toBe(1001);
   await daemon.logged(({ by, how }) => by === "client" && how === "timeout", "client timeout");
+});
+
+// In 2 s it takes 800 KB: more than the sixteenth of a receive buffer of 6 MB that its kernel waits for before it says
+// that there is room, and less than the third of a send buffer of 4 MB that ours waits for before it says so.
+const KBS_400 = 400 * 1024;
+
+test("a client that reads slowly for longer than --stall-timeout is not stalled", async () => {
+  const { daemon, client, mux } = await open("--stall-timeout", "2s");
+  readSlowly(rawSocket(client), KBS_400);
+  const before = rawSocket(client).bytesRead;
+  for (let n = 0; n < 160; n += 1) mux.send(Buffer.alloc(128 * 1024));
+  await until(() => rawSocket(client).bytesRead > before + 6 * KBS_400, "what it takes in 6 s", 15_000);
+  expect(daemon.log.filter(({ msg }) => msg === "tunnel ended")).toEqual([]);
+});
+
+test("a download that is read slowly for longer than --body-timeout goes on, and is cut when it is not read any more", async () => {
+  const web = await httpUpstream((_req, res) => res.end(Buffer.alloc(64 * MB)));
+  const daemon = await startDaemon(["--http", String(web.port), "--body-timeout", "2s"]);
+  const client = await dial(daemon.port);
+  const stop = readSlowly(client.socket, KBS_400);
+  client.send(head("GET / HTTP/1.1", "Host: a"));
+  await until(() => client.socket.bytesRead > 6 * KBS_400, "what it takes in 6 s", 15_000);
+  expect(daemon.log.filter(({ msg }) => msg === "request ended")).toEqual([]);
+  stop();
+  const line = await daemon.logged(({ how }) => how === "timeout", "the end", 6000);
+  expect(line).toMatchObject({ by: "client", phase: "response_body", status: 200 });
 });
 
 test("a mux that takes no byte for --stall-timeout is dropped, and the client told", async () => {

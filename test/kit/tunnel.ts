@@ -70,17 +70,24 @@ export async function pinged(socket: WebSocket, times: number, ms = 10_000): Pro
   socket.off("ping", onPing);
 }
 
-/** Takes at most so many bytes a second from now on. */
-export function readSlowly(socket: Socket, bytesPerSecond: number): void {
+/** Takes at most so many bytes a second from now on; returns the function that has it take nothing any more. */
+export function readSlowly(socket: Socket, bytesPerSecond: number): () => void {
   let debtMs = 0;
-  socket.on("data", (chunk: Buffer) => {
+  let timer: NodeJS.Timeout | undefined;
+  const onData = (chunk: Buffer): void => {
     debtMs += (chunk.length / bytesPerSecond) * 1000;
     // Timers are no finer than a millisecond or two.
     if (debtMs < 5) return;
     socket.pause();
-    setTimeout(() => socket.resume(), debtMs);
+    timer = setTimeout(() => socket.resume(), debtMs);
     debtMs = 0;
-  });
+  };
+  socket.on("data", onData);
+  return () => {
+    clearTimeout(timer);
+    socket.off("data", onData);
+    socket.pause();
+  };
 }
 
 /** The TCP socket under a WebSocket. */
