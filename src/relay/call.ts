@@ -70,7 +70,10 @@ export class Call implements ConnectionUser {
   /** All of the request has been written. */
   requestSent(): void {
     this.#sent = true;
-    if (this.complete) this.#end();
+    if (!this.complete || this.#over) return;
+    // It answered before it had the request. Does it read the rest? If not, the next request would stand behind that.
+    this.#cut();
+    this.#caller.onOver();
   }
 
   /** Ends it, with its connection: nobody wants the rest. */

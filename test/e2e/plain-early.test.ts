@@ -62,6 +62,24 @@ test("an upstream that answers early and then takes no more: the client gets the
   await goesOnOrEnded(client, up);
 });
 
+test("an upstream that answers early and reads no more, though it keeps the connection: the next request takes another", async () => {
+  const { up, client } = await start();
+  client.send(uploadHead(2));
+  client.send(PIECE);
+  const peer = await up.next();
+  await until(() => peer.received().length > PIECE.length, "the first piece");
+  peer.stall();
+  peer.send(REFUSAL);
+  expect((await nextResponse(client, "POST")).status).toBe(413);
+  // It fits into the buffers of the kernels, in front of whatever came next on that connection.
+  client.send(PIECE);
+  client.send(head("GET /next HTTP/1.1", "Host: a"));
+  const other = await up.next();
+  await other.readUntil("GET /next");
+  other.send(`${head("HTTP/1.1 200 OK", "Content-Length: 2")}ok`);
+  expect((await nextResponse(client)).body).toBe("ok");
+});
+
 test("an upstream that answers early and closes: the client gets the answer and can finish", async () => {
   const { up, client } = await start();
   client.send(uploadHead(4));
