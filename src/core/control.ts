@@ -10,22 +10,63 @@ import { codeOf } from "./errors.ts";
 /** Answers of a control socket come from this machine and from memory: slower is dead. */
 const ASK_TIMEOUT_MS = 1000;
 
+/** Where we put ours. */
 function folder(): string {
-  const base = process.env["XDG_RUNTIME_DIR"] || tmpdir();
+  return folderIn(process.env["XDG_RUNTIME_DIR"] || tmpdir());
+}
+
+function folderIn(base: string): string {
   return join(base, `single-port-${userInfo().uid}`);
 }
 
-/** Where the control socket of a user's proxy on a port is. */
+/** Where others of this user may have put theirs: a service has no XDG_RUNTIME_DIR, and a login shell has one. */
+function otherFolders(): string[] {
+  const all = [`/run/user/${userInfo().uid}`, tmpdir()].map(folderIn);
+  return all.filter((path) => path !== folder() && lstatSync(path, { throwIfNoEntry: false })?.uid === userInfo().uid);
+}
+
+/** Where our control socket is, if we listen on this port. */
 export function controlPath(port: number): string {
   if (process.platform === "win32") return `\\\\.\\pipe\\single-port-${userInfo().username}-${port}`;
   return join(folder(), `${port}.sock`);
 }
 
-/** The ports of all control sockets of this user, dead ones too. */
-export function controlPorts(): number[] {
-  if (process.platform === "win32") return [];
+/** Where the control socket of a user's proxy on this port may be; ours comes first. */
+export function controlPaths(port: number): string[] {
+  if (process.platform === "win32") return [controlPath(port)];
+  return [folder(), ...otherFolders()].map((path) => join(path, `${port}.sock`));
+}
+
+/** The control sockets of this user that answer, by port. */
+export async function findControls(): Promise<Map<number, string>> {
+  const found = new Map<number, string>();
+  if (process.platform === "win32") return found;
+  for (const path of [folder(), ...otherFolders()]) {
+    const ports = socketsIn(path).filter((port) => !found.has(port));
+    const asked = ports.map(async (port) => ({ port, at: await answering([join(path, `${port}.sock`)]) }));
+    for (const { port, at } of await Promise.all(asked)) if (at) found.set(port, at);
+    // Those elsewhere are for whoever has none here.
+    if (found.size > 0) break;
+  }
+  return found;
+}
+
+/** The control socket of the user's proxy on this port, if it answers. */
+export function findControl(port: number): Promise<string | undefined> {
+  return answering(controlPaths(port));
+}
+
+async function answering(paths: string[]): Promise<string | undefined> {
+  for (const path of paths) {
+    if ((await askControl(path, "GET", "/live"))?.status === 200) return path;
+  }
+  return undefined;
+}
+
+/** The ports of all control sockets in a folder, dead ones too. */
+function socketsIn(path: string): number[] {
   try {
-    return readdirSync(folder()).flatMap((name) => (/^\d+\.sock$/.test(name) ? [Number.parseInt(name, 10)] : []));
+    return readdirSync(path).flatMap((name) => (/^\d+\.sock$/.test(name) ? [Number.parseInt(name, 10)] : []));
   } catch {
     return [];
   }

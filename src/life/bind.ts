@@ -86,7 +86,7 @@ async function take(server: Server, place: Place, shared: boolean, signal: Abort
     // It may have ended in the meantime, and a stranger have come: then it goes on as if there had been nobody.
     const beside = self?.shared === true && shared && !(await tryTo(server, { ...where(place), reusePort: true }));
     if (self) {
-      older = { pid: self.pid, hears: await handOver(place.port, self.pid, signal) };
+      older = { pid: self.pid, hears: await handOver(self.control, self.pid, signal) };
       if (beside) return { address: addressOf(server), shared, older };
       deadline = performance.now() + HANDOVER_MS;
     } else {

@@ -2,7 +2,7 @@
 // Called by bind.ts for the port, and by daemon.ts for the address of --admin. Only ever asks: it never kills.
 
 import { existsSync } from "node:fs";
-import { askControl, controlPath } from "../core/control.ts";
+import { askControl, controlPaths } from "../core/control.ts";
 import { sleep } from "../core/timer.ts";
 import type { Address } from "../target.ts";
 import { isAlive } from "./alive.ts";
@@ -22,13 +22,15 @@ interface Self {
   shared: boolean;
 }
 
-/** The one that holds the port on this address. */
-export async function findOlderSelf(port: number, address: string): Promise<Self | undefined> {
-  const self = await askStatus(controlPath(port));
-  if (self?.state !== "running") return undefined;
-  // The control socket is by port: it may be that of one which holds the port on another address.
-  const host = self.listening.replace(/^\[?(.*?)\]?:\d+$/, "$1");
-  return overlap(host, address) ? self : undefined;
+/** The one that holds the port on this address, and its control socket. */
+export async function findOlderSelf(port: number, address: string): Promise<(Self & { control: string }) | undefined> {
+  for (const control of controlPaths(port)) {
+    const self = await askStatus(control);
+    const host = self?.listening.replace(/^\[?(.*?)\]?:\d+$/, "$1") ?? "";
+    // The control socket is by port: it may be that of one which holds the port on another address.
+    if (self?.state === "running" && overlap(host, address)) return { ...self, control };
+  }
+  return undefined;
 }
 
 /** Is the one that has this admin address on this public port? Then it gives it up together with the port. */
@@ -38,8 +40,7 @@ export async function isOlderSelf(at: Address, port: number): Promise<boolean> {
 }
 
 /** Tells it to drain. False if it lives and does not answer; it may hear it later. */
-export async function handOver(port: number, pid: number, signal: AbortSignal): Promise<boolean> {
-  const path = controlPath(port);
+export async function handOver(path: string, pid: number, signal: AbortSignal): Promise<boolean> {
   const deadline = performance.now() + HANDOVER_MS;
   for (;;) {
     if (await askControl(path, "POST", "/drain")) return true;

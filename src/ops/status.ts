@@ -1,6 +1,6 @@
 // `single-port status`: asks the running proxy over its control socket and prints what it says. Called by cli.ts.
 
-import { askControl, controlPath, controlPorts, followControl } from "../core/control.ts";
+import { askControl, findControl, findControls, followControl } from "../core/control.ts";
 import type { Report, Second } from "./report.ts";
 import { statusLines, type Look } from "./status-text.ts";
 
@@ -25,22 +25,22 @@ const LEAVE = new Set(["q", "Q", "\x1b", "\x03", "\x04"]);
 
 /** Prints the status once, or follows it until the user has seen enough. */
 export async function status(options: StatusOptions, fail: Fail): Promise<void> {
-  const port = options.port ?? (await findPort(fail));
-  const first = await askControl(controlPath(port), "GET", "/status");
-  if (first?.status !== 200) return fail(EXIT_UNAVAILABLE, `no single-port of this user runs on port ${port}.`);
+  const path = await find(options.port, fail);
+  const first = await askControl(path, "GET", "/status");
+  if (first?.status !== 200) return fail(EXIT_UNAVAILABLE, "it went away while it was asked.");
   // `status | head` is no failure.
   process.stdout.on("error", () => process.exit(0));
-  if (options.watch) return watch(port, options.json ?? false);
+  if (options.watch) return watch(path, options.json ?? false);
   if (options.json) return void process.stdout.write(first.body);
-  const seconds = await pastSeconds(port);
+  const seconds = await pastSeconds(path);
   const lines = statusLines(JSON.parse(first.body) as Report, seconds, { ...look(), rows: undefined });
   process.stdout.write(`${lines.join("\n")}\n`);
 }
 
 /** What /events begins with. */
-function pastSeconds(port: number): Promise<Second[]> {
+function pastSeconds(path: string): Promise<Second[]> {
   return new Promise((resolve) => {
-    const stop = followControl(controlPath(port), {
+    const stop = followControl(path, {
       event: (name, data) => {
         stop();
         resolve(name === "seconds" ? (JSON.parse(data) as Second[]) : []);
@@ -50,14 +50,16 @@ function pastSeconds(port: number): Promise<Second[]> {
   });
 }
 
-/** The port of the only one that runs. */
-async function findPort(fail: Fail): Promise<number> {
-  const asked = controlPorts().map(async (port) => ({ port, is: await askControl(controlPath(port), "GET", "/live") }));
-  const ports = (await Promise.all(asked)).filter(({ is }) => is?.status === 200).map(({ port }) => port);
-  const [only] = ports;
+/** The control socket of the one on this port, or of the only one that runs. */
+async function find(port: number | undefined, fail: Fail): Promise<string> {
+  if (port !== undefined) {
+    return (await findControl(port)) ?? fail(EXIT_UNAVAILABLE, `no single-port of this user runs on port ${port}.`);
+  }
+  const found = await findControls();
+  const [only] = found.values();
   if (only === undefined) return fail(EXIT_UNAVAILABLE, "no single-port of this user is running.");
-  if (ports.length === 1) return only;
-  const list = ports.sort((a, b) => a - b).join(", ");
+  if (found.size === 1) return only;
+  const list = [...found.keys()].sort((a, b) => a - b).join(", ");
   return fail(EXIT_USAGE, `several are running. Accepted for option '--port': ${list}.`);
 }
 
@@ -69,7 +71,7 @@ function look(): Look {
 }
 
 /** Follows the events, and comes back when the proxy does. */
-function watch(port: number, json: boolean): void {
+function watch(path: string, json: boolean): void {
   const screen = json || !process.stdout.isTTY ? undefined : openScreen();
   const seconds: Second[] = [];
   let last: Report | undefined;
@@ -89,7 +91,7 @@ function watch(port: number, json: boolean): void {
     else if (!screen && last) process.stdout.write(`${statusLines(last, seconds, look()).join("\n")}\n\n`);
   };
   const follow = (): void => {
-    followControl(controlPath(port), {
+    followControl(path, {
       event: (name, data) => {
         if (name === "seconds") {
           seconds.splice(0, seconds.length, ...(JSON.parse(data) as Second[]).slice(-KEPT_SECONDS));

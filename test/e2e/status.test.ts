@@ -47,6 +47,21 @@ test("none is running: one line, exit 69", async () => {
   });
 });
 
+test("one that a service manager started, without XDG_RUNTIME_DIR, is found from a login shell, and taken over", async () => {
+  const service = { XDG_RUNTIME_DIR: "", TMPDIR: tempFolder() };
+  const login = { XDG_RUNTIME_DIR: tempFolder(), TMPDIR: service.TMPDIR };
+  const daemon = await startDaemon(["--http", "1"], service);
+  const port = String(daemon.port);
+  await until(() => existsSync(controlSocket({ XDG_RUNTIME_DIR: service.TMPDIR }, daemon.port)), "the control socket");
+  for (const args of [[], ["--port", port]]) {
+    expect((await singlePort(["status", ...args], login)).stdout).toContain(`127.0.0.1:${port}`);
+  }
+  const newer = await startDaemon(["--http", "1", "--port", port, "--takeover"], login);
+  expect(await within(daemon.exited, "the older one to end", 6000)).toBe(0);
+  await until(() => existsSync(controlSocket(login, newer.port)), "the control socket of the newer one");
+  expect((await singlePort(["status"], login)).stdout).toContain(`127.0.0.1:${port}`);
+});
+
 test("several are running: one line with their ports, exit 64; --port picks one", async () => {
   const env = ownRuntime();
   const ports = [(await serving(env)).port, (await serving(env)).port].sort((a, b) => a - b);

@@ -11,8 +11,10 @@ import { BIN, cleanEnv, NODE } from "./daemon.ts";
 import { until, within } from "./until.ts";
 
 /** An environment whose control sockets are in a folder of this test's own. */
-export function ownRuntime(): { XDG_RUNTIME_DIR: string } {
-  return { XDG_RUNTIME_DIR: tempFolder() };
+export function ownRuntime(): { XDG_RUNTIME_DIR: string; TMPDIR: string } {
+  const folder = tempFolder();
+  // Who finds none in the first looks in the second, too.
+  return { XDG_RUNTIME_DIR: folder, TMPDIR: folder };
 }
 
 /** Where the control socket of a port is. */
