@@ -136,7 +136,7 @@ export const WORK = [
     ratio: "p99",
     peers: ["single-port", "http-proxy", "Caddy", "nginx", "HAProxy", "pipe"],
     kind: "requests",
-    options: { connections: 10, perSecond: 100 },
+    options: { connections: 10, perSecond: 100, warmUp: 10_000 },
     longer: 5,
     targets: [{ right: "pipe", atMost: 1, minus: true }],
   },

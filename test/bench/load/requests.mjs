@@ -58,10 +58,11 @@ class Client {
 
 /**
  * @param {number} port
- * @param {{ connections: number, active?: number, perSecond?: number }} options no pace: as fast as it goes, with
- *   so many in flight (all, if not told)
+ * @param {{ connections: number, active?: number, perSecond?: number, warmUp?: number }} options no pace: as fast as it
+ *   goes, with so many in flight (all, if not told); `warmUp` requests come before, because a proxy runs for weeks, and
+ *   at a slow pace its code would be compiled during all of the measurement
  */
-export async function requests(port, { connections, active = connections, perSecond }) {
+export async function requests(port, { connections, active = connections, perSecond, warmUp = 0 }) {
   /** @type {Client[]} */
   const clients = [];
   // Each has had an answer before it counts, so that the connections to the upstream stand, too.
@@ -74,6 +75,17 @@ export async function requests(port, { connections, active = connections, perSec
         client.ask();
       }),
   );
+  for (let asked = 0; asked < warmUp; asked += connections) {
+    await Promise.all(
+      clients.map(
+        (client) =>
+          new Promise((resolve) => {
+            client.answered = resolve;
+            client.ask();
+          }),
+      ),
+    );
+  }
   let units = 0;
   let errors = 0;
   let latencies = new Latencies();
