@@ -7,7 +7,7 @@ import { Failure, type FailureCode, type How, type Side } from "../core/errors.t
 import type { Live, LiveSet } from "../core/live-set.ts";
 import type { Observer, Phase } from "../core/outcome.ts";
 import { cut, finish, reset } from "../core/sockets.ts";
-import { FIRST_LOOK, takenBytes } from "../core/taken.ts";
+import { FIRST_LOOK, NEXT_LOOK, takenBytes } from "../core/taken.ts";
 import type { Clock, Deadline } from "../core/timer.ts";
 import type { UpstreamConnection } from "../upstream/connection.ts";
 import type { Asker, Upstream } from "../upstream/upstream.ts";
@@ -79,6 +79,7 @@ export class Exchange implements Asker, Caller, Occupant, Live, Deadline {
   #lastByte = 0;
   /** How much its client had taken when that was last looked at, while bytes wait. */
   #taken: number | undefined;
+  #blockedSince = 0;
   #eventStream = false;
   #switched = false;
   #settled = false;
@@ -315,10 +316,10 @@ export class Exchange implements Asker, Caller, Occupant, Live, Deadline {
     return true;
   }
 
-  onDue(): void {
+  onDue(now: number): void {
     if (this.#phase === "response_body") {
       const late = this.#waitsForClient && !this.#body?.blocked ? "client" : "upstream";
-      if (late === "upstream" || !this.#clientTakes()) this.#settle(late, "timeout");
+      if (late === "upstream" || !this.#clientHasTime(now)) this.#settle(late, "timeout");
       return;
     }
     if (this.#phase === "request_body" && !this.#body?.blocked) {
@@ -353,20 +354,22 @@ export class Exchange implements Asker, Caller, Occupant, Live, Deadline {
     return this.#call?.complete === true || this.#answer?.blocked === true;
   }
 
-  /** From now on bytes wait for the client. How much it takes is looked at twice: soon, and when its time is over. */
+  /** From now on bytes wait for the client. */
   #awaitClient(): void {
     this.#taken = undefined;
+    this.#blockedSince = this.#parts.clock.now;
     this.#setDue(this.#parts.options.bodyTimeoutMs * FIRST_LOOK);
   }
 
-  /** A slow reader is no stalled one: if it has taken anything since the last look, its time begins anew. */
-  #clientTakes(): boolean {
+  /** Has its client time left? A slow reader is no stalled one: what it takes begins its time anew. */
+  #clientHasTime(now: number): boolean {
     const { bodyTimeoutMs } = this.#parts.options;
     const before = this.#taken;
     this.#taken = takenBytes(this.#in.client.socket);
-    if (before === this.#taken) return false;
-    this.#setDue(before === undefined ? bodyTimeoutMs * (1 - FIRST_LOOK) : bodyTimeoutMs);
-    return true;
+    if (before !== undefined && before !== this.#taken) this.#blockedSince = now;
+    const leftMs = this.#blockedSince + bodyTimeoutMs - now;
+    this.#setDue(Math.min(Math.max(0, leftMs), bodyTimeoutMs * NEXT_LOOK));
+    return leftMs > 0;
   }
 
   #setDue(ms: number): void {

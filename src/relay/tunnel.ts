@@ -9,7 +9,7 @@ import type { How, Side as SideName } from "../core/errors.ts";
 import { writeLent } from "../core/lent.ts";
 import type { Live, LiveSet } from "../core/live-set.ts";
 import { cut, finish, guard } from "../core/sockets.ts";
-import { FIRST_LOOK, takenBytes } from "../core/taken.ts";
+import { FIRST_LOOK, NEXT_LOOK, takenBytes } from "../core/taken.ts";
 import type { Clock, Deadline } from "../core/timer.ts";
 import { closeFrame, nextPing, pingFrame } from "./control-frames.ts";
 import { Liveness } from "./liveness.ts";
@@ -153,13 +153,7 @@ export class Tunnel implements EndListener, Live, Deadline {
       end.blockedSince = this.#parts.clock.now;
       end.taken = undefined;
     }
-    this.due = Math.min(this.due, this.#stallDue(end, end.blockedSince));
-  }
-
-  /** How much it takes is looked at twice: soon, and when its time is over. */
-  #stallDue(end: End, since: number): number {
-    const { stallMs } = this.#parts.options;
-    return since + (end.taken === undefined ? stallMs * FIRST_LOOK : stallMs);
+    this.due = Math.min(this.due, end.blockedSince + this.#parts.options.stallMs * FIRST_LOOK);
   }
 
   /** Writes our ping or Close to an end towards which a frame has just ended. */
@@ -284,7 +278,8 @@ export class Tunnel implements EndListener, Live, Deadline {
     const pingIntervalMs = this.#parts.options.pingIntervalMs || Infinity;
     if (end.blockedSince !== undefined) {
       // Node says `drain` only after a write that it refused; smaller backlogs vanish unseen.
-      return Math.min(this.#stallDue(end, end.blockedSince), now + pingIntervalMs);
+      const { stallMs } = this.#parts.options;
+      return Math.min(end.blockedSince + stallMs, now + stallMs * NEXT_LOOK, now + pingIntervalMs);
     }
     // A ping that waits for a boundary is sent from #onData; the clock has nothing to do until then.
     if (!this.#canAnswer(end) || end.wantsPing !== undefined) return Infinity;
@@ -296,15 +291,15 @@ export class Tunnel implements EndListener, Live, Deadline {
   /** Did it take nothing for too long, while bytes wait for it? */
   #isStalled(end: End, now: number): boolean {
     if (end.blockedSince === undefined) return false;
-    if (end.socket.writableLength === 0) end.blockedSince = undefined;
-    else if (now >= this.#stallDue(end, end.blockedSince)) {
-      const before = end.taken;
-      end.taken = takenBytes(end.socket);
-      if (before === end.taken) return true;
-      // A slow reader is no stalled one: its time begins anew.
-      if (before !== undefined) end.blockedSince = now;
+    if (end.socket.writableLength === 0) {
+      end.blockedSince = undefined;
+      return false;
     }
-    return false;
+    const before = end.taken;
+    end.taken = takenBytes(end.socket);
+    // A slow reader is no stalled one: its time begins anew.
+    if (before !== undefined && before !== end.taken) end.blockedSince = now;
+    return now >= end.blockedSince + this.#parts.options.stallMs;
   }
 
   /** Would we hear it, and would our question reach it? While bytes wait for either end the stall limit counts. */
