@@ -10,7 +10,8 @@ import { cut, finish, reset } from "../core/sockets.ts";
 import { FIRST_LOOK, NEXT_LOOK, takenBytes } from "../core/taken.ts";
 import type { Clock, Deadline } from "../core/timer.ts";
 import type { UpstreamConnection } from "../upstream/connection.ts";
-import type { Asker, Upstream } from "../upstream/upstream.ts";
+import type { Asker } from "../upstream/held.ts";
+import type { Upstream } from "../upstream/upstream.ts";
 import { Answer } from "./answer.ts";
 import { Call, type Caller } from "./call.ts";
 import { EarlyBytes } from "./early-bytes.ts";
@@ -301,7 +302,9 @@ export class Exchange implements Asker, Caller, Occupant, Live, Deadline {
     const call = this.#call;
     if (!call || call.over) return;
     call.socket.resume();
-    if (this.#answer) this.#setDue(this.#eventStream && !call.complete ? 0 : this.#parts.options.bodyTimeoutMs);
+    if (!this.#answer) return;
+    if (call.complete) this.#awaitClient();
+    else this.#setDue(this.#eventStream ? 0 : this.#parts.options.bodyTimeoutMs);
   }
 
   onClientGone(how: How): void {
@@ -318,9 +321,10 @@ export class Exchange implements Asker, Caller, Occupant, Live, Deadline {
 
   onDue(now: number): void {
     if (this.#phase === "response_body") {
-      const late = this.#waitsForClient && !this.#body?.blocked ? "client" : "upstream";
-      if (late === "upstream" || !this.#clientHasTime(now)) this.#settle(late, "timeout");
-      return;
+      if (this.#waitsForClient && this.#clientHasTime(now)) return;
+      // An upstream that takes nothing because nothing is taken from it is not the one who is late.
+      const answered = this.#call?.complete === true && !this.#body?.blocked;
+      return this.#settle(answered || this.#answer?.blocked ? "client" : "upstream", "timeout");
     }
     if (this.#phase === "request_body" && !this.#body?.blocked) {
       return this.#fail("request_timeout", "client", "timeout");

@@ -5,7 +5,7 @@ import { dial, head } from "../kit/client.ts";
 import { startDaemon } from "../kit/daemon.ts";
 import { nextResponse } from "../kit/messages.ts";
 import { until } from "../kit/until.ts";
-import { rawUpstream } from "../kit/upstream.ts";
+import { httpUpstream, rawUpstream } from "../kit/upstream.ts";
 
 test("an event stream that is over, and whose client does not take the end of it, is cut off", async () => {
   const events = 60_000;
@@ -22,6 +22,20 @@ test("an event stream that is over, and whose client does not take the end of it
   client.send(head("GET / HTTP/1.1", "Host: a").repeat(400));
   const line = await daemon.logged(({ how = "done" }) => how !== "done", "a stream that did not end well", 10_000);
   expect(line).toMatchObject({ status: 200, by: "client", how: "timeout", phase: "response_body" });
+});
+
+test("a client that takes nothing, of an upstream that then takes nothing either, has all of its time, and is the one who was late", async () => {
+  const echo = await httpUpstream((req, res) => void req.pipe(res.writeHead(200)));
+  const daemon = await startDaemon(["--http", String(echo.port), "--body-timeout", "2s"]);
+  const client = await dial(daemon.port);
+  client.send(head("POST / HTTP/1.1", "Host: a", "Content-Length: 100000000"));
+  client.send("begun");
+  await client.readUntil("begun");
+  client.stall();
+  client.send(Buffer.alloc(99_999_995));
+  const line = await daemon.logged(({ how = "done" }) => how !== "done", "the end", 10_000);
+  expect(line).toMatchObject({ status: 200, by: "client", how: "timeout", phase: "response_body" });
+  expect(line["ms"]).toBeGreaterThan(2000);
 });
 
 test("interim responses go on when the client takes them again, and so does the answer", async () => {
