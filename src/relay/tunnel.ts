@@ -149,10 +149,10 @@ export class Tunnel implements EndListener, Live, Deadline {
       end.blockedSince = undefined;
       return;
     }
-    if (end.blockedSince === undefined) {
-      end.blockedSince = this.#parts.clock.now;
-      end.taken = undefined;
-    }
+    if (end.blockedSince !== undefined) return;
+    end.blockedSince = this.#parts.clock.now;
+    end.taken = undefined;
+    // From the first look on each look plans the next: more bytes behind those that wait change nothing.
     this.due = Math.min(this.due, end.blockedSince + this.#parts.options.stallMs * FIRST_LOOK);
   }
 
