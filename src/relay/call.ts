@@ -3,7 +3,7 @@
 
 import type { Socket } from "node:net";
 import type { How } from "../core/errors.ts";
-import { cut } from "../core/sockets.ts";
+import { cut, finish } from "../core/sockets.ts";
 import type { ConnectionUser, UpstreamConnection } from "../upstream/connection.ts";
 import type { Upstream } from "../upstream/upstream.ts";
 import { ResponseParser, type ResponseListener } from "./response-parser.ts";
@@ -19,6 +19,9 @@ export interface Caller extends ResponseListener {
   /** The response is complete, and the connection is given back, or closed. */
   onOver(): void;
 }
+
+/** What is left of a request that was answered early has this long to be taken. */
+const REST_MS = 10_000;
 
 /** A call in progress. */
 export class Call implements ConnectionUser {
@@ -72,7 +75,11 @@ export class Call implements ConnectionUser {
     this.#sent = true;
     if (!this.complete || this.#over) return;
     // It answered before it had the request. Does it read the rest? If not, the next request would stand behind that.
-    this.#cut();
+    // If it does, it gets all of it: some may still wait here.
+    this.#over = true;
+    this.#parser.stop();
+    this.#connection.use(undefined);
+    finish(this.#connection.socket, REST_MS);
     this.#caller.onOver();
   }
 
