@@ -166,7 +166,8 @@ export class Listener implements ConnectionListener {
     if (connection.broken && connection.owesBody) linger(socket);
     else if (connection.broken) this.#refuse(connection, connection.broken);
     // While it lingers, an answer that had promised to keep the connection is followed by one that does not.
-    else if (this.#stopping && !this.#lingering) finish(socket);
+    // An upload that goes on behind an early answer is not over; see onReleased.
+    else if (this.#stopping && !this.#lingering && !connection.occupant) finish(socket);
   }
 
   /**

@@ -135,28 +135,38 @@ test("an event stream that begins while it drains is ended behind its head: its 
   expect(await within(daemon.exited, "exit", 5000)).toBe(0);
 });
 
-test("an upload whose answer came early goes on, and its connection ends behind it", async () => {
-  const up = await rawUpstream();
-  const daemon = await startDaemon(["--http", String(up.port)]);
-  const uploader = await dial(daemon.port);
-  const bytes = "0123456789abcdefghij";
-  uploader.send(head("POST / HTTP/1.1", "Host: a", `Content-Length: ${bytes.length}`));
-  const peer = await up.next();
-  await peer.readUntil("\r\n\r\n");
-  peer.send(`${head("HTTP/1.1 200 OK", "Content-Length: 2")}ok`);
-  expect((await nextResponse(uploader, "POST")).body).toBe("ok");
-  daemon.child.kill("SIGTERM");
-  await daemon.logged(({ msg }) => msg === "draining", "the drain");
-  // For longer than the second in which an idle client has to close.
-  let sent = 0;
-  const stop = every(75, () => void (sent < bytes.length && uploader.send(bytes[sent++] ?? "")));
-  await peer.readUntil(bytes);
-  stop();
-  expect(await endOf(uploader)).toBe("fin");
-  uploader.halfClose();
-  expect(await within(daemon.exited, "the end")).toBe(0);
-  expect(daemon.log.find(({ msg }) => msg === "request ended")).toMatchObject({ by: "upstream", how: "done" });
-});
+test.each(["before", "in"])(
+  "an upload whose answer came early, %s the drain, goes on, and its connection ends behind it",
+  async (when) => {
+    const up = await rawUpstream();
+    const daemon = await startDaemon(["--http", String(up.port)]);
+    const uploader = await dial(daemon.port);
+    const bytes = "0123456789abcdefghij";
+    uploader.send(head("POST / HTTP/1.1", "Host: a", `Content-Length: ${bytes.length}`));
+    const peer = await up.next();
+    await peer.readUntil("\r\n\r\n");
+    // Its head promises to keep the connection in any case.
+    peer.send(`${head("HTTP/1.1 200 OK", "Content-Length: 2")}o`);
+    await uploader.readUntil("\r\n\r\no");
+    const complete = async (): Promise<void> => {
+      peer.send("k");
+      expect((await nextResponse(uploader, "POST")).body).toBe("ok");
+    };
+    if (when === "before") await complete();
+    daemon.child.kill("SIGTERM");
+    await daemon.logged(({ msg }) => msg === "draining", "the drain");
+    if (when === "in") await complete();
+    // For longer than the second in which an idle client has to close.
+    let sent = 0;
+    const stop = every(75, () => void (sent < bytes.length && uploader.send(bytes[sent++] ?? "")));
+    await peer.readUntil(bytes);
+    stop();
+    expect(await endOf(uploader)).toBe("fin");
+    uploader.halfClose();
+    expect(await within(daemon.exited, "the end")).toBe(0);
+    expect(daemon.log.find(({ msg }) => msg === "request ended")).toMatchObject({ by: "upstream", how: "done" });
+  },
+);
 
 test("who does not close after it was told to holds nobody up for long", async () => {
   const mux = await rawUpstream();
