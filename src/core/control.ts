@@ -19,10 +19,14 @@ function folderIn(base: string): string {
   return join(base, `single-port-${userInfo().uid}`);
 }
 
-/** Where others of this user may have put theirs: a service has no XDG_RUNTIME_DIR, and a login shell has one. */
-function otherFolders(): string[] {
-  const all = [`/run/user/${userInfo().uid}`, tmpdir()].map(folderIn);
-  return all.filter((path) => path !== folder() && lstatSync(path, { throwIfNoEntry: false })?.uid === userInfo().uid);
+/**
+ * Where proxies of this user put theirs: a service has no XDG_RUNTIME_DIR, and a login shell has one. A folder of
+ * somebody else is not asked: whatever answered there would be believed.
+ */
+function folders(): string[] {
+  const { uid } = userInfo();
+  const all = new Set([folder(), folderIn(`/run/user/${uid}`), folderIn(tmpdir())]);
+  return [...all].filter((path) => lstatSync(path, { throwIfNoEntry: false })?.uid === uid);
 }
 
 /** Where our control socket is, if we listen on this port. */
@@ -34,16 +38,15 @@ export function controlPath(port: number): string {
 /** Where the control socket of a user's proxy on this port may be; ours comes first. */
 export function controlPaths(port: number): string[] {
   if (process.platform === "win32") return [controlPath(port)];
-  return [folder(), ...otherFolders()].map((path) => join(path, `${port}.sock`));
+  return folders().map((path) => join(path, `${port}.sock`));
 }
 
 /** The control sockets of this user that answer, by port. */
 export async function findControls(): Promise<Map<number, string>> {
   const found = new Map<number, string>();
   if (process.platform === "win32") return found;
-  for (const path of [folder(), ...otherFolders()]) {
-    const ports = socketsIn(path).filter((port) => !found.has(port));
-    const asked = ports.map(async (port) => ({ port, at: await answering([join(path, `${port}.sock`)]) }));
+  for (const path of folders()) {
+    const asked = socketsIn(path).map(async (port) => ({ port, at: await answering([join(path, `${port}.sock`)]) }));
     for (const { port, at } of await Promise.all(asked)) if (at) found.set(port, at);
     // Those elsewhere are for whoever has none here.
     if (found.size > 0) break;
