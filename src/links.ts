@@ -9,9 +9,10 @@ import type { Options } from "./options.ts";
 import type { Exchange } from "./relay/exchange.ts";
 import type { Tunnel } from "./relay/tunnel.ts";
 import type { Target } from "./target.ts";
+import type { HeldCount } from "./upstream/held.ts";
 import { DownHook } from "./upstream/hook.ts";
 import { Monitor } from "./upstream/monitor.ts";
-import { Upstream, type HeldCount } from "./upstream/upstream.ts";
+import { Upstream } from "./upstream/upstream.ts";
 
 /** What the links need of the other rooms. */
 export interface LinkParts {

@@ -9,8 +9,8 @@ import type { Metrics } from "./ops/metrics.ts";
 import type { Report, TunnelReport, TunnelSideReport } from "./ops/report.ts";
 import type { Exchange } from "./relay/exchange.ts";
 import type { End } from "./relay/tunnel-end.ts";
-import { hostPort } from "./target.ts";
 import type { Tunnel } from "./relay/tunnel.ts";
+import { hostPort } from "./target.ts";
 
 /** Where to look. */
 export interface Rooms {

@@ -147,7 +147,7 @@ export class Monitor implements UpstreamWatcher {
    * that one answer is slow: asked for a byte now, it shows which.
    */
   silent(waitedMs: number): void {
-    if (this.#lastHeard > performance.now() - waitedMs) return;
+    if (this.#stopped || this.#lastHeard > performance.now() - waitedMs) return;
     this.#inDoubt = true;
     if (this.#options.intervalMs > 0) this.#probe();
   }

@@ -9,8 +9,6 @@ import { dial, dialCodeOf, type UpstreamConnection } from "./connection.ts";
 import { HeldQueue, type Asker, type Dialled, type HeldCount, type Waiter } from "./held.ts";
 import { Pool } from "./pool.ts";
 
-export type { Asker, HeldCount } from "./held.ts";
-
 /** What kind of connection is asked for. */
 export interface Want {
   /** Will one from the pool do? Else it is a fresh one. */
