@@ -1,16 +1,16 @@
 // The command line: argv to options, subcommands, exit codes. Nothing here serves a request.
 
 import type { Command, CommanderError } from "commander";
-import { createLog, LineLimit } from "./core/log.ts";
+import { createLog, LineLimit } from "./ops/log.ts";
 import { load } from "./core/packages.ts";
-import { logDropped, Proxy, VERSION } from "./daemon.ts";
+import { logDropped, Proxy, VERSION } from "./proxy/proxy.ts";
 import type { Demo } from "./demo/demo.ts";
 import { CannotListen } from "./life/bind.ts";
 import { notifyReady, notifyStopping } from "./life/notify.ts";
 import { installStop } from "./life/stop.ts";
-import { integer } from "./option-types.ts";
+import { integer } from "./options/types.ts";
 import type { StatusOptions } from "./ops/status.ts";
-import { commanderOptions, completeOptions, readEnvironment, UsageError, type Options } from "./options.ts";
+import { commanderOptions, completeOptions, readEnvironment, UsageError, type Options } from "./options/options.ts";
 
 const commander = load("commander") as typeof import("commander");
 
@@ -93,7 +93,7 @@ const program = addOptions(new commander.Command("single-port"))
 addOptions(program.command("check"))
   .description("validate the options, probe the upstreams, print what would run; exit 0 or 78")
   .action(async (given: Partial<Options>) => {
-    const { check } = await import("./check.ts");
+    const { check } = await import("./ops/check.ts");
     const ok = await check(completeOptions(given), (line) => process.stdout.write(`${line}\n`));
     process.exitCode = ok ? 0 : EXIT_CONFIG;
   });

@@ -2,11 +2,11 @@
 
 import type { Logger } from "pino";
 import { load } from "./core/packages.ts";
-import { startDaemon, type Daemon } from "./daemon.ts";
-import { optionsFrom, type Settings } from "./options.ts";
+import { startDaemon, type Daemon } from "./proxy/proxy.ts";
+import { optionsFrom, type Settings } from "./options/options.ts";
 
-export type { Daemon } from "./daemon.ts";
-export type { Settings } from "./options.ts";
+export type { Daemon } from "./proxy/proxy.ts";
+export type { Settings } from "./options/options.ts";
 
 const { pino } = load("pino") as typeof import("pino");
 

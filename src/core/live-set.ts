@@ -1,5 +1,5 @@
 // What is open right now. Whoever opens an exchange adds it here and gets back the function that forgets it.
-// daemon.ts drains it on shutdown.
+// proxy.ts drains it on shutdown.
 
 import { Bag } from "./bag.ts";
 

@@ -1,5 +1,5 @@
 // The one record an exchange leaves behind, and who wants to hear of it.
-// Relay code fills it in and never logs or counts; daemon.ts passes it to the log and the metrics.
+// Relay code fills it in and never logs or counts; proxy.ts passes it to the log and the metrics.
 
 import type { FailureCode, How, Side } from "./errors.ts";
 

@@ -1,7 +1,7 @@
 // `single-port demo`: two small upstreams as child processes, so that there is something to put on one port.
 // Called by cli.ts, which runs the proxy itself in front of them. The only rooms that hurt anybody on purpose.
 
-import { parseMux, parseTarget, type MuxTarget, type Target } from "../target.ts";
+import { parseMux, parseTarget, type MuxTarget, type Target } from "../core/target.ts";
 import { Part } from "./part.ts";
 
 /** The demo's upstreams, up and listening. */

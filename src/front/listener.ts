@@ -1,12 +1,12 @@
 // Faces the clients: accepts, guards every socket before anything else, and hands out requests and upgrades one at a
-// time per connection. Built by daemon.ts, which gives it its handlers; it never knows where a request goes.
+// time per connection. Built by proxy.ts, which gives it its handlers; it never knows where a request goes.
 
 import { ServerResponse, type IncomingMessage, type Server } from "node:http";
 import { Server as NetServer, type BlockList, type Socket } from "node:net";
 import type { Client } from "../core/client.ts";
 import { codeOf, Failure, howOf, type FailureCode, type How } from "../core/errors.ts";
 import { nextId } from "../core/outcome.ts";
-import { refuseSocket } from "../core/refuse.ts";
+import { refuseSocket } from "./refuse.ts";
 import { cut, finish, linger } from "../core/sockets.ts";
 import { Connection, connectionOf, type ConnectionListener } from "./connection.ts";
 import { createHttpServer, type ServerLimits } from "./http-server.ts";

@@ -3,7 +3,7 @@
 
 import type { FailureCode } from "../core/errors.ts";
 
-/** The facts a decision rests on; `RequestHead` of relay/request-head.ts has them. */
+/** The facts a decision rests on; `RequestHead` of http/request-head.ts has them. */
 export interface Facts {
   hosts: string[];
   length: string | undefined;

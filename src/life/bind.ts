@@ -1,13 +1,13 @@
 // Takes the port: from systemd, from an older self, or by waiting a moment for whoever has it (SPEC 7.1).
-// Called by daemon.ts; knows nothing of what is served on it.
+// Called by proxy.ts; knows nothing of what is served on it.
 
 import { lstatSync, unlinkSync } from "node:fs";
 import { createServer, Server, type AddressInfo, type ListenOptions } from "node:net";
-import { askControl } from "../core/control.ts";
+import { askControl } from "../ops/control.ts";
 import { codeOf } from "../core/errors.ts";
 import { cut } from "../core/sockets.ts";
 import { sleep } from "../core/timer.ts";
-import { hostPort, type Address } from "../target.ts";
+import { hostPort, type Address } from "../core/target.ts";
 import { findOlderSelf, HANDOVER_MS, handOver, RETRY_HANDOVER_MS } from "./older-self.ts";
 
 /** What to bind, and how hard to try. */

@@ -1,10 +1,10 @@
 // An older single-port of the same user, found by its control socket, and asked to hand the port over (SPEC 7.1).
-// Called by bind.ts for the port, and by daemon.ts for the address of --admin. Only ever asks: it never kills.
+// Called by bind.ts for the port, and by proxy.ts for the address of --admin. Only ever asks: it never kills.
 
 import { existsSync } from "node:fs";
-import { askControl, controlPaths } from "../core/control.ts";
+import { askControl, controlPaths } from "../ops/control.ts";
 import { sleep } from "../core/timer.ts";
-import type { Address } from "../target.ts";
+import type { Address } from "../core/target.ts";
 import { isAlive } from "./alive.ts";
 
 /** How long it may take to close its listener, in milliseconds; it does so at once. */

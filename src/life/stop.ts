@@ -2,7 +2,7 @@
 
 import type { Logger } from "pino";
 import { isSocketError } from "../core/errors.ts";
-import type { LineLimit } from "../core/log.ts";
+import type { LineLimit } from "../ops/log.ts";
 import { isAlive, startTimeOf } from "./alive.ts";
 
 /** What ends, and how. */

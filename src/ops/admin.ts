@@ -1,5 +1,5 @@
 // For operators: live, ready, status, metrics and the live page, on --admin and on the control socket (SPEC 8.3).
-// Made by daemon.ts. Never on the public port: behind a tunnel everybody comes from loopback.
+// Made by proxy.ts. Never on the public port: behind a tunnel everybody comes from loopback.
 
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { cut, guard } from "../core/sockets.ts";

@@ -1,7 +1,7 @@
 // The last minutes, second by second, and what ended badly of late: what charts need when somebody begins to look.
-// Fed by daemon.ts, read by the admin handler. Its tick is also the beat of /events.
+// Fed by proxy.ts, read by the admin handler. Its tick is also the beat of /events.
 
-import { endedWell } from "../core/log.ts";
+import { endedWell } from "./log.ts";
 import type { Outcome } from "../core/outcome.ts";
 import type { EndedBadly, Second } from "./report.ts";
 

@@ -1,6 +1,6 @@
 // The report as a table for a terminal of 80 columns or more: pure. `single-port status` prints it.
 
-import { printable } from "../core/log-words.ts";
+import { printable } from "./log-words.ts";
 import { age, bars, bytes, fit, rtt } from "./figures.ts";
 import { reasonOf } from "./readiness.ts";
 import type { EndedBadly, LinkReport, Report, Second, TunnelReport } from "./report.ts";

@@ -1,6 +1,6 @@
 // `single-port status`: asks the running proxy over its control socket and prints what it says. Called by cli.ts.
 
-import { askControl, findControl, findControls, followControl } from "../core/control.ts";
+import { askControl, findControl, findControls, followControl } from "./control.ts";
 import type { Report, Second } from "./report.ts";
 import { statusLines, type Look } from "./status-text.ts";
 

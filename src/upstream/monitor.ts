@@ -2,7 +2,7 @@
 // changes (SPEC 6). Built by links.ts beside each Upstream; state.ts decides, this acts.
 
 import { isShortage } from "../core/errors.ts";
-import type { Target } from "../target.ts";
+import type { Target } from "../core/target.ts";
 import { probeBytes, probeConnect, probeHttp } from "./probe.ts";
 import { failed, nextProbeMs, seen, UNSEEN, type LinkFacts, type LinkState } from "./state.ts";
 import type { UpstreamWatcher } from "./upstream.ts";

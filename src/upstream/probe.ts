@@ -4,7 +4,7 @@
 import { get } from "node:http";
 import { connect, type Socket } from "node:net";
 import { cut, guard } from "../core/sockets.ts";
-import type { Address } from "../target.ts";
+import type { Address } from "../core/target.ts";
 import { dialCodeOf } from "./connection.ts";
 
 /** Called once, with why it failed, if it did. */

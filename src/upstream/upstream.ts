@@ -4,7 +4,7 @@
 import { isShortage } from "../core/errors.ts";
 import { cut } from "../core/sockets.ts";
 import type { Clock } from "../core/timer.ts";
-import type { Target } from "../target.ts";
+import type { Target } from "../core/target.ts";
 import { dial, dialCodeOf, type UpstreamConnection } from "./connection.ts";
 import { HeldQueue, type Asker, type Dialled, type HeldCount, type Waiter } from "./held.ts";
 import { Pool } from "./pool.ts";

@@ -4,7 +4,7 @@ import { createHash } from "node:crypto";
 import { request, type IncomingMessage } from "node:http";
 import { expect, test, vi } from "vitest";
 import { WebSocket } from "ws";
-import { optionTable } from "../../src/options.ts";
+import { optionTable } from "../../src/options/options.ts";
 import { startCloudflared, type Cloudflared, type IngressRule } from "../kit/cloudflared.ts";
 import { startDaemon, type LogLine } from "../kit/daemon.ts";
 import { noYaml, parseYaml, readmeBlock, substitute } from "../kit/readme.ts";

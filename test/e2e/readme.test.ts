@@ -2,7 +2,7 @@ import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
-import { optionTable } from "../../src/options.ts";
+import { optionTable } from "../../src/options/options.ts";
 import { BIN } from "../kit/daemon.ts";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));

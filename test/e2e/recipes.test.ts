@@ -5,7 +5,7 @@ import { spawn } from "node:child_process";
 import { readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, onTestFinished, test, vi } from "vitest";
-import { optionTable } from "../../src/options.ts";
+import { optionTable } from "../../src/options/options.ts";
 import { tempFolder } from "../kit/child.ts";
 import { head, upgrade } from "../kit/client.ts";
 import { run } from "../kit/command.ts";

@@ -3,7 +3,7 @@
 
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { FrameFollower } from "../../src/relay/frames.ts";
+import { FrameFollower } from "../../src/tunnel/frames.ts";
 import { cutAt, patience, places, tryOut } from "../kit/fuzz.ts";
 import { encode, receive } from "../kit/wire.ts";
 

@@ -3,9 +3,9 @@
 
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import * as types from "../../src/option-types.ts";
-import { optionsFrom, readEnvironment, UsageError } from "../../src/options.ts";
-import { parseMux, parseTarget, type Target } from "../../src/target.ts";
+import * as types from "../../src/options/types.ts";
+import { optionsFrom, readEnvironment, UsageError } from "../../src/options/options.ts";
+import { parseMux, parseTarget, type Target } from "../../src/core/target.ts";
 import { mangled, patience, tryOut } from "../kit/fuzz.ts";
 
 /** What every object has beside its own. */

@@ -5,7 +5,7 @@ import { request, type IncomingMessage } from "node:http";
 import { Duplex } from "node:stream";
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { ResponseParser } from "../../src/relay/response-parser.ts";
+import { ResponseParser } from "../../src/http/response-parser.ts";
 import { anyBytes, cutAt, mangled, patience, places, tryOut } from "../kit/fuzz.ts";
 import { within } from "../kit/until.ts";
 

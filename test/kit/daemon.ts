@@ -3,7 +3,7 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { readdirSync, readFileSync, readlinkSync, rmSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { askControl, controlPath } from "../../src/core/control.ts";
+import { askControl, controlPath } from "../../src/ops/control.ts";
 import { atEnd } from "./lifetime.ts";
 import { until, within } from "./until.ts";
 
@@ -94,7 +94,7 @@ export async function startDaemon(
     logged: (matches, what, ms) => until(() => log.find(matches), `log line: ${what}`, ms),
     sockets: () => openSockets(pid),
     settledSockets: async () => {
-      // It is bound to a name of its own first (core/control.ts).
+      // It is bound to a name of its own first (ops/control.ts).
       const control = `/${daemon.port}.${pid}.tmp`;
       await until(() => readFileSync(`/proc/${pid}/net/unix`, "latin1").includes(control), "control socket");
       return openSockets(pid);

@@ -4,7 +4,7 @@ import { execFileSync } from "node:child_process";
 import { expect, test } from "vitest";
 import { NODE } from "../kit/daemon.ts";
 
-const FOLLOWER = new URL("../../dist/relay/frames.js", import.meta.url).href;
+const FOLLOWER = new URL("../../dist/tunnel/frames.js", import.meta.url).href;
 
 /** Follows a million chunks and prints the bytes that were allocated per chunk. */
 function bytesPerPush(setup: string): number {

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { deflateRawSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
-import { FrameFollower, PING_PAYLOAD } from "../../src/relay/frames.ts";
+import { FrameFollower, PING_PAYLOAD } from "../../src/tunnel/frames.ts";
 import {
   BINARY,
   CLOSE,

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
-import { readRequestHead, toUpstream } from "../../src/relay/request-head.ts";
-import { readResponseHead, toClient } from "../../src/relay/response-head.ts";
+import { readRequestHead, toUpstream } from "../../src/http/request-head.ts";
+import { readResponseHead, toClient } from "../../src/http/response-head.ts";
 
 /** `Name: value` lines to node's raw array. */
 const raw = (...lines: string[]): string[] => lines.flatMap((line) => line.split(/: ?(.*)/, 2));

@@ -1,13 +1,13 @@
 import { describe, expect, test } from "vitest";
-import { passTrailers } from "../../src/relay/fields.ts";
-import { isLoop, readRequestHead, toUpstream, viaOf, type Peer } from "../../src/relay/request-head.ts";
+import { passTrailers } from "../../src/http/fields.ts";
+import { isLoop, readRequestHead, toUpstream, viaOf, type Peer } from "../../src/http/request-head.ts";
 import {
   interimHead,
   readResponseHead,
   switchingHead,
   toClient,
   type ResponseHead,
-} from "../../src/relay/response-head.ts";
+} from "../../src/http/response-head.ts";
 
 const VIA = viaOf("abcd");
 const FRONT: Peer = { address: "127.0.0.1", trusted: true };

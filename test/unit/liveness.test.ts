@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { Liveness } from "../../src/relay/liveness.ts";
+import { Liveness } from "../../src/tunnel/liveness.ts";
 
 const side = (intervalMs = 25, timeoutMs = 15): Liveness => new Liveness({ intervalMs, timeoutMs }, 0);
 

@@ -1,7 +1,7 @@
 import { expect, onTestFinished, test, vi } from "vitest";
-import { LogSink, type WriteChunk } from "../../src/core/log-sink.ts";
-import { printable, sentence } from "../../src/core/log-words.ts";
-import { createLog, endedWell, LineLimit } from "../../src/core/log.ts";
+import { LogSink, type WriteChunk } from "../../src/ops/log-sink.ts";
+import { printable, sentence } from "../../src/ops/log-words.ts";
+import { createLog, endedWell, LineLimit } from "../../src/ops/log.ts";
 import type { Outcome } from "../../src/core/outcome.ts";
 import { until, within } from "../kit/until.ts";
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { cidrs } from "../../src/option-types.ts";
+import { cidrs } from "../../src/options/types.ts";
 
 describe("networks that are trusted", () => {
   test.each([

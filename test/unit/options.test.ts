@@ -10,7 +10,7 @@ import {
   origin,
   requestPath,
   size,
-} from "../../src/option-types.ts";
+} from "../../src/options/types.ts";
 import {
   commanderOptions,
   optionsFrom,
@@ -18,7 +18,7 @@ import {
   readEnvironment,
   UsageError,
   type Settings,
-} from "../../src/options.ts";
+} from "../../src/options/options.ts";
 
 describe("durations", () => {
   test.each([

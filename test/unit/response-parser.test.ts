@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { ResponseParser } from "../../src/relay/response-parser.ts";
+import { ResponseParser } from "../../src/http/response-parser.ts";
 
 /** What a parser said, as one line for each event; pieces of a body are joined. */
 interface Heard {

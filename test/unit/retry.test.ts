@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { afterBroken, isRepeatable, MAX_RETRIES, type Broken } from "../../src/relay/retry.ts";
+import { afterBroken, isRepeatable, MAX_RETRIES, type Broken } from "../../src/exchange/retry.ts";
 
 const broken: Broken = {
   method: "GET",

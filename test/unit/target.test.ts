@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { hostPort, isSameAddress, parseMux, parseTarget } from "../../src/target.ts";
+import { hostPort, isSameAddress, parseMux, parseTarget } from "../../src/core/target.ts";
 
 test.each([
   ["4000", { host: "127.0.0.1", port: 4000 }, "127.0.0.1:4000", undefined],

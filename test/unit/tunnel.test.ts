@@ -4,7 +4,7 @@ import { connect, createServer, type AddressInfo, type Socket } from "node:net";
 import { expect, onTestFinished, test } from "vitest";
 import { LiveSet } from "../../src/core/live-set.ts";
 import { Clock } from "../../src/core/timer.ts";
-import { Tunnel } from "../../src/relay/tunnel.ts";
+import { Tunnel } from "../../src/tunnel/tunnel.ts";
 import { wrap, type RawClient } from "../kit/client.ts";
 import { BINARY, close, CLOSE, encode, frameHeader, receive } from "../kit/wire.ts";
 import { until } from "../kit/until.ts";

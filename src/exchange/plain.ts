@@ -5,7 +5,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Failure } from "../core/errors.ts";
 import { load } from "../core/packages.ts";
-import type { Target } from "../target.ts";
+import type { Target } from "../core/target.ts";
 
 /** What a pass gets, as http-proxy calls it. A truthy result says that the request is taken care of. */
 type Pass = (

@@ -1,8 +1,8 @@
 // `single-port check`: would this run? Probes the upstreams once each. Called by cli.ts.
 
-import type { Options } from "./options.ts";
-import { hostPort, type Target } from "./target.ts";
-import { probeConnect } from "./upstream/probe.ts";
+import type { Options } from "../options/options.ts";
+import { hostPort, type Target } from "../core/target.ts";
+import { probeConnect } from "../upstream/probe.ts";
 
 /** Prints what would run and whether each upstream answers; resolves with whether all do. */
 export async function check(options: Options, print: (line: string) => void): Promise<boolean> {

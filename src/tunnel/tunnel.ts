@@ -13,7 +13,7 @@ import { FIRST_LOOK, NEXT_LOOK, takenBytes } from "../core/taken.ts";
 import type { Clock, Deadline } from "../core/timer.ts";
 import { closeFrame, nextPing, pingFrame } from "./control-frames.ts";
 import { Liveness } from "./liveness.ts";
-import { End, type EndListener } from "./tunnel-end.ts";
+import { End, type EndListener } from "./end.ts";
 
 /** Limits of a tunnel, in milliseconds. */
 export interface TunnelOptions {

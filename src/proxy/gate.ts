@@ -1,19 +1,19 @@
 // Lets requests in: reads the head once, has the router decide, and opens the exchange or refuses.
-// Built by daemon.ts between the listener and the relay; what a request costs before it is relayed is all here.
+// Built by proxy.ts between the listener and the relay; what a request costs before it is relayed is all here.
 
 import type { IncomingMessage, ServerResponse } from "node:http";
-import type { Client } from "./core/client.ts";
-import { Failure, type FailureCode, type How } from "./core/errors.ts";
-import { nextId, type Outcome } from "./core/outcome.ts";
-import { refuse } from "./core/refuse.ts";
-import type { Handlers } from "./front/listener.ts";
-import { pathOf, route, wantsTunnel, type RequestLine, type Routes } from "./front/router.ts";
+import type { Client } from "../core/client.ts";
+import { Failure, type FailureCode, type How } from "../core/errors.ts";
+import { nextId, type Outcome } from "../core/outcome.ts";
+import { refuse } from "../front/refuse.ts";
+import type { Handlers } from "../front/listener.ts";
+import { pathOf, route, wantsTunnel, type RequestLine, type Routes } from "../front/router.ts";
 import type { Links } from "./links.ts";
-import { Exchange, type RelayParts } from "./relay/exchange.ts";
-import { createPlainRelay, type PlainRelay } from "./relay/plain.ts";
-import { loadFrames } from "./relay/control-frames.ts";
-import { isLoop, readRequestHead, toUpstream, type RequestHead } from "./relay/request-head.ts";
-import type { Target } from "./target.ts";
+import { Exchange, type RelayParts } from "../exchange/exchange.ts";
+import { createPlainRelay, type PlainRelay } from "../exchange/plain.ts";
+import { loadFrames } from "../tunnel/control-frames.ts";
+import { isLoop, readRequestHead, toUpstream, type RequestHead } from "../http/request-head.ts";
+import type { Target } from "../core/target.ts";
 
 /** What the gate needs of the other rooms. */
 export interface GateParts {

@@ -1,18 +1,18 @@
-// The upstreams and what watches over them. Built by daemon.ts; when a link changes, this is where it is logged, the
+// The upstreams and what watches over them. Built by proxy.ts; when a link changes, this is where it is logged, the
 // parent told, the hook run and the streams of a dead upstream cut (SPEC 6).
 
 import type { Logger } from "pino";
-import type { LiveSet } from "./core/live-set.ts";
-import type { Clock } from "./core/timer.ts";
-import { tellParent } from "./life/notify.ts";
-import type { Options } from "./options.ts";
-import type { Exchange } from "./relay/exchange.ts";
-import type { Tunnel } from "./relay/tunnel.ts";
-import type { Target } from "./target.ts";
-import type { HeldCount } from "./upstream/held.ts";
-import { DownHook } from "./upstream/hook.ts";
-import { Monitor } from "./upstream/monitor.ts";
-import { Upstream } from "./upstream/upstream.ts";
+import type { LiveSet } from "../core/live-set.ts";
+import type { Clock } from "../core/timer.ts";
+import { tellParent } from "../life/notify.ts";
+import type { Options } from "../options/options.ts";
+import type { Exchange } from "../exchange/exchange.ts";
+import type { Tunnel } from "../tunnel/tunnel.ts";
+import type { Target } from "../core/target.ts";
+import type { HeldCount } from "../upstream/held.ts";
+import { DownHook } from "../upstream/hook.ts";
+import { Monitor } from "../upstream/monitor.ts";
+import { Upstream } from "../upstream/upstream.ts";
 
 /** What the links need of the other rooms. */
 export interface LinkParts {

@@ -2,30 +2,30 @@
 // Called by cli.ts and index.ts. It holds the one state of the process: running, draining, stopped.
 
 import { randomBytes } from "node:crypto";
-import { readFileSync } from "node:fs";
 import type { AddressInfo } from "node:net";
 import type { Logger } from "pino";
 import { Admins } from "./admins.ts";
-import { LiveSet } from "./core/live-set.ts";
-import { endedWell, LineLimit } from "./core/log.ts";
-import type { Outcome } from "./core/outcome.ts";
-import { Clock, sleep } from "./core/timer.ts";
-import { Listener } from "./front/listener.ts";
-import type { MuxRoute } from "./front/router.ts";
+import { LiveSet } from "../core/live-set.ts";
+import { endedWell, LineLimit } from "../ops/log.ts";
+import type { Outcome } from "../core/outcome.ts";
+import { load } from "../core/packages.ts";
+import { Clock, sleep } from "../core/timer.ts";
+import { Listener } from "../front/listener.ts";
+import type { MuxRoute } from "../front/router.ts";
 import { Gate } from "./gate.ts";
-import { bind, type Bound } from "./life/bind.ts";
-import { isOlderSelf } from "./life/older-self.ts";
-import { retire } from "./life/retire.ts";
+import { bind, type Bound } from "../life/bind.ts";
+import { isOlderSelf } from "../life/older-self.ts";
+import { retire } from "../life/retire.ts";
 import { Links } from "./links.ts";
-import { History } from "./ops/history.ts";
-import { Metrics } from "./ops/metrics.ts";
-import type { Report } from "./ops/report.ts";
-import type { Options } from "./options.ts";
-import type { Exchange, RelayParts } from "./relay/exchange.ts";
-import { viaOf } from "./relay/request-head.ts";
-import type { Tunnel } from "./relay/tunnel.ts";
+import { History } from "../ops/history.ts";
+import { Metrics } from "../ops/metrics.ts";
+import type { Report } from "../ops/report.ts";
+import type { Options } from "../options/options.ts";
+import type { Exchange, RelayParts } from "../exchange/exchange.ts";
+import { viaOf } from "../http/request-head.ts";
+import type { Tunnel } from "../tunnel/tunnel.ts";
 import { readingsOf, reportOf, type Rooms } from "./reports.ts";
-import type { Target } from "./target.ts";
+import type { Target } from "../core/target.ts";
 
 /** A running proxy. */
 export interface Daemon {
@@ -50,10 +50,8 @@ const LAST_WORDS_MS = 250;
 /** How often it is looked whether anything is open still. */
 const LOOK_MS = 10;
 
-/** The version of this package. */
-export const VERSION: string = (
-  JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8")) as { version: string }
-).version;
+/** The version of this package, found by its own name: this file is also part of `dist/cli.cjs`, elsewhere. */
+export const VERSION: string = (load("single-port/package.json") as { version: string }).version;
 
 /** Starts a proxy that is part of another program: without a control socket, and ended by `close()` only. */
 export async function startDaemon(options: Options, log: Logger): Promise<Proxy> {
@@ -104,7 +102,7 @@ export class Proxy implements Daemon {
         report: () => this.report(),
         history: this.#history,
         metrics: () => this.metrics.text(),
-        page: async () => (await import("./ops/page.ts")).livePage(),
+        page: async () => (await import("../ops/page.ts")).livePage(),
       },
       log,
     );

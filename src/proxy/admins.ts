@@ -1,13 +1,13 @@
-// Where operators ask: the address of `--admin`, and the control socket (SPEC 8.3). Built by daemon.ts, which decides
+// Where operators ask: the address of `--admin`, and the control socket (SPEC 8.3). Built by proxy.ts, which decides
 // when; what is answered is in ops/admin.ts.
 
 import type { Server } from "node:http";
 import type { Logger } from "pino";
-import { serveControl } from "./core/control.ts";
-import { sleep } from "./core/timer.ts";
-import { bindAdmin } from "./life/bind.ts";
-import { createAdmin, type AdminParts } from "./ops/admin.ts";
-import type { Address } from "./target.ts";
+import { serveControl } from "../ops/control.ts";
+import { sleep } from "../core/timer.ts";
+import { bindAdmin } from "../life/bind.ts";
+import { createAdmin, type AdminParts } from "../ops/admin.ts";
+import type { Address } from "../core/target.ts";
 
 /** While an older self still has the address. */
 const RETRY_MS = 100;

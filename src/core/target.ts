@@ -1,5 +1,5 @@
 // Turns what a person writes for an upstream ("14801/mux", "unix:/run/app.sock:/mux") into an address.
-// Called by option-types.ts and demo.ts; pure, so it never looks at the network or the file system.
+// Called by types.ts and demo.ts; pure, so it never looks at the network or the file system.
 
 /** Where an upstream listens: TCP or a unix socket (a named pipe on Windows). */
 export type Address = { host: string; port: number } | { path: string };

@@ -3,7 +3,7 @@
 
 import type { IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
-import { linesOf, passTrailers } from "./fields.ts";
+import { linesOf, passTrailers } from "../http/fields.ts";
 
 /** The body of one request, sent to one attempt after another. */
 export class RequestBody {

@@ -6,7 +6,7 @@ import type { How } from "../core/errors.ts";
 import { cut, finish } from "../core/sockets.ts";
 import type { ConnectionUser, UpstreamConnection } from "../upstream/connection.ts";
 import type { Upstream } from "../upstream/upstream.ts";
-import { ResponseParser, type ResponseListener } from "./response-parser.ts";
+import { ResponseParser, type ResponseListener } from "../http/response-parser.ts";
 
 /** Who made the call. After `onBroken` or `onOver` it hears no more of it. */
 export interface Caller extends ResponseListener {

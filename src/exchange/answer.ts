@@ -3,8 +3,8 @@
 
 import type { ServerResponse } from "node:http";
 import { writeLent } from "../core/lent.ts";
-import { passTrailers } from "./fields.ts";
-import { toClient, type ResponseHead } from "./response-head.ts";
+import { passTrailers } from "../http/fields.ts";
+import { toClient, type ResponseHead } from "../http/response-head.ts";
 
 /** A body up to this size goes into one string with its head, and into one write; in bytes. */
 const SMALL = 16 * 1024;

@@ -1,17 +1,14 @@
-// The log (SPEC 8.1). cli.ts makes one, daemon.ts passes outcomes to it; relay code never logs.
+// The log (SPEC 8.1). cli.ts makes one, proxy.ts passes outcomes to it; relay code never logs.
 // Lines are written asynchronously, and flushed at the end. A closed stdout or a full disk never ends the process.
 
 import type { Logger } from "pino";
+import type { LogFormat } from "../options/types.ts";
 import { LogSink, stdoutWriter, type WriteChunk } from "./log-sink.ts";
 import { sentence } from "./log-words.ts";
-import type { Outcome } from "./outcome.ts";
-import { load } from "./packages.ts";
+import type { Outcome } from "../core/outcome.ts";
+import { load } from "../core/packages.ts";
 
 const { pino } = load("pino") as typeof import("pino");
-
-/** How the log looks: JSON lines, or pretty where a person reads (`auto`: on a terminal). */
-export type LogFormat = "auto" | "json" | "pretty";
-export const LOG_LEVELS = ["fatal", "error", "warn", "info", "debug", "trace", "silent"] as const;
 
 /** What a client chose itself may be as long as a head may be: 32 KiB in each line. */
 const MAX_VALUE = 500;

@@ -1,7 +1,7 @@
 // The log as a person reads it on a terminal: one line each, in words. Used by log.ts with pino-pretty,
 // and by ops/status-text.ts; pure.
 
-import type { Outcome } from "./outcome.ts";
+import type { Outcome } from "../core/outcome.ts";
 
 /** What a peer sent may hold bytes that a terminal obeys. */
 export function printable(text: string): string {

@@ -1,12 +1,12 @@
 // From flags, environment or a program's settings to the options of a running proxy, checked (SPEC 1). Called by cli.ts
-// and index.ts; the rooms get plain values. Each option is declared in option-table.ts.
+// and index.ts; the rooms get plain values. Each option is declared in table.ts.
 
 import type { BlockList } from "node:net";
 import type { Option } from "commander";
-import type { LogFormat } from "./core/log.ts";
-import { load } from "./core/packages.ts";
-import { declared, type Declared } from "./option-table.ts";
-import { hostPort, isSameAddress, TARGET_FORMS, type Address, type MuxTarget, type Target } from "./target.ts";
+import { load } from "../core/packages.ts";
+import { declared, type Declared } from "./table.ts";
+import type { LogFormat } from "./types.ts";
+import { hostPort, isSameAddress, TARGET_FORMS, type Address, type MuxTarget, type Target } from "../core/target.ts";
 
 const commander = load("commander") as typeof import("commander");
 

@@ -4,8 +4,8 @@
 import { STATUS_CODES, type IncomingMessage, type ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import { errorPage } from "./error-page.ts";
-import type { Failure } from "./errors.ts";
-import { linger } from "./sockets.ts";
+import type { Failure } from "../core/errors.ts";
+import { linger } from "../core/sockets.ts";
 
 // After these nobody knows where the next request begins, or the client must not be listened to any more.
 const CLOSES = new Set([400, 405, 408, 431, 508]);

@@ -16,11 +16,11 @@ import { Answer } from "./answer.ts";
 import { Call, type Caller } from "./call.ts";
 import { EarlyBytes } from "./early-bytes.ts";
 import { ExchangeRecord, type Ending } from "./record.ts";
-import type { RequestHead } from "./request-head.ts";
+import type { RequestHead } from "../http/request-head.ts";
 import { RequestBody } from "./request-body.ts";
-import { interimHead, switchingHead, type ResponseHead } from "./response-head.ts";
+import { interimHead, switchingHead, type ResponseHead } from "../http/response-head.ts";
 import { afterBroken, isRepeatable } from "./retry.ts";
-import { Tunnel, type TunnelEnds, type TunnelOptions } from "./tunnel.ts";
+import { Tunnel, type TunnelEnds, type TunnelOptions } from "../tunnel/tunnel.ts";
 
 /** Limits of an exchange; times in milliseconds, 0 means none (SPEC 3.3, 3.5, 4.1). */
 export interface RelayOptions extends TunnelOptions {

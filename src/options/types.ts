@@ -1,8 +1,13 @@
 // What an option's value may be: each function turns text into a value, or throws an Error whose message says what is
-// accepted. Used by option-table.ts and cli.ts; pure.
+// accepted. Used by table.ts and cli.ts; pure.
 
 import { BlockList, isIP } from "node:net";
-import { parseMux, parseTarget, TARGET_FORMS, type Address, type MuxTarget, type Target } from "./target.ts";
+import { parseMux, parseTarget, TARGET_FORMS, type Address, type MuxTarget, type Target } from "../core/target.ts";
+
+/** How the log looks: JSON lines, or pretty where a person reads (`auto`: on a terminal). */
+export type LogFormat = "auto" | "json" | "pretty";
+/** From the quietest but one; `silent` says nothing. */
+export const LOG_LEVELS = ["fatal", "error", "warn", "info", "debug", "trace", "silent"] as const;
 
 /** A whole number within bounds. */
 export function integer(min: number, max: number): (text: string) => number {

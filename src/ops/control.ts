@@ -5,7 +5,7 @@ import { chmodSync, linkSync, lstatSync, mkdirSync, readdirSync, renameSync, sta
 import { request, type Server } from "node:http";
 import { tmpdir, userInfo } from "node:os";
 import { join } from "node:path";
-import { codeOf } from "./errors.ts";
+import { codeOf } from "../core/errors.ts";
 
 /** Answers of a control socket come from this machine and from memory: slower is dead. */
 const ASK_TIMEOUT_MS = 1000;

@@ -1,16 +1,16 @@
-// What a proxy says of itself: gathered from its rooms when somebody asks. Called by daemon.ts.
+// What a proxy says of itself: gathered from its rooms when somebody asks. Called by proxy.ts.
 
 import type { AddressInfo } from "node:net";
-import type { LiveSet } from "./core/live-set.ts";
-import type { Listener } from "./front/listener.ts";
+import type { LiveSet } from "../core/live-set.ts";
+import type { Listener } from "../front/listener.ts";
 import type { Links } from "./links.ts";
-import type { History, Readings } from "./ops/history.ts";
-import type { Metrics } from "./ops/metrics.ts";
-import type { Report, TunnelReport, TunnelSideReport } from "./ops/report.ts";
-import type { Exchange } from "./relay/exchange.ts";
-import type { End } from "./relay/tunnel-end.ts";
-import type { Tunnel } from "./relay/tunnel.ts";
-import { hostPort } from "./target.ts";
+import type { History, Readings } from "../ops/history.ts";
+import type { Metrics } from "../ops/metrics.ts";
+import type { Report, TunnelReport, TunnelSideReport } from "../ops/report.ts";
+import type { Exchange } from "../exchange/exchange.ts";
+import type { End } from "../tunnel/end.ts";
+import type { Tunnel } from "../tunnel/tunnel.ts";
+import { hostPort } from "../core/target.ts";
 
 /** Where to look. */
 export interface Rooms {

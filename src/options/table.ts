@@ -1,20 +1,20 @@
 // The declaration of every option, once: flag, environment, default, check, and the words of --help and of the README's
 // table. Read by options.ts only.
 
-import { LOG_LEVELS } from "./core/log.ts";
 import {
   adminAddress,
   cidrs,
   duration,
   host,
   integer,
+  LOG_LEVELS,
   mux,
   oneOf,
   origin,
   requestPath,
   size,
   target,
-} from "./option-types.ts";
+} from "./types.ts";
 
 /** One option. */
 export interface Declared {
