@@ -1,7 +1,7 @@
-// What can go wrong, in one table: each failure's status and the words a client gets (SPEC 5).
+// What can go wrong, in one table: each failure's status and the words a client gets.
 // Every room raises these; refuse.ts says them. Nothing here knows a socket.
 
-/** The code of a failure: stable, part of the contract (SPEC 5). */
+/** The code of a failure: stable, since clients and operators compare it. */
 export type FailureCode =
   | "bad_request"
   | "origin_not_allowed"
@@ -81,7 +81,7 @@ export function isShortage(code: string): boolean {
 const SOCKET_CODES =
   /^(ECONN|EPIPE$|ETIMEDOUT$|EHOST|ENET|EADDRNOTAVAIL$|ENOTCONN$|ESHUTDOWN$|ERR_STREAM_|HPE_|ERR_SOCKET_CLOSED)/;
 
-/** Is this the kind of error that a socket raises, and so never a reason to end the process (SPEC 7.4)? */
+/** Is this the kind of error that a socket raises, and so never a reason to end the process? */
 export function isSocketError(error: unknown): boolean {
   return SOCKET_CODES.test(codeOf(error));
 }

@@ -6,7 +6,7 @@ import type { FailureCode, How, Side } from "./errors.ts";
 /** Where an exchange was when it ended. */
 export type Phase = "connect" | "request_body" | "waiting" | "response_body" | "tunnel" | "head";
 
-/** One try to get an answer from an upstream (SPEC 8.1). */
+/** One try to get an answer from an upstream. */
 export interface Attempt {
   /** Was it made on a pooled connection? */
   reused: boolean;
@@ -26,7 +26,7 @@ export interface Outcome {
   /** The upstream's name: `http`, or `mux`. Empty when no upstream was chosen. */
   route: string;
   method: string;
-  /** Without the query: it carries tokens (SPEC 8.1). */
+  /** Without the query, which may carry tokens. */
   path: string;
   /** What the client was answered; 101 for a tunnel, 0 if it left before an answer. */
   status: number;

@@ -72,7 +72,7 @@ function checkPath(path: string | undefined): void {
 /** A mux: the request paths it answers on, and where it is. */
 export interface MuxTarget {
   target: Target;
-  /** Request paths, byte for byte up to `?` (SPEC 2). */
+  /** Request paths, compared byte for byte up to `?`. */
   paths: string[];
 }
 
@@ -81,7 +81,7 @@ const DEFAULT_MUX_PATH = "/ao-terminal-mux";
 
 /**
  * Parses `[path=]target` of `--mux`. `/term=14801/mux` answers on `/term` only; `14801/mux` on
- * `/ao-terminal-mux` and on the target's own path (SPEC 1).
+ * `/ao-terminal-mux` and on the target's own path.
  */
 export function parseMux(text: string): MuxTarget {
   const named = /^(\/[^=]*)=(.*)$/.exec(text);

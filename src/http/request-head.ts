@@ -1,4 +1,4 @@
-// A request's head: which fields pass, which are written anew, and which are the proxy's own (SPEC 3.1, RFC 9110 7.6).
+// A request's head: which fields pass, which are written anew, and which are the proxy's own (RFC 9110 7.6).
 // Called by gate.ts, for the router's facts and for what goes upstream; pure.
 
 import { codingsOf, dropNominated, linesOf, nominate, tokens } from "./fields.ts";
@@ -29,7 +29,7 @@ export interface RequestHead {
 
 /**
  * Reads a request's fields once. Framing and forwarding fields are taken out of `fields` and written anew by
- * `toUpstream`, so a client cannot delete them by naming them in Connection (appendix A, 3).
+ * `toUpstream`, so a client cannot delete them by naming them in Connection (RFC 9110 7.6.1).
  */
 export function readRequestHead(raw: readonly string[]): RequestHead {
   const head: RequestHead = {
@@ -128,7 +128,7 @@ export function readRequestHead(raw: readonly string[]): RequestHead {
   return head;
 }
 
-/** Fields by which a front says who the client is. From anyone else they are a lie (SPEC 3.1). */
+/** Fields by which a front says who the client is. Only a trusted front may set them; from anyone else they are dropped. */
 function isClaim(lower: string): boolean {
   return (
     lower.startsWith("cf-") ||
@@ -156,7 +156,7 @@ export function isLoop(head: RequestHead, via: string): boolean {
 }
 
 /**
- * The head to send upstream. Framing comes last and is written anew for every method that has a body (appendix A, 1).
+ * The head to send upstream. Framing comes last and is written anew for every method that has a body (RFC 9112 11.2).
  *
  * @param line method and request target, as they are sent.
  * @param upgrade ask for a WebSocket; a request that may not be upgraded goes up without the wish.

@@ -1,5 +1,5 @@
-// A response's head: read strictly from the upstream's bytes, and written anew for the client (RFC 9112 4, 5, 6; SPEC 3.1).
-// Called by response-parser.ts, answer.ts and exchange.ts; pure. What could be read in two ways is no head: 502 (appendix A, 8 and 12).
+// A response's head: read strictly from the upstream's bytes, and written anew for the client (RFC 9112 4, 5, 6).
+// Called by response-parser.ts, answer.ts and exchange.ts; pure. What could be read in two ways is refused with 502.
 
 import { codingsOf, dropNominated, linesOf, nominate, tokens } from "./fields.ts";
 
@@ -16,7 +16,7 @@ export interface ResponseHead {
   trailer: string | undefined;
   /** Does the upstream keep the connection open behind it (RFC 9112 9.3)? */
   persistent: boolean;
-  /** `Keep-Alive: timeout` in milliseconds: how long it keeps it while idle (SPEC 3.4). */
+  /** `Keep-Alive: timeout` in milliseconds: how long the upstream keeps an idle connection. */
   keepAliveMs: number | undefined;
   eventStream: boolean;
   /** The protocols of an Upgrade field, lower-cased. */
