@@ -6,7 +6,7 @@ import type { Socket } from "node:net";
 /** A client that sends more than this before its 101 is not read from until the 101 is there. */
 const MAX_EARLY_BYTES = 64 * 1024;
 
-/** Collects early bytes; none of them goes anywhere before `take` (SPEC 4.1). */
+/** Collects early bytes. None is passed on before `take`: behind a refused upgrade they would be a smuggled request. */
 export class EarlyBytes {
   readonly #socket: Socket;
   #chunks: Buffer[] = [];

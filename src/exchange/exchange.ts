@@ -22,7 +22,7 @@ import { interimHead, switchingHead, type ResponseHead } from "../http/response-
 import { afterBroken, isRepeatable } from "./retry.ts";
 import { Tunnel, type TunnelEnds, type TunnelOptions } from "../tunnel/tunnel.ts";
 
-/** Limits of an exchange; times in milliseconds, 0 means none (SPEC 3.3, 3.5, 4.1). */
+/** Limits of an exchange; times in milliseconds, 0 means none. */
 export interface RelayOptions extends TunnelOptions {
   /** Until the response's head, counted from the end of the request. */
   responseTimeoutMs: number;
@@ -210,7 +210,7 @@ export class Exchange implements Asker, Caller, Occupant, Live, Deadline {
   onHead(head: ResponseHead): void {
     const { req, res, upgrade } = this.#in;
     const version = req.httpVersion;
-    // An older client that sent chunks knows nothing of how they end (appendix A, 5).
+    // Chunks from an HTTP/1.0 client are faulty framing: its connection closes behind the answer (RFC 9112 6.1).
     const odd = version !== "1.1" && this.#in.head.codings.length > 0;
     const closes = this.#draining || upgrade !== undefined || odd;
     try {
@@ -333,7 +333,7 @@ export class Exchange implements Asker, Caller, Occupant, Live, Deadline {
     this.#fail("upstream_timeout", "upstream", "timeout");
   }
 
-  /** What is in flight is answered, on a connection that then closes (SPEC 7.3). */
+  /** The exchange in flight is answered, on a connection that then closes. */
   drain(): void {
     this.#draining = true;
     if (!this.#in.res.headersSent) this.#in.res.shouldKeepAlive = false;
@@ -346,7 +346,7 @@ export class Exchange implements Asker, Caller, Occupant, Live, Deadline {
     else this.#fail("draining", "proxy", "drain");
   }
 
-  /** The link was lost: a stream from which nothing came since the first failure is dead (SPEC 6.2). */
+  /** The link was lost: a stream from which nothing came since the first failure is dead. */
   onLinkLost(upstream: string, since: number): void {
     if (upstream !== this.#in.upstream.name || !this.#answer || this.#lastByte >= since) return;
     if (this.#waitsForClient) return;

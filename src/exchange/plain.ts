@@ -1,6 +1,6 @@
 // Plain requests, carried by npm http-proxy: its server object, web(), pass pipeline and error callback are used. Its
-// `stream` pass is replaced by ours (before()), because the faults of SPEC appendix A live in it and neither events
-// nor options reach them. Made by gate.ts for the http upstream.
+// `stream` pass is replaced by ours (before()), because a bad chunk ends the process there and
+// a cut answer hangs; neither events nor options reach that code. Made by gate.ts for the http upstream.
 
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Failure } from "../core/errors.ts";

@@ -1,4 +1,4 @@
-// What an exchange leaves behind, filled in as it goes: its attempts, and at the end one Outcome (SPEC 8.1).
+// What an exchange leaves behind, filled in as it goes: its attempts, and at the end one Outcome.
 // Made by exchange.ts. A tunnel keeps this and nothing else of the exchange that opened it.
 
 import type { FailureCode, How, Side } from "../core/errors.ts";

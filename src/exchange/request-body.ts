@@ -1,5 +1,5 @@
 // Carries a request's body upstream, with backpressure, trailers and a bounded copy for another attempt.
-// Used by exchange.ts. It reads nothing before a connection stands, so a held upload costs no memory (SPEC 3.3).
+// Used by exchange.ts. It reads nothing before a connection stands, so a held upload costs no memory.
 
 import type { IncomingMessage } from "node:http";
 import type { Socket } from "node:net";

@@ -1,4 +1,4 @@
-// This attempt failed so; may there be another (SPEC 3.3)? Called by exchange.ts; pure.
+// Given how an attempt failed, may there be another? Called by exchange.ts; pure.
 
 import type { FailureCode, How } from "../core/errors.ts";
 

@@ -1,4 +1,4 @@
-// The few frames that are ours: pings, and the Close that tells one end that the other is gone (SPEC 4.3).
+// The few frames that are ours: pings, and the Close that tells one end that the other is gone.
 // Made by the `ws` package for tunnel.ts.
 
 import { randomBytes } from "node:crypto";
@@ -20,7 +20,7 @@ interface Ws {
 
 let ws: Ws | undefined;
 
-/** Loads what makes frames. Not with this file: that belongs to the start, which is waited for by somebody (SPEC 9). */
+/** Loads what makes frames. Not with this file: a manager or a user waits for the start. */
 export function loadFrames(): Ws {
   return (ws ??= load("ws") as Ws);
 }

@@ -1,4 +1,4 @@
-// Is one side of a tunnel still there? Decides when to ping and when to give up; tunnel.ts acts (SPEC 4.3).
+// Is one side of a tunnel still there? Decides when to ping and when to give up; tunnel.ts acts.
 // Pure: fed with times, returns what to do. Times are milliseconds of the shared clock.
 
 /** Intervals; `intervalMs` 0 turns pings off. */

@@ -1,4 +1,4 @@
-// An upgraded exchange: bytes both ways until one side ends, then the other is told (SPEC 4.2, 4.3).
+// An upgraded exchange: bytes pass both ways until one side ends, then the other side is told.
 // Begun by exchange.ts after the 101. It reads frame headers only, and writes a frame of its own only between frames.
 //
 //   client ==> [follower] ==> upstream      each `==>` stops reading while the far end takes nothing;
@@ -205,7 +205,7 @@ export class Tunnel implements EndListener, Live, Deadline {
     other.socket.resume();
   }
 
-  /** A FIN is passed on behind the bytes before it; what comes the other way has a while yet (SPEC 4.2). */
+  /** A FIN is passed on behind the bytes before it; bytes from the other end may still come for a while. */
   onEnd(end: End): void {
     if (end.ended) return;
     const other = this.#other(end);
@@ -247,7 +247,7 @@ export class Tunnel implements EndListener, Live, Deadline {
     finish(other.socket, CLOSE_REPLY_MS);
   }
 
-  /** Sends a Close, if a frame may stand here and none has passed (SPEC 4.3). */
+  /** Sends a Close (RFC 6455 5.5.1), if a frame may stand here and no Close has passed. */
   #tell(end: End, other: End, code: number): void {
     if (!this.#isFramed() || this.#isClosing() || !end.follower.betweenFrames) return;
     other.wantsClose = code;
@@ -335,7 +335,7 @@ export class Tunnel implements EndListener, Live, Deadline {
     if (!this.#settled) this.#look(now);
   }
 
-  /** Says 1001 to both at the next frame boundary, then waits for them to close (SPEC 7.3). */
+  /** Sends Close 1001 to both ends at the next frame boundary (RFC 6455 7.4.1), then waits for them to close. */
   drain(): void {
     if (!this.#isFramed() || this.#isClosing()) return;
     for (const end of [this.client, this.upstream]) {
@@ -347,14 +347,14 @@ export class Tunnel implements EndListener, Live, Deadline {
     if (this.client.told && this.upstream.told) this.#endBoth();
   }
 
-  /** The link is under suspicion: the upstream is asked now, so that a living tunnel can prove it (SPEC 6.2). */
+  /** The link is under suspicion: the upstream is asked now, so that a living tunnel can prove it. */
   onLinkSuspected(upstream: string): void {
     const end = this.upstream;
     if (upstream !== this.route || this.#settled || !this.#canAnswer(end) || end.wantsPing !== undefined) return;
     if (this.#parts.options.pingIntervalMs > 0) this.#ask(end, this.client, this.#parts.clock.now);
   }
 
-  /** The link was lost: without a byte since the first failure this tunnel is dead, too (SPEC 6.2). */
+  /** The link was lost: a tunnel without a byte from its upstream since the first failure is dead, too. */
   onLinkLost(upstream: string, since: number): void {
     if (upstream !== this.route || this.#settled || this.upstream.liveness.lastByte >= since) return;
     // Nobody listens to it while the client takes nothing.
