@@ -108,7 +108,7 @@ export class Connection implements Client {
 
   /**
    * Runs when all earlier exchanges of this connection are over. Node hands out pipelined requests at once; answers
-   * have to stay in order, and an upgrade must not take the socket from under an answer (appendix A, 4).
+   * have to stay in order, and an upgrade must not take the socket from under an answer (RFC 9112 9.3.2).
    */
   takeTurn(run: () => void): void {
     if (!this.busy) {

@@ -1,4 +1,4 @@
-// The page a person sees when a request could not be served (SPEC 5). Called by refuse.ts; pure.
+// The page a person sees when a request could not be served. Called by refuse.ts; pure.
 // Self-contained: whatever it would load from outside is most likely behind the same broken upstream.
 
 import type { Failure, FailureCode } from "../core/errors.ts";

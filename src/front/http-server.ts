@@ -32,7 +32,7 @@ export function createHttpServer(limits: ServerLimits, takesUpgrade: (req: Incom
     shouldUpgradeCallback: takesUpgrade,
   };
   const server = createServer(options);
-  // No cap on the number of fields: their size is limited, and what node would drop its parser honours (appendix A, 2).
+  // No cap on the number of fields: their size is limited, and node's parser honours framing fields that a cap would hide.
   server.maxHeadersCount = 0;
   return server;
 }

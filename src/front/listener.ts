@@ -11,7 +11,7 @@ import { cut, finish, linger } from "../core/sockets.ts";
 import { Connection, connectionOf, type ConnectionListener } from "./connection.ts";
 import { createHttpServer, type ServerLimits } from "./http-server.ts";
 
-/** Limits of the client's side, in milliseconds and bytes (SPEC 3.1, 3.5, 4.4). */
+/** Limits of the client's side, in milliseconds and bytes. */
 export interface ListenerOptions extends ServerLimits {
   maxConnections: number;
   /** Whose X-Forwarded-* fields are believed. */
@@ -23,7 +23,7 @@ export interface Handlers {
   request(req: IncomingMessage, res: ServerResponse, client: Client): void;
   /** `res` writes to the bare socket until the handler detaches it; `early` is what came behind the head. */
   upgrade(req: IncomingMessage, res: ServerResponse, client: Client, early: Buffer): void;
-  /** Does this upgrade get to `upgrade`, or is it a plain request (SPEC 2.3)? */
+  /** Does this upgrade get to `upgrade`, or is it a plain request? */
   isUpgrade(req: IncomingMessage): boolean;
   /**
    * A connection was refused, or broke off, outside of any exchange. `brokeOff` says how the client did; without a
@@ -55,7 +55,7 @@ export class Listener implements ConnectionListener {
     this.server.prependListener("connection", (socket: Socket) => this.#onConnection(socket));
     const onRequest = (req: IncomingMessage, res: ServerResponse): void => this.#onRequest(req, res);
     this.server.on("request", onRequest);
-    // The upstream decides about Expect (appendix A, 17).
+    // The upstream decides about Expect (RFC 9110 10.1.1), so node must not answer it.
     this.server.on("checkContinue", onRequest);
     this.server.on("checkExpectation", onRequest);
     this.server.on("upgrade", (req, socket, early) => this.#onUpgrade(req, socket as Socket, early));

@@ -1,4 +1,4 @@
-// The one way to say no: on a response, or on a bare socket that never became one (SPEC 5).
+// The one way to refuse: on a response, or on a bare socket that never became one.
 // Called by gate.ts and front/listener.ts. Never says why in the system's words: no message, stack or address leaks.
 
 import { STATUS_CODES, type IncomingMessage, type ServerResponse } from "node:http";

@@ -1,4 +1,4 @@
-// Decides what a request is: plain, a tunnel, or something to refuse (SPEC 2, 4.4). Called for each request and
+// Decides what a request is: plain, a tunnel, or something to refuse. Called for each request and
 // each upgrade by gate.ts; pure, so every decision is a unit test.
 
 import type { FailureCode } from "../core/errors.ts";
@@ -55,7 +55,7 @@ export function pathOf(url: string): string {
 // RFC 9110 7.2 with RFC 3986 3.2.2: a name, an IPv4 or a bracketed IPv6, and perhaps a port.
 const HOST = /^(\[[0-9a-fA-F:.]+\]|[\w.~!$&'()*+,;=%-]*)(:\d*)?$/;
 
-/** Is this the kind of upgrade that becomes a tunnel, if the router finds nothing against it (SPEC 2.1, 2.2)? */
+/** Is this the kind of upgrade that becomes a tunnel, if the router finds nothing against it? */
 export function wantsTunnel(line: RequestLine, facts: Facts): boolean {
   return facts.websocket && line.method === "GET" && line.version === "1.1";
 }
@@ -70,7 +70,7 @@ export function route(line: RequestLine, facts: Facts, trusted: boolean, routes:
   if (line.method === "CONNECT") return refuse("method_not_allowed");
   // Node's parser takes 0.9 and 2.0 too, which are framed by other rules.
   if (line.version !== "1.1" && line.version !== "1.0") return refuse("bad_request");
-  // Two hosts, or none: whom the client meant is a guess, and a front may have guessed differently (appendix A, 16).
+  // Two hosts, or none: whom the client meant is a guess, and a front may guess differently (RFC 9112 3.2).
   const [host, another] = facts.hosts;
   if (another !== undefined || (host === undefined ? line.version === "1.1" : !HOST.test(host))) {
     return refuse("bad_request");
@@ -79,7 +79,7 @@ export function route(line: RequestLine, facts: Facts, trusted: boolean, routes:
   const [coding, second] = facts.codings;
   if (coding !== undefined && (coding !== "chunked" || second !== undefined)) return refuse("bad_request");
   if (!wantsTunnel(line, facts)) return { to: "plain" };
-  // Nobody knows whether what follows such a head is its body or the first bytes of the tunnel (appendix A, 4).
+  // What follows such a head may be its body or the first bytes of the tunnel: a way to smuggle (RFC 9112 11.2).
   if (announcesBody(facts)) return refuse("bad_request");
   const mux = routes.mux.get(pathOf(line.url));
   if (!mux) return { to: "tunnel", upstream: "http", path: undefined };
@@ -88,7 +88,7 @@ export function route(line: RequestLine, facts: Facts, trusted: boolean, routes:
 }
 
 /**
- * May a page of this origin open a mux (SPEC 4.4)? Browsers do not apply the same-origin policy to WebSockets, so
+ * May a page of this origin open a mux? Browsers do not apply the same-origin policy to WebSockets, so
  * without this any page on the internet could type into the terminal (RFC 6455 10.2).
  */
 function mayOpen(facts: Facts, trusted: boolean, allowed: ReadonlySet<string>): boolean {

@@ -1,4 +1,4 @@
-// Who waits for one upstream to come back: tries it every now and then, and serves them in order of arrival (SPEC 3.3).
+// Requests that wait for one upstream to come back: it is dialled every now and then, and they go in order of arrival.
 // Made by upstream.ts, which dials. Nobody is served all at once: what has just come up may fall again.
 
 import { Failure, isShortage } from "../core/errors.ts";

@@ -1,4 +1,4 @@
-// `--on-down`: a command that may bring an upstream back (SPEC 6.4). Run by links.ts when a link is lost.
+// `--on-down`: a command that may bring an upstream back. Run by links.ts when a link is lost.
 // Whatever the command does, fails, hangs or floods its output, nothing of it reaches the traffic.
 
 import { spawn, type ChildProcess } from "node:child_process";

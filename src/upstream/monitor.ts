@@ -1,5 +1,5 @@
 // Watches the link to one upstream: learns from its traffic, probes it when there is none, and says when its state
-// changes (SPEC 6). Built by links.ts beside each Upstream; state.ts decides, this acts.
+// changes. Built by links.ts beside each Upstream; state.ts decides, this acts.
 
 import { isShortage } from "../core/errors.ts";
 import type { Target } from "../core/target.ts";
@@ -16,7 +16,7 @@ export interface MonitorOptions {
   httpPath: string | undefined;
 }
 
-/** What one link looks like from outside (SPEC 8.3). Times are dates. */
+/** What one link looks like from outside. Times are dates. */
 export interface LinkStatus {
   name: string;
   target: string;

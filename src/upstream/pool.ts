@@ -49,7 +49,7 @@ export class Pool implements Deadline {
   readonly #idle: Idle[] = [];
   #forget: (() => void) | undefined;
 
-  /** @param recycleMs how long a connection may be idle before it is closed rather than reused (SPEC 3.4). */
+  /** @param recycleMs how long a connection may be idle before it is closed rather than reused. */
   constructor(clock: Clock, recycleMs: number) {
     this.#clock = clock;
     this.#recycleMs = recycleMs;

@@ -1,4 +1,4 @@
-// The state of the link to one upstream (SPEC 6): pure, fed with what was learnt, returns the next state.
+// The state of the link to one upstream: pure, fed with what was learnt, returns the next state.
 // monitor.ts feeds it and acts; times are milliseconds of the monotonic clock.
 
 /** `connecting`: not seen yet. `suspect`: one failure. `reconnecting`: two or more in a row. */

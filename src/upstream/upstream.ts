@@ -1,4 +1,4 @@
-// One upstream: dials it, keeps its idle connections, and has requests held while it is away (SPEC 3.3, 3.4).
+// One upstream: dials it, keeps its idle connections, and has requests held while it is away.
 // Called by the relay for plain requests and tunnels alike; knows connections, never HTTP.
 
 import { isShortage } from "../core/errors.ts";
@@ -17,7 +17,7 @@ export interface Want {
   halfOpen: boolean;
 }
 
-/** What is known of an upstream from its traffic; the link's state machine listens (SPEC 6). */
+/** What is known of an upstream from its traffic; the link's state machine listens. */
 export interface UpstreamWatcher {
   connected(): void;
   /** Could not connect. A reset after that is no failure of the link: one bad route must not cut all other streams. */
