@@ -1,4 +1,4 @@
-// Takes the port: from systemd, from an older self, or by waiting a moment for whoever has it (SPEC 7.1).
+// Takes the port: from systemd, from an older self, or by waiting a moment for the process that has it.
 // Called by proxy.ts; knows nothing of what is served on it.
 
 import { lstatSync, unlinkSync } from "node:fs";
@@ -153,7 +153,7 @@ function explain(error: Error, { host, port }: Place): Error {
 }
 
 async function busy(place: Place, address: string): Promise<CannotListen> {
-  // Loaded here: a start that succeeds has no use for it, and is waited for by somebody (SPEC 9).
+  // Loaded here: a start that succeeds has no use for it, and a manager or a user waits for the start.
   const { findHolder } = await import("./holder.ts");
   const holder = await findHolder(place.port, address);
   const by = holder ? `by process ${holder.pid} (${holder.command})` : "by a process the system does not name";

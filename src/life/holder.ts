@@ -1,4 +1,4 @@
-// Who has the port? Called by bind.ts when it is busy, to name the holder in the error (SPEC 7.1).
+// Who has the port? Called by bind.ts when it is busy, to name the holder in the error.
 // Best effort: another user's process may not be looked into, and then nobody is named.
 
 import { execFile } from "node:child_process";

@@ -1,4 +1,4 @@
-// Tells whoever started us: an IPC parent, systemd (SPEC 7.2). Called by cli.ts, and by links.ts for the parent; says
+// Tells the process that started us: an IPC parent, systemd. Called by cli.ts, and by links.ts for the parent; says
 // nothing when nobody listens, and no failure to tell is one of ours.
 
 import { execFile } from "node:child_process";

@@ -1,4 +1,4 @@
-// An older single-port of the same user, found by its control socket, and asked to hand the port over (SPEC 7.1).
+// An older single-port of the same user, found by its control socket, and asked to hand the port over.
 // Called by bind.ts for the port, and by proxy.ts for the address of --admin. Only ever asks: it never kills.
 
 import { existsSync } from "node:fs";

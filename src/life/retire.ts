@@ -1,4 +1,4 @@
-// Closes a listener whose port a successor serves, without a client noticing (SPEC 7.1). Called by proxy.ts when it
+// Closes a listener whose port a successor serves, without a client noticing. Called by proxy.ts when it
 // was taken over.
 //
 // The kernel resets what is in the accept queue of a listener that is closed (unless net.ipv4.tcp_migrate_req is set):

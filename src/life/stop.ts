@@ -1,4 +1,4 @@
-// How the process ends: signals, a parent that is gone, and what nobody caught (SPEC 7.3, 7.4). Wired by cli.ts.
+// How the process ends: signals, a parent that is gone, and what nobody caught. Wired by cli.ts.
 
 import type { Logger } from "pino";
 import { isSocketError } from "../core/errors.ts";

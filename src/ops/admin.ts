@@ -1,4 +1,4 @@
-// For operators: live, ready, status, metrics and the live page, on --admin and on the control socket (SPEC 8.3).
+// For operators: live, ready, status, metrics and the live page, on --admin and on the control socket.
 // Made by proxy.ts. Never on the public port: behind a tunnel everybody comes from loopback.
 
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";

@@ -1,4 +1,4 @@
-// The control socket: where it is, how it is put there, and how another process asks on it (SPEC 8.3).
+// The control socket: where it is, how it is put there, and how another process asks on it.
 // Used by admins.ts to serve it, by `single-port status` to ask, and by a takeover to tell an older self to drain.
 
 import { chmodSync, linkSync, lstatSync, mkdirSync, readdirSync, renameSync, statSync, unlinkSync } from "node:fs";

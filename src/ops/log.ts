@@ -1,4 +1,4 @@
-// The log (SPEC 8.1). cli.ts makes one, proxy.ts passes outcomes to it; relay code never logs.
+// The log. cli.ts makes one, proxy.ts passes outcomes to it; relay code never logs.
 // Lines are written asynchronously, and flushed at the end. A closed stdout or a full disk never ends the process.
 
 import type { Logger } from "pino";
@@ -42,13 +42,13 @@ export async function createLog(
   return { log: pino({ level, base: null, serializers }, { write }), flush: () => sink.flush() };
 }
 
-/** Did this exchange end as it should? Others get a line at info (SPEC 8.1). */
+/** Did this exchange end as it should? Other exchanges get a line at info. */
 export function endedWell(outcome: Outcome): boolean {
   const { kind, by, how } = outcome;
   return how === "done" || (by === "client" && how === "fin") || (kind === "tunnel" && how === "drain");
 }
 
-/** At most this many lines of a kind in a second; then a count (SPEC 8.1). */
+/** At most this many lines of a kind in a second; the rest become a count. */
 const LINES_PER_SECOND = 10;
 
 /** Bounds lines by kind: a storm of resets must not become a storm of lines. */

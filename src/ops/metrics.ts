@@ -1,4 +1,4 @@
-// Metrics (SPEC 8.2) on prom-client. Hears outcomes as an Observer; gauges are read from the report when asked.
+// Metrics on prom-client. Hears outcomes as an Observer; gauges are read from the report when asked.
 // prom-client is loaded after the start: what happens before is kept and counted then.
 
 import { STATUS_CODES } from "node:http";

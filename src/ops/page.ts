@@ -1,4 +1,4 @@
-// The live page of --admin (SPEC 8.3): one self-contained HTML document that follows /events. Loaded when asked for.
+// The live page of --admin: one self-contained HTML document that follows /events. Loaded when asked for.
 
 import { createHash } from "node:crypto";
 import { SCRIPT } from "./page-script.ts";

@@ -1,4 +1,4 @@
-// Ready or not, and why (SPEC 8.3): pure. The admin handler asks it.
+// Ready or not, and why: pure. The admin handler asks it.
 
 import type { LinkReport, Report } from "./report.ts";
 

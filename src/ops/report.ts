@@ -1,4 +1,4 @@
-// What the proxy says of itself: the shape of /status (SPEC 8.3). Filled in by reports.ts; read by the admin handler,
+// What the proxy says of itself: the shape of /status. Filled in by reports.ts; read by the admin handler,
 // the live page and `single-port status`.
 
 /** One change of a link's state. */
