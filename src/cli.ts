@@ -53,7 +53,7 @@ async function run(options: Options, demo?: Demo): Promise<void> {
   }
 }
 
-/** Commander's words in one line, with what it leaves out: what was given, and what is accepted (SPEC 1). */
+/** Commander's words in one line, with what it leaves out: what was given, and what is accepted. */
 function usageLine(error: CommanderError): string {
   if (error.code === "commander.excessArguments") {
     return `there is no command '${program.args.join(" ")}'. Accepted: options and commands as in --help.`;
@@ -89,7 +89,7 @@ const program = addOptions(new commander.Command("single-port"))
   .configureOutput({ outputError: () => {} })
   .action(async (given: Partial<Options>) => run(completeOptions(given)));
 
-// What only some commands need is loaded by them: the start is waited for by somebody (SPEC 9).
+// What only some commands need is loaded by them: a manager or a user waits for the start.
 addOptions(program.command("check"))
   .description("validate the options, probe the upstreams, print what would run; exit 0 or 78")
   .action(async (given: Partial<Options>) => {

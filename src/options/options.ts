@@ -1,4 +1,4 @@
-// From flags, environment or a program's settings to the options of a running proxy, checked (SPEC 1). Called by cli.ts
+// From flags, environment or a program's settings to the options of a running proxy, checked. Called by cli.ts
 // and index.ts; the rooms get plain values. Each option is declared in table.ts.
 
 import type { BlockList } from "node:net";
@@ -49,7 +49,7 @@ export interface Options {
   accessLog: boolean;
 }
 
-/** What was given is not accepted: says the option, what was given and what is accepted (SPEC 1). Exit 64. */
+/** A given value is not accepted: says the option, what was given and what is accepted. Exit 64. */
 export class UsageError extends Error {}
 
 /** One option as commander wants it. Errors name the option, what was given and what is accepted. */

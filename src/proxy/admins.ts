@@ -1,4 +1,4 @@
-// Where operators ask: the address of `--admin`, and the control socket (SPEC 8.3). Built by proxy.ts, which decides
+// Where operators ask: the address of `--admin`, and the control socket. Built by proxy.ts, which decides
 // when; what is answered is in ops/admin.ts.
 
 import type { Server } from "node:http";

@@ -1,5 +1,5 @@
 // The upstreams and what watches over them. Built by proxy.ts; when a link changes, this is where it is logged, the
-// parent told, the hook run and the streams of a dead upstream cut (SPEC 6).
+// parent told, the hook run and the streams of a dead upstream cut.
 
 import type { Logger } from "pino";
 import type { LiveSet } from "../core/live-set.ts";

@@ -183,7 +183,7 @@ export class Proxy implements Daemon {
     if (this.#process.control) {
       await this.#admins.serveControl(bound.address.port, bound.older !== undefined, () => this.#onTakenOver());
     }
-    // Behind the line above, which somebody waits for (SPEC 9). What comes faster loads it at once, or is counted then.
+    // Behind the line above, for which a manager or a user waits. What comes faster loads it at once, or is counted then.
     setImmediate(() => this.#warmUp());
   }
 
