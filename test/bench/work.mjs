@@ -1,4 +1,4 @@
-// What is measured: each item is a load, the peers that can carry it, and what the ratio has to be (SPEC 9).
+// What is measured: each item is a load, the peers that can carry it, and what the ratio has to be.
 
 const LIBRARIES = ["http-proxy", "agent-orchestrator", "httpxy", "http-proxy-3", "@fastify/http-proxy"];
 const PROGRAMS = ["Caddy", "nginx", "HAProxy"];

@@ -1,4 +1,4 @@
-// The admin handler of SPEC 8.3, everywhere it answers, and nowhere else.
+// The admin handler: everywhere it answers, and nowhere else.
 
 import { existsSync } from "node:fs";
 import { join } from "node:path";

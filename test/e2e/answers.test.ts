@@ -1,4 +1,4 @@
-// Every row of SPEC 5 that a plain request can meet: status, shape of the body, and nothing that tells of the inside.
+// Every failure that a plain request can meet: its status, the shape of its body, and no word about the inside.
 
 import { expect, test } from "vitest";
 import { dial, head, upgrade, type RawClient } from "../kit/client.ts";

@@ -1,4 +1,4 @@
-// The live page of SPEC 8.3 in a real browser: what happens is on it within a second or so, and it tells when it is not.
+// The live page of --admin in a real browser: what happens is on it within a second or so, and it tells when it is not.
 
 import type { Page } from "playwright-core";
 import { describe, expect, onTestFinished, test, vi } from "vitest";

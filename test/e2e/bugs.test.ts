@@ -1,4 +1,4 @@
-// What nobody caught (SPEC 7.4): a bug ends it politely and loudly, a socket error without an owner does not.
+// Errors that nothing caught: a bug drains and ends the process loudly, a socket error without an owner does not end it.
 
 import { expect, test, vi } from "vitest";
 import { dial, head } from "../kit/client.ts";

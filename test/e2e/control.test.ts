@@ -1,4 +1,4 @@
-// The control socket of SPEC 8.3: for its own user only, and never in the way of the proxy.
+// The control socket: for its own user only, and never in the way of the proxy.
 
 import { execFileSync, spawnSync } from "node:child_process";
 import {

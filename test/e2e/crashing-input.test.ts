@@ -1,4 +1,4 @@
-// SPEC appendix A, rows 6 to 10: what ends the process of bare http-proxy. Each ends with the same process serving on.
+// What ends the process of bare http-proxy. Each ends with the same process serving on.
 
 import { expect, test } from "vitest";
 import { dial, head, upgrade } from "../kit/client.ts";
@@ -8,7 +8,7 @@ import { until, within } from "../kit/until.ts";
 
 const LAST = head("GET /last HTTP/1.1", "Host: a", "Connection: close");
 
-test("A6: a request's Trailer goes up with chunks, and is dropped where there are none", async () => {
+test("a request's Trailer goes up with chunks, and is dropped where there are none", async () => {
   const { daemon, upstream } = await recorded();
   const client = await dial(daemon.port);
   const request = (...fields: string[]): string => head("POST /x HTTP/1.1", "Host: a", "Trailer: X-Sum", ...fields);
@@ -28,7 +28,7 @@ test("A6: a request's Trailer goes up with chunks, and is dropped where there ar
   await expectUnharmed(daemon);
 });
 
-test("A6: an answer's Trailer comes with chunks, and is dropped where there are none", async () => {
+test("an answer's Trailer comes with chunks, and is dropped where there are none", async () => {
   const { daemon } = await recorded(({ target }) => {
     if (target === "/length") return ok("hello", "Trailer: X-Sum");
     if (target !== "/chunks") return undefined;
@@ -47,7 +47,7 @@ test("A6: an answer's Trailer comes with chunks, and is dropped where there are 
 });
 
 test.each(["http://[::1/x", "http://[::1/mux", "//[", "//[::1", "/%", "/%zz", "/\\[", "http://a:99999/x"])(
-  "A7: the target %s goes up as it is",
+  "the target %s goes up as it is",
   async (target) => {
     const { daemon, upstream } = await recorded();
     const client = await dial(daemon.port);
@@ -74,7 +74,7 @@ test.each([
   ["a control byte in a field", "HTTP/1.1 200 OK\r\nX: a\x01b"],
   ["a bare LF", "HTTP/1.1 200 OK\nX: a"],
   ["no HTTP", "ICY 200 OK"],
-])("A8: %s in an answer is a 502", async (_, first) => {
+])("%s in an answer is a 502", async (_, first) => {
   const { daemon } = await recorded(({ target }) =>
     target === "/x" || target === "/mux" ? head(first, "Content-Length: 0") : undefined,
   );
@@ -96,7 +96,7 @@ test.each([
   ["data that is too long", "5\r\nhelloworld\r\n"],
   ["a huge extension", `5;${"a".repeat(40_000)}\r\nhello\r\n`],
   ["a broken trailer", "0\r\nX : y\r\n\r\n"],
-])("A9: %s where a chunk belongs cuts the client's connection", async (_, malformed) => {
+])("%s where a chunk belongs cuts the client's connection", async (_, malformed) => {
   const { daemon, upstream } = await recorded(({ target }) => (target === "/x" ? "" : undefined));
   const client = await dial(daemon.port);
   client.send(head("GET /x HTTP/1.1", "Host: a"));
@@ -116,7 +116,7 @@ test.each([
   ["HEAD", "HEAD", head("HTTP/1.1 200 OK", "Content-Length: 5"), ""],
   ["204", "GET", head("HTTP/1.1 204 No Content"), ""],
   ["304", "GET", head("HTTP/1.1 304 Not Modified", "Content-Length: 5"), ""],
-])("A9: garbage behind an answer that is complete by %s reaches nobody", async (_, method, answer, end) => {
+])("garbage behind an answer that is complete by %s reaches nobody", async (_, method, answer, end) => {
   const poison = `${ok("evil")}garbage`;
   const { daemon, upstream } = await recorded(({ target }) => (target === "/x" ? answer + poison : undefined));
   const client = await dial(daemon.port);
@@ -132,7 +132,7 @@ test.each([
   await expectUnharmed(daemon);
 });
 
-test("A9: garbage on an idle upstream connection is nobody's answer", async () => {
+test("garbage on an idle upstream connection is nobody's answer", async () => {
   const { daemon, upstream } = await recorded();
   const client = await dial(daemon.port);
   client.send(head("GET /x HTTP/1.1", "Host: a"));
@@ -147,7 +147,7 @@ test("A9: garbage on an idle upstream connection is nobody's answer", async () =
 });
 
 test.each(["/mux", "/hmr"])(
-  "A10: a client's reset between upgrade and 101 on %s ends its upstream connection",
+  "a client's reset between upgrade and 101 on %s ends its upstream connection",
   async (path) => {
     const { daemon, upstream } = await recorded(({ target }) => (/^\/(mux|hmr)/.test(target) ? "" : undefined));
     const switching = head("HTTP/1.1 101 Switching Protocols", "Connection: Upgrade", "Upgrade: websocket");
@@ -170,7 +170,7 @@ test.each(["/mux", "/hmr"])(
   },
 );
 
-test("A10: a client's reset while its upgrade is still being dialled or held leaves nothing behind", async () => {
+test("a client's reset while its upgrade is still being dialled or held leaves nothing behind", async () => {
   const { daemon, upstream } = await recorded();
   await expectUnharmed(daemon);
   const sockets = daemon.sockets();

@@ -1,4 +1,4 @@
-// Out of file descriptors: a shortage of ours is no failure of an upstream (SPEC 6.1).
+// Out of file descriptors: a shortage of ours is no failure of an upstream.
 
 import { expect, test } from "vitest";
 import { dial, head, type RawClient } from "../kit/client.ts";

@@ -1,4 +1,4 @@
-// Asked to end while everything is open: what is in flight is finished, the rest is told (SPEC 7.3).
+// Asked to end while everything is open: what is in flight is finished, the rest is told.
 
 import { fork } from "node:child_process";
 import { expect, onTestFinished, test, vi } from "vitest";

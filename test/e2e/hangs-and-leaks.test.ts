@@ -1,4 +1,4 @@
-// SPEC appendix A, rows 11 to 13: what leaves one side waiting for ever, or runs on for nobody.
+// What leaves one side waiting for ever, or runs on for nobody.
 
 import { expect, test } from "vitest";
 import { dial, head, upgrade, type RawClient } from "../kit/client.ts";
@@ -26,7 +26,7 @@ const ENDS: [end: string, act: (peer: RawClient) => void][] = [
 ];
 
 test.each(FRAMINGS.flatMap((framing) => ENDS.map(([end, act]) => ({ framing, end, act }))))(
-  "A11: $end in the middle of a body framed by $framing.0 cuts the client, and nothing is appended",
+  "$end in the middle of a body framed by $framing.0 cuts the client, and nothing is appended",
   async ({ framing: [, start, got], act }) => {
     const { daemon, upstream } = await recorded(byHand);
     const client = await dial(daemon.port);
@@ -43,23 +43,20 @@ test.each(FRAMINGS.flatMap((framing) => ENDS.map(([end, act]) => ({ framing, end
   },
 );
 
-test.each(ENDS)(
-  "A11: %s in the middle of chunks resets a client of HTTP/1.0, whom a FIN would deceive",
-  async (_, act) => {
-    const { daemon, upstream } = await recorded(byHand);
-    const client = await dial(daemon.port);
-    client.send(head("GET /x HTTP/1.0", "Host: a"));
-    const peer = await upstream.asked("/x");
-    peer.send(`${CHUNKED}4\r\npart\r\n`);
-    await client.readUntil(/\r\n\r\npart$/);
-    act(peer);
-    expect(await within(client.ended, "the client's connection to be cut")).toBe("rst");
-    expect(client.received()).toMatch(/\r\n\r\npart$/);
-    await expectUnharmed(daemon);
-  },
-);
+test.each(ENDS)("%s in the middle of chunks resets a client of HTTP/1.0, whom a FIN would deceive", async (_, act) => {
+  const { daemon, upstream } = await recorded(byHand);
+  const client = await dial(daemon.port);
+  client.send(head("GET /x HTTP/1.0", "Host: a"));
+  const peer = await upstream.asked("/x");
+  peer.send(`${CHUNKED}4\r\npart\r\n`);
+  await client.readUntil(/\r\n\r\npart$/);
+  act(peer);
+  expect(await within(client.ended, "the client's connection to be cut")).toBe("rst");
+  expect(client.received()).toMatch(/\r\n\r\npart$/);
+  await expectUnharmed(daemon);
+});
 
-test("A11: a body that ends with the upstream's connection is complete when a FIN ends it, and cut when a RST does", async () => {
+test("a body that ends with the upstream's connection is complete when a FIN ends it, and cut when a RST does", async () => {
   const { daemon, upstream } = await recorded(byHand);
   for (const [end, act] of ENDS) {
     const client = await dial(daemon.port);
@@ -84,7 +81,7 @@ test.each([
   ["chunked twice", head("HTTP/1.1 200 OK", "Transfer-Encoding: chunked", "Transfer-Encoding: chunked")],
   ["chunked and a length", head("HTTP/1.1 200 OK", "Transfer-Encoding: chunked", "Content-Length: 5")],
   ["two lengths", head("HTTP/1.1 200 OK", "Content-Length: 5", "Content-Length: 6")],
-])("A12: an answer framed by %s is a 502", async (_, answer) => {
+])("an answer framed by %s is a 502", async (_, answer) => {
   const { daemon } = await recorded(({ target }) => (target === "/x" ? `${answer}5\r\nhello\r\n0\r\n\r\n` : undefined));
   const client = await dial(daemon.port);
   for (const method of ["GET", "HEAD"]) client.send(head(`${method} /x HTTP/1.1`, "Host: a"));
@@ -95,7 +92,7 @@ test.each([
   await expectUnharmed(daemon);
 });
 
-test("A12: a 101 to a plain request, or to another protocol than the one asked for, is a 502", async () => {
+test("a 101 to a plain request, or to another protocol than the one asked for, is a 502", async () => {
   const { daemon, upstream } = await recorded(({ target }) => {
     if (target === "/x") return `${SWITCHING}tunnel`;
     return target === "/mux" ? `${SWITCHING.replace("websocket", "h2c")}tunnel` : undefined;
@@ -130,7 +127,7 @@ const MOMENTS: [when: string, request: string, answer: string, until: string][] 
 ];
 
 test.each(MOMENTS.flatMap((moment) => LEAVES.map(([how, act]) => ({ moment, how, act }))))(
-  "A13: a client that $how $moment.0 aborts its request to the upstream at once",
+  "a client that $how $moment.0 aborts its request to the upstream at once",
   async ({ moment: [, request, answer, mark], act }) => {
     const { daemon, upstream } = await recorded(byHand);
     await expectUnharmed(daemon);
@@ -147,7 +144,7 @@ test.each(MOMENTS.flatMap((moment) => LEAVES.map(([how, act]) => ({ moment, how,
   },
 );
 
-test("A13: a busy tunnel whose client was reset is closed on both sides", async () => {
+test("a busy tunnel whose client was reset is closed on both sides", async () => {
   const { daemon, upstream } = await recorded(byHand);
   await expectUnharmed(daemon);
   const sockets = daemon.sockets();
@@ -166,7 +163,7 @@ test("A13: a busy tunnel whose client was reset is closed on both sides", async 
   await expectUnharmed(daemon);
 });
 
-test("A13: a hundred clients that leave in the middle leave no socket behind", async () => {
+test("a hundred clients that leave in the middle leave no socket behind", async () => {
   const { daemon } = await recorded(({ target }) => {
     if (target === "/mux") return SWITCHING;
     return target.startsWith("/x") ? `${CHUNKED}4\r\npart\r\n` : undefined;

@@ -1,4 +1,4 @@
-// Clients that stall where only they can go on: that is theirs to answer for, and is not waited for without end (SPEC 3.5).
+// Clients that stall where only they can go on: that is theirs to answer for, and is not waited for without end.
 
 import { expect, test } from "vitest";
 import { dial, head } from "../kit/client.ts";

@@ -1,4 +1,4 @@
-// Peers that stopped answering are found; peers that are only slow are not (SPEC 4.3).
+// Peers that stopped answering are found; peers that are only slow are not.
 
 import { expect, test, vi } from "vitest";
 import { startPeer } from "../kit/peer.ts";

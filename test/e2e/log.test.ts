@@ -1,4 +1,4 @@
-// The log of SPEC 8.1, as it comes out of a running daemon.
+// The log, as it comes out of a running daemon.
 
 import { spawn } from "node:child_process";
 import { closeSync, existsSync, openSync, readFileSync } from "node:fs";

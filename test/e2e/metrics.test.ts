@@ -1,4 +1,4 @@
-// Metrics of SPEC 8.2 after real traffic: valid, bounded, and they add up.
+// Metrics after real traffic: valid, bounded, and they add up.
 
 import { spawnSync } from "node:child_process";
 import { expect, onTestFinished, test, vi } from "vitest";

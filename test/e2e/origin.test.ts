@@ -1,4 +1,4 @@
-// Who may open a tunnel, and how many there may be (SPEC 4.4).
+// Which origins may open a tunnel, and how many tunnels there may be.
 
 import { describe, expect, test } from "vitest";
 import { dial, head, upgrade, type RawClient } from "../kit/client.ts";

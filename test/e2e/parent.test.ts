@@ -1,4 +1,4 @@
-// The parent is killed, and nobody is left to say so (SPEC 7.3).
+// The parent is killed, and no signal tells the daemon so.
 
 import { existsSync, mkdirSync, readFileSync, symlinkSync } from "node:fs";
 import { join } from "node:path";

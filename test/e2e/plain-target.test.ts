@@ -7,7 +7,7 @@ import { rawUpstream } from "../kit/upstream.ts";
 
 const EMPTY = head("HTTP/1.1 200 OK", "Content-Length: 0");
 
-// Byte for byte (SPEC 2.4; appendix A, 7 and 14): every one of these is changed by some proxy.
+// Targets go up byte for byte: each of these is changed, or refused with a crash, by some proxy.
 const TARGETS = [
   "/",
   "//",

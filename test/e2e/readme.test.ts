@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
 import { optionTable } from "../../src/options/options.ts";
@@ -29,4 +29,14 @@ test("every file that is named exists", () => {
 test("How it works has at most 60 lines", () => {
   const section = /## How it works\n(.*?)\n## /s.exec(readme)?.[1] ?? "";
   expect(section.split("\n").length).toBeLessThanOrEqual(60);
+});
+
+test("no text cites a document that is not in the repository", () => {
+  const names = ["src", "test"].flatMap((folder) =>
+    readdirSync(`${root}/${folder}`, { recursive: true, encoding: "utf8" }).map((name) => `${folder}/${name}`),
+  );
+  const files = ["README.md", ...names.filter((name) => /\.(ts|mjs|js|md)$/.test(name))];
+  expect(files.length).toBeGreaterThan(100);
+  const cites = /\bSPEC \d|[Aa]ppendix[ -][Aa]\b/;
+  expect(files.filter((file) => cites.test(readFileSync(`${root}/${file}`, "utf8")))).toEqual([]);
 });

@@ -1,4 +1,4 @@
-// It says when it serves and when it ends, to whoever wants to know (SPEC 7.2), and takes what systemd hands it (7.1).
+// The daemon tells its manager when it serves and when it ends, and takes the sockets that systemd hands it.
 
 import { fork, spawnSync } from "node:child_process";
 import { get, type IncomingMessage } from "node:http";

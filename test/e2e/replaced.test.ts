@@ -1,4 +1,4 @@
-// What a running proxy needs is loaded: an update replaces the files under it (SPEC 0).
+// What a running proxy needs is loaded: an update replaces the files under it.
 
 import { spawn } from "node:child_process";
 import { copyFileSync, cpSync, mkdtempSync, rmSync, symlinkSync, unlinkSync } from "node:fs";

@@ -1,4 +1,4 @@
-// Slow is not dead: long messages, slow readers, and the moment behind them (SPEC 4.2, 4.3).
+// Slow is not dead: long messages, slow readers, and the moment behind them.
 
 import { expect, test, vi } from "vitest";
 import type { WebSocket } from "ws";

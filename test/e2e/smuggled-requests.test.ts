@@ -1,4 +1,4 @@
-// SPEC appendix A, rows 1 to 5: what bare http-proxy turns into two requests, or into other ones.
+// What bare http-proxy turns into two requests, or into other ones.
 
 import { expect, test } from "vitest";
 import { dial, head, upgrade } from "../kit/client.ts";
@@ -12,7 +12,7 @@ const LAST = head("GET /last HTTP/1.1", "Host: a", "Connection: close");
 const CHUNKS = `${EVIL.length.toString(16)}\r\n${EVIL}\r\n0\r\n\r\n`;
 
 test.each(["DELETE", "OPTIONS", "GET", "HEAD", "TRACE"])(
-  "A1: %s with a chunked body goes up as one request with a chunked body",
+  "%s with a chunked body goes up as one request with a chunked body",
   async (method) => {
     const { daemon, upstream } = await recorded();
     const client = await dial(daemon.port);
@@ -27,7 +27,7 @@ test.each(["DELETE", "OPTIONS", "GET", "HEAD", "TRACE"])(
   },
 );
 
-test("A2: framing and credentials behind 4,000 other fields are honoured", async () => {
+test("framing and credentials behind 4,000 other fields are honoured", async () => {
   const { daemon, upstream } = await recorded();
   const many = Array.from({ length: 4000 }, () => "a:b");
   const client = await dial(daemon.port);
@@ -49,7 +49,7 @@ test("A2: framing and credentials behind 4,000 other fields are honoured", async
   await expectUnharmed(daemon);
 });
 
-test("A2: a header block above the limit is refused with 431", async () => {
+test("a header block above the limit is refused with 431", async () => {
   const { daemon, upstream } = await recorded();
   for (const fields of [Array.from({ length: 17_000 }, () => "a: b"), [`a: ${"b".repeat(33_000)}`]]) {
     const client = await dial(daemon.port);
@@ -61,7 +61,7 @@ test("A2: a header block above the limit is refused with 431", async () => {
   expect(upstream.seen().map(({ target }) => target)).toEqual(["/alive"]);
 });
 
-test("A2: an answer's framing behind 4,000 other fields is honoured", async () => {
+test("an answer's framing behind 4,000 other fields is honoured", async () => {
   const many = Array.from({ length: 4000 }, () => "a:b");
   const { daemon } = await recorded(({ target }) => (target === "/x" ? ok("hello", ...many) : undefined));
   const client = await dial(daemon.port);
@@ -75,7 +75,7 @@ test("A2: an answer's framing behind 4,000 other fields is honoured", async () =
 test.each([
   ["content-length", [`Content-Length: ${EVIL.length}`], EVIL],
   ["transfer-encoding", ["Transfer-Encoding: chunked"], CHUNKS],
-])("A3: Connection: %s does not delete the framing", async (name, fields, body) => {
+])("Connection: %s does not delete the framing", async (name, fields, body) => {
   const { daemon, upstream } = await recorded();
   const client = await dial(daemon.port);
   client.send(head("POST /x HTTP/1.1", "Host: a", `Connection: keep-alive, ${name}`, ...fields) + body + LAST);
@@ -87,7 +87,7 @@ test.each([
   await expectUnharmed(daemon);
 });
 
-test("A3: Connection deletes neither Host nor what says who the client is", async () => {
+test("Connection deletes neither Host nor what says who the client is", async () => {
   const { daemon, upstream } = await recorded();
   const client = await dial(daemon.port);
   const forwarding = ["host", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "via", "cf-connecting-ip"];
@@ -109,7 +109,7 @@ test("A3: Connection deletes neither Host nor what says who the client is", asyn
 test.each([
   ["a length", [`Content-Length: ${EVIL.length}`], EVIL],
   ["a chunked body", ["Transfer-Encoding: chunked"], CHUNKS],
-])("A4: an upgrade with %s is refused with 400", async (_, fields, body) => {
+])("an upgrade with %s is refused with 400", async (_, fields, body) => {
   const { daemon, upstream } = await recorded();
   for (const path of ["/mux", "/hmr"]) {
     const client = await dial(daemon.port);
@@ -121,7 +121,7 @@ test.each([
   expect(upstream.seen().map(({ target }) => target)).toEqual(["/alive"]);
 });
 
-test("A4: an upgrade by HTTP/1.0 is ignored", async () => {
+test("an upgrade by HTTP/1.0 is ignored", async () => {
   const { daemon, upstream } = await recorded();
   const client = await dial(daemon.port);
   client.send(upgrade("/mux").replace("HTTP/1.1", "HTTP/1.0"));
@@ -131,7 +131,7 @@ test("A4: an upgrade by HTTP/1.0 is ignored", async () => {
   await expectUnharmed(daemon);
 });
 
-test("A4: an upgrade pipelined behind a slow GET waits for its answer", async () => {
+test("an upgrade pipelined behind a slow GET waits for its answer", async () => {
   const { daemon, upstream } = await recorded(({ target }) => (/slow|mux/.test(target) ? "" : undefined));
   await expectUnharmed(daemon);
   const client = await dial(daemon.port);
@@ -148,7 +148,7 @@ test("A4: an upgrade pipelined behind a slow GET waits for its answer", async ()
   expect(client.received()).toMatch(/\r\n\r\nslow answerHTTP\/1\.1 101 /);
 });
 
-test("A5: Transfer-Encoding is written anew, without the empty elements of its list", async () => {
+test("Transfer-Encoding is written anew, without the empty elements of its list", async () => {
   const { daemon, upstream } = await recorded();
   const client = await dial(daemon.port);
   client.send(head("POST /x HTTP/1.1", "Host: a", "transfer-encoding: ,CHUNKED") + CHUNKS + LAST);
@@ -160,7 +160,7 @@ test("A5: Transfer-Encoding is written anew, without the empty elements of its l
   expect(valuesOf(upstream.seen()[0]?.fields ?? [], "transfer-encoding")).toEqual(["chunked"]);
 });
 
-test("A5: HTTP/1.0 with Transfer-Encoding is the last request of its connection", async () => {
+test("HTTP/1.0 with Transfer-Encoding is the last request of its connection", async () => {
   const { daemon, upstream } = await recorded();
   const client = await dial(daemon.port);
   const fields = ["Host: a", "Connection: keep-alive", "Transfer-Encoding: chunked"];
@@ -172,7 +172,7 @@ test("A5: HTTP/1.0 with Transfer-Encoding is the last request of its connection"
   await expectUnharmed(daemon);
 });
 
-test("A5: a mux gets its upgrade with the framing fields of nobody", async () => {
+test("a mux gets its upgrade with the framing fields of nobody", async () => {
   const switching = head("HTTP/1.1 101 Switching Protocols", "Connection: Upgrade", "Upgrade: websocket");
   const mux = await recordingUpstream(() => switching);
   const daemon = await startDaemon(["--http", "1", "--mux", `${mux.port}/mux`]);

@@ -1,4 +1,4 @@
-// A signal while it starts (SPEC 7.3): it ends as politely as later, and leaves nothing behind.
+// A signal while the daemon starts: the daemon ends as politely as later, and leaves nothing behind.
 
 import { readdirSync } from "node:fs";
 import { dirname } from "node:path";

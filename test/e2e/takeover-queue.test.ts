@@ -1,4 +1,4 @@
-// Connections that come in the very moment in which the older one closes (SPEC 7.1; src/life/retire.ts).
+// Connections that come in the very moment in which the older one closes (src/life/retire.ts).
 
 import { expect, test } from "vitest";
 import { client } from "../kit/load.ts";

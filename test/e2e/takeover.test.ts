@@ -1,4 +1,4 @@
-// A newer self takes the port over from an older one that is in use (SPEC 7.1).
+// A newer self takes the port over from an older one that is in use.
 
 import { readFileSync } from "node:fs";
 import { join } from "node:path";

@@ -1,4 +1,4 @@
-// Tunnels when the process is told to stop (SPEC 7.3), and when their mux is killed (SPEC 3.3, 4.3).
+// Tunnels when the process is told to stop, and when their mux is killed.
 
 import { expect, test, vi } from "vitest";
 import { WebSocket } from "ws";

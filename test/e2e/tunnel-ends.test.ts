@@ -1,4 +1,4 @@
-// How a tunnel ends, in every way a side can be lost: what the other side sees of it (SPEC 4.2, 4.3, 7.3).
+// How a tunnel ends, in every way a side can be lost: what the other side sees of it.
 
 import { describe, expect, test, vi } from "vitest";
 import type { RawClient } from "../kit/client.ts";

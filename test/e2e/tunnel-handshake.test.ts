@@ -1,4 +1,4 @@
-// The handshake of a tunnel, and the bytes around it (SPEC 2, 4.1).
+// The handshake of a tunnel, and the bytes around it.
 
 import { createHash } from "node:crypto";
 import { describe, expect, test } from "vitest";

@@ -1,4 +1,4 @@
-// Much through one tunnel: every byte, and little memory (SPEC 4.2).
+// Much through one tunnel: every byte, and little memory.
 
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";

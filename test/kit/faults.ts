@@ -23,9 +23,9 @@ export interface Expected {
   log: { how: string; phase: string } | undefined;
   /** What the client was answered, 0 if it left before. */
   status: number;
-  /** Connections that were tried: a safe request that was not answered yet is tried again (SPEC 3.3). */
+  /** Connections that were tried: a safe request that was not answered yet is tried again. */
   attempts: number;
-  /** The Close that the other side of a tunnel gets; none where it would stand inside of a frame (SPEC 4.3). */
+  /** The Close that the other side of a tunnel gets; none where it would stand inside of a frame. */
   close: number | undefined;
   /** Only TCP keepalive can tell: 1 s and 10 probes, 1 s apart, in these tests. */
   slow: boolean;
@@ -59,7 +59,7 @@ const SERVICE_RESTART = { close: 1012 };
 
 const WAITS = leftOut("one that waits is silent anyway, and TCP says it is there");
 const AWAY = leftOut("nobody is there to be at fault");
-const IS_SILENT = leftOut("an event stream may be silent; probes of the link find its upstream (SPEC 6)");
+const IS_SILENT = leftOut("an event stream may be silent; probes of the link find its upstream");
 
 const midRequestBody: Row = {
   client: {

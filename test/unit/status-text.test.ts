@@ -1,4 +1,4 @@
-// The table of `single-port status`: figures that are easily wrong (SPEC 8.3).
+// The table of `single-port status`: figures that are easily wrong.
 
 import { expect, test } from "vitest";
 import type { LinkReport, Report, TunnelReport } from "../../src/ops/report.ts";
