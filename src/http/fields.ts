@@ -2,12 +2,31 @@
 // Used by both heads, request-body.ts and answer.ts; pure. Fields are kept as node's raw arrays [name, value, name,
 // value, ...], so order, case, duplicates and a field named __proto__ survive.
 
+const SP = 32;
+const HTAB = 9;
+
+/**
+ * A value without the optional whitespace around it: SP and HTAB, nothing else (RFC 9110 5.6.3). String.trim() is no
+ * substitute: it takes 0xa0, the last byte of many letters in UTF-8, and lets `chunked\xa0` pass for `chunked`.
+ */
+export function ows(text: string): string {
+  let from = 0;
+  let to = text.length;
+  while (from < to && isBlank(text.charCodeAt(from))) from += 1;
+  while (to > from && isBlank(text.charCodeAt(to - 1))) to -= 1;
+  return text.slice(from, to);
+}
+
+function isBlank(byte: number): boolean {
+  return byte === SP || byte === HTAB;
+}
+
 /** Splits a comma-separated list into lower-case elements, without the empty ones. */
 export function tokens(value: string): string[] {
   return value
     .toLowerCase()
     .split(",")
-    .map((token) => token.trim())
+    .map(ows)
     .filter((token) => token !== "");
 }
 

@@ -1,7 +1,7 @@
 // A request's head: which fields pass, which are written anew, and which are the proxy's own (RFC 9110 7.6).
 // Called by gate.ts, for the router's facts and for what goes upstream; pure.
 
-import { codingsOf, dropNominated, linesOf, nominate, tokens } from "./fields.ts";
+import { codingsOf, dropNominated, linesOf, nominate, ows, tokens } from "./fields.ts";
 
 /** What one pass over a request's fields finds out. */
 export interface RequestHead {
@@ -172,7 +172,7 @@ export function toUpstream(
   const host = head.hosts[0];
   // An HTTP/1.0 client may leave it out (health checks do); we speak 1.1 to the upstream, which must not.
   if (host === undefined) text += "Host: localhost\r\n";
-  const hops = peer.trusted ? head.forwardedFor.filter((hop) => hop.trim() !== "") : [];
+  const hops = peer.trusted ? head.forwardedFor.filter((hop) => ows(hop) !== "") : [];
   if (peer.address !== "") hops.push(peer.address);
   if (hops.length > 0) text += `X-Forwarded-For: ${hops.join(", ")}\r\n`;
   text += `X-Forwarded-Proto: ${(peer.trusted && head.forwardedProto) || "http"}\r\n`;

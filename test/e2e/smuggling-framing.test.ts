@@ -61,6 +61,8 @@ test("a Transfer-Encoding is chunked, or refused", async () => {
       "\r\n chunked",
       "x\r\n chunked",
       "\xa0chunked",
+      "chunked\xa0",
+      "chunked \xa0,",
     ],
     [
       "chunked\r\nTransfer-Encoding: chunked",
