@@ -6,6 +6,8 @@ import type { FailureCode } from "../core/errors.ts";
 /** The facts a decision rests on; `RequestHead` of http/request-head.ts has them. */
 export interface Facts {
   hosts: string[];
+  /** Of an absolute-form target; replaces Host. */
+  authority: string | undefined;
   length: string | undefined;
   codings: string[];
   websocket: boolean;
@@ -16,8 +18,8 @@ export interface Facts {
 /** The request line. */
 export interface RequestLine {
   method: string;
-  /** The request target, byte for byte. */
-  url: string;
+  /** Path and query, byte for byte; undefined when the request target is nonsense. */
+  path: string | undefined;
   /** `1.0` or `1.1`. */
   version: string;
 }
@@ -56,7 +58,7 @@ export function pathOf(url: string): string {
 const HOST = /^(\[[0-9a-fA-F:.]+\]|[\w.~!$&'()*+,;=%-]*)(:\d*)?$/;
 
 /** Is this the kind of upgrade that becomes a tunnel, if the router finds nothing against it? */
-export function wantsTunnel(line: RequestLine, facts: Facts): boolean {
+export function wantsTunnel(line: Omit<RequestLine, "path">, facts: Pick<Facts, "websocket">): boolean {
   return facts.websocket && line.method === "GET" && line.version === "1.1";
 }
 
@@ -75,13 +77,18 @@ export function route(line: RequestLine, facts: Facts, trusted: boolean, routes:
   if (another !== undefined || (host === undefined ? line.version === "1.1" : !HOST.test(host))) {
     return refuse("bad_request");
   }
+  // The Host field has to be right all the same, and the target's takes its place (RFC 9112 3.2.2).
+  const { authority } = facts;
+  if (line.path === undefined || (authority !== undefined && (!HOST.test(authority) || /^(:|$)/.test(authority)))) {
+    return refuse("bad_request");
+  }
   // The only transfer coding that can be relayed is one chunked; the parser lets `gzip, chunked` through.
   const [coding, second] = facts.codings;
   if (coding !== undefined && (coding !== "chunked" || second !== undefined)) return refuse("bad_request");
   if (!wantsTunnel(line, facts)) return { to: "plain" };
   // What follows such a head may be its body or the first bytes of the tunnel: a way to smuggle (RFC 9112 11.2).
   if (announcesBody(facts)) return refuse("bad_request");
-  const mux = routes.mux.get(pathOf(line.url));
+  const mux = routes.mux.get(pathOf(line.path));
   if (!mux) return { to: "tunnel", upstream: "http", path: undefined };
   if (!mayOpen(facts, trusted, routes.allowOrigin)) return refuse("origin_not_allowed");
   return { to: "tunnel", upstream: mux.upstream, path: mux.path };
@@ -96,7 +103,7 @@ function mayOpen(facts: Facts, trusted: boolean, allowed: ReadonlySet<string>): 
   if (origin === undefined || allowed.has("*") || allowed.has(origin.toLowerCase())) return true;
   const [, scheme, host] = /^(https?):\/\/([^/]+)$/i.exec(origin) ?? [];
   if (scheme === undefined || host === undefined) return false;
-  const own = [facts.hosts[0], trusted ? facts.forwardedHost : undefined];
+  const own = [facts.authority ?? facts.hosts[0], trusted ? facts.forwardedHost : undefined];
   // The default port may be written or not, and what the page's scheme was only the front knows.
   const bare = (name: string): string =>
     name.toLowerCase().replace(scheme.toLowerCase() === "https" ? /:443$/ : /:80$/, "");

@@ -8,6 +8,8 @@ export interface RequestHead {
   /** End-to-end fields as sent, without those this file writes anew. */
   fields: string[];
   hosts: string[];
+  /** Of an absolute-form target, which stands in for Host; undefined for the other forms. */
+  authority: string | undefined;
   /** Content-Length as sent; undefined when absent. The parser has refused malformed and repeated ones. */
   length: string | undefined;
   /** Transfer codings, lower-cased, empty list elements dropped (RFC 9110 5.6.1.2). */
@@ -35,6 +37,7 @@ export function readRequestHead(raw: readonly string[]): RequestHead {
   const head: RequestHead = {
     fields: [],
     hosts: [],
+    authority: undefined,
     length: undefined,
     codings: [],
     websocket: false,
@@ -155,6 +158,16 @@ export function isLoop(head: RequestHead, via: string): boolean {
   return head.via.some((value) => value.includes(via));
 }
 
+/** Writes Host anew, where the client wrote it or in front. */
+function setHost(fields: string[], host: string): void {
+  for (let i = 0; i < fields.length; i += 2) {
+    if (fields[i]?.toLowerCase() !== "host") continue;
+    fields[i + 1] = host;
+    return;
+  }
+  fields.unshift("Host", host);
+}
+
 /**
  * The head to send upstream. Framing comes last and is written anew for every method that has a body (RFC 9112 11.2).
  *
@@ -168,8 +181,9 @@ export function toUpstream(
   via: string,
   upgrade: boolean,
 ): string {
+  const host = head.authority ?? head.hosts[0];
+  if (head.authority !== undefined) setHost(head.fields, head.authority);
   let text = `${method} ${path} HTTP/1.1\r\n${linesOf(head.fields)}`;
-  const host = head.hosts[0];
   // An HTTP/1.0 client may leave it out (health checks do); we speak 1.1 to the upstream, which must not.
   if (host === undefined) text += "Host: localhost\r\n";
   const hops = peer.trusted ? head.forwardedFor.filter((hop) => ows(hop) !== "") : [];

@@ -13,6 +13,7 @@ import { Exchange, type RelayParts } from "../exchange/exchange.ts";
 import { createPlainRelay, type PlainRelay } from "../exchange/plain.ts";
 import { loadFrames } from "../tunnel/control-frames.ts";
 import { isLoop, readRequestHead, toUpstream, type RequestHead } from "../http/request-head.ts";
+import { readTarget } from "../http/request-target.ts";
 import type { Target } from "../core/target.ts";
 
 /** What the gate needs of the other rooms. */
@@ -29,6 +30,8 @@ export interface GateParts {
 /** What is known of a request beside node's object. */
 interface Known {
   head: RequestHead;
+  /** Path and query; undefined while the target was not read, and when it is nonsense. */
+  path: string | undefined;
   client: Client | undefined;
   id: string | undefined;
 }
@@ -36,11 +39,16 @@ interface Known {
 const KNOWN = Symbol("known");
 
 function knownOf(req: IncomingMessage & { [KNOWN]?: Known }): Known {
-  return (req[KNOWN] ??= { head: readRequestHead(req.rawHeaders), client: undefined, id: undefined });
+  return (req[KNOWN] ??= { head: readRequestHead(req.rawHeaders), path: undefined, client: undefined, id: undefined });
 }
 
 function lineOf(req: IncomingMessage): RequestLine {
-  return { method: req.method ?? "", url: req.url ?? "", version: req.httpVersion };
+  return { method: req.method ?? "", path: knownOf(req).path, version: req.httpVersion };
+}
+
+/** What is logged of a target that may be nonsense: without the query, and without a password. */
+function loggedPath(url: string): string {
+  return pathOf(url).replace(/^(\w+:\/\/)[^/]*@/, "$1");
 }
 
 /** The listener's handlers. */
@@ -66,10 +74,16 @@ export class Gate implements Handlers {
     return wantsTunnel(lineOf(req), knownOf(req).head);
   }
 
-  /** Who sent it is known now, and so what of it can be believed. */
+  /** Its client is known now, and so what of the request can be believed; so is that it is not put back any more. */
   #meet(req: IncomingMessage, client: Client): Known {
     const facts = knownOf(req);
     facts.client = client;
+    const target = readTarget(req.method ?? "", req.url ?? "");
+    if (target) {
+      facts.head.authority = target.authority;
+      // From here on it is in origin-form, for the upstream and for the log.
+      req.url = facts.path = target.path;
+    }
     // In the log it would lead whoever looks for a request of the front to another one.
     if (!client.trusted) facts.head.ray = undefined;
     return facts;
@@ -159,7 +173,7 @@ export class Gate implements Handlers {
       kind: "request",
       route: "",
       method: req?.method ?? "",
-      path: pathOf(req?.url ?? ""),
+      path: loggedPath(req?.url ?? ""),
       status,
       error: code,
       bytesIn: 0,

@@ -72,6 +72,9 @@ function requestFrom(bytes: string, from: number): { request: StrictRequest; nex
   if (!first) return undefined;
   const [, method, target] = REQUEST_LINE.exec(first.text) ?? [];
   if (method === undefined || target === undefined) throw new Error(`no request line: ${JSON.stringify(first.text)}`);
+  // RFC 9112 3.2: the origin gets origin-form, or the asterisk of OPTIONS. A fragment is no part of it.
+  if (!(target.startsWith("/") || (method === "OPTIONS" && target === "*")) || target.includes("#"))
+    throw new Error(`no target for an origin: ${JSON.stringify(first.text)}`);
   const head = fieldsFrom(bytes, first.next);
   if (!head) return undefined;
   const { fields } = head;
