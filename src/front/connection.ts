@@ -19,8 +19,6 @@ function addressOf(socket: Socket): string {
 /** Who hears of a connection. */
 export interface ConnectionListener {
   onClosed(connection: Connection): void;
-  /** Its exchange is over. Its turn may not be, or may have been long before: behind an early answer goes the upload. */
-  onReleased(connection: Connection): void;
 }
 
 // On the socket itself, and the listeners are the same for all (as in core/sockets.ts).
@@ -86,9 +84,7 @@ export class Connection implements Client {
   }
 
   release(occupant: Occupant): void {
-    if (this.occupant !== occupant) return;
-    this.occupant = undefined;
-    this.#listener.onReleased(this);
+    if (this.occupant === occupant) this.occupant = undefined;
   }
 
   /** Tells the occupant that the request broke; false when there is none whose request it was. */
@@ -104,6 +100,17 @@ export class Connection implements Client {
   /** Has it begun the head of another request? */
   get isInHead(): boolean {
     return !this.busy && this.socket.bytesRead > this.#idleAt;
+  }
+
+  /** Is nothing in flight on it, in either direction? Its write side stands, so the next request could be answered. */
+  get isIdle(): boolean {
+    // An upload goes on behind an early answer: then the turn is over, and the exchange is not.
+    return !this.busy && !this.occupant && !this.isInHead && !this.isEnded;
+  }
+
+  /** Have we ended its write side? What its client asks now cannot be answered any more. */
+  get isEnded(): boolean {
+    return this.socket.destroyed || this.socket.writableEnded;
   }
 
   /**

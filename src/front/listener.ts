@@ -7,8 +7,9 @@ import type { Client } from "../core/client.ts";
 import { codeOf, Failure, howOf, type FailureCode, type How } from "../core/errors.ts";
 import { nextId } from "../core/outcome.ts";
 import { refuseSocket } from "./refuse.ts";
-import { cut, finish, linger } from "../core/sockets.ts";
+import { cut, linger } from "../core/sockets.ts";
 import { Connection, connectionOf, type ConnectionListener } from "./connection.ts";
+import { endIdle } from "./idle.ts";
 import { createHttpServer, type ServerLimits } from "./http-server.ts";
 
 /** Limits of the client's side, in milliseconds and bytes. */
@@ -30,6 +31,8 @@ export interface Handlers {
    * failure nobody could be told.
    */
   refused(failure: Failure | undefined, id: string, brokeOff?: How): void;
+  /** A request came on a connection whose write side we had ended already, for this reason: it is not begun. */
+  tooLate(req: IncomingMessage, why: How): void;
 }
 
 function socketDestroySoon(this: Socket): void {
@@ -45,8 +48,6 @@ export class Listener implements ConnectionListener {
   readonly #ignoredUpgrades = new WeakSet<IncomingMessage>();
   #turnedAway = 0;
   #stopping = false;
-  /** Ends idle connections later, if they linger. */
-  #lingering: NodeJS.Timeout | undefined;
 
   constructor(options: ListenerOptions, handlers: Handlers) {
     this.#options = options;
@@ -73,33 +74,20 @@ export class Listener implements ConnectionListener {
   }
 
   /**
-   * Ends what is idle; what is in flight goes on, and its connections close after it.
-   *
-   * @param lingerMs an idle connection still gets one answer, with `Connection: close`, until it has been idle for so
-   * long. Its client may be writing the next request just as we close, and would lose it. It is worth waiting for when
-   * there is a successor who serves everybody else; those that are closed then are hardly used, so hardly hit.
+   * From now on every answer is the last one of its connection, and says so: that is how the clients of idle connections
+   * are told, too, and no request of theirs is lost. Those that ask nothing are ended by endIdle().
    */
-  stop(lingerMs: number): void {
+  stop(): void {
     this.#stopping = true;
-    if (lingerMs <= 0) return this.#endIdle(Infinity);
-    const stopped = performance.now();
-    const look = (): void => this.#endIdle(performance.now() - lingerMs);
-    // Not in the timer itself: what has come since is read first.
-    this.#lingering = setInterval(() => performance.now() > stopped + lingerMs && setImmediate(look), lingerMs / 4);
-    this.#lingering.unref();
   }
 
-  /** Ends connections that have been idle since `before`. */
-  #endIdle(before: number): void {
-    for (const connection of this.#connections) {
-      if (connection.busy || connection.occupant || connection.isInHead) continue;
-      if (connection.idleSince < before) finish(connection.socket);
-    }
+  /** Ends the connections that have been idle for `idleMs` milliseconds; resolves when all of them have their FIN. */
+  endIdle(idleMs: number): Promise<void> {
+    return endIdle(this.#connections, idleMs);
   }
 
   /** Ends every connection now. */
   abandon(): void {
-    clearInterval(this.#lingering);
     for (const { socket } of this.#connections) cut(socket);
     // It also stops the timer with which http looks for late heads.
     this.server.close();
@@ -133,10 +121,6 @@ export class Listener implements ConnectionListener {
     this.#connections.delete(connection);
   }
 
-  onReleased(connection: Connection): void {
-    if (this.#stopping && !this.#lingering && !connection.busy) finish(connection.socket);
-  }
-
   #refuse(connection: Connection, code: FailureCode, brokeOff?: How): void {
     const failure = new Failure(code);
     const id = nextId();
@@ -150,6 +134,7 @@ export class Listener implements ConnectionListener {
     if (!connection) return;
     // It was turned away before it asked: what it sends has to be read all the same.
     if (connection.broken) return void req.resume();
+    if (connection.isEnded) return this.#tooLate(req, connection);
     connection.request = req;
     connection.takeTurn(() => {
       res.once("close", () => this.#onTurnOver(connection));
@@ -162,12 +147,19 @@ export class Listener implements ConnectionListener {
     const { socket } = connection;
     // An answer that said `Connection: close` was the last one: what was pipelined behind it must not be done, its
     // client would never hear of it, and behind a refused request it may be no request at all (RFC 9112 9.6).
-    if (socket.destroyed || socket.writableEnded || connection.nextTurn()) return;
+    if (connection.isEnded || connection.nextTurn()) return;
     if (connection.broken && connection.owesBody) linger(socket);
     else if (connection.broken) this.#refuse(connection, connection.broken);
-    // While it lingers, an answer that had promised to keep the connection is followed by one that does not.
-    // An upload that goes on behind an early answer is not over; see onReleased.
-    else if (this.#stopping && !this.#lingering && !connection.occupant) finish(socket);
+  }
+
+  /**
+   * Its answer could not be delivered. A client that finds its connection ended may send the request again, and counts
+   * on it that it was not done (RFC 9112 9.3.1, 9.6).
+   */
+  #tooLate(req: IncomingMessage, { socket }: Connection): void {
+    // Its body is read and dropped with the rest of what comes, until the client closes (core/sockets.ts).
+    req.resume();
+    if (!socket.destroyed) this.#handlers.tooLate(req, this.#stopping ? "drain" : "limit");
   }
 
   /**
@@ -186,6 +178,11 @@ export class Listener implements ConnectionListener {
     const connection = this.#connectionOf(socket);
     if (!connection) return cut(socket);
     if (connection.broken) return void socket.resume();
+    if (connection.isEnded) {
+      // Node reads nothing of an upgrade's socket itself.
+      socket.resume();
+      return this.#tooLate(req, connection);
+    }
     connection.takeTurn(() => {
       if (req.method !== "CONNECT" && !this.#handlers.isUpgrade(req)) return this.#putBack(req, connection, early);
       // Nothing reads the socket now, so a client that leaves would not be noticed: what it sends early is kept.

@@ -25,6 +25,8 @@ export interface Bound {
   address: AddressInfo;
   /** Another proxy can bind beside this one: it can take over without losing a connection. */
   shared: boolean;
+  /** It came from systemd (LISTEN_FDS), whose socket it still is. */
+  inherited: boolean;
   /** The older self that hands over; `hears` is false when it has not answered, though it lives. */
   older: { pid: number; hears: boolean } | undefined;
 }
@@ -64,7 +66,7 @@ export async function bind(server: Server, place: Place, signal: AbortSignal): P
   if (fd !== undefined) {
     const error = await tryTo(server, { fd });
     if (error) throw new CannotListen(`the socket that LISTEN_FDS promises cannot be listened on (${codeOf(error)}).`);
-    return { address: addressOf(server), shared: false, older: undefined };
+    return { address: addressOf(server), shared: false, inherited: true, older: undefined };
   }
   const shared = place.takeover && canShare();
   const unlock = shared && place.port !== 0 ? await lock(place, signal) : undefined;
@@ -80,14 +82,14 @@ async function take(server: Server, place: Place, shared: boolean, signal: Abort
   let older: Bound["older"];
   for (;;) {
     const error = await tryToListen(server, place, shared);
-    if (!error) return { address: addressOf(server), shared, older };
+    if (!error) return { address: addressOf(server), shared, inherited: false, older };
     if (codeOf(error) !== "EADDRINUSE") throw explain(error, place);
     const self = place.takeover && !older ? await findOlderSelf(place.port, addressIn(error)) : undefined;
     // It may have ended in the meantime, and a stranger have come: then it goes on as if there had been nobody.
     const beside = self?.shared === true && shared && !(await tryTo(server, { ...where(place), reusePort: true }));
     if (self) {
       older = { pid: self.pid, hears: await handOver(self.control, self.pid, signal) };
-      if (beside) return { address: addressOf(server), shared, older };
+      if (beside) return { address: addressOf(server), shared, inherited: false, older };
       deadline = performance.now() + HANDOVER_MS;
     } else {
       if (performance.now() >= deadline || signal.aborted) throw await busy(place, addressIn(error));

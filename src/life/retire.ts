@@ -1,12 +1,13 @@
-// Closes a listener whose port a successor serves, without a client noticing. Called by proxy.ts when it
-// was taken over.
+// Closes a listener without a reset for whoever waits to be accepted, and where a successor serves the port, without a
+// client noticing. Called by proxy.ts when it stops.
 //
 // The kernel resets what is in the accept queue of a listener that is closed (unless net.ipv4.tcp_migrate_req is set):
 // clients that are connected, as far as they know. Accepting until the queue is empty and closing then still leaves a
 // moment in between: at 200 connections a second one takeover in five lost one. So the queue is plugged before: it is
 // made to hold one connection only, and that one is ours. Whoever comes meanwhile gets no answer to its SYN, sends it
-// again, and meets the successor. (The kernel's log may speak of a possible SYN flood then; there is none.) What this
-// cannot save is a client so far away that its handshake is under way; the front of such a proxy is on this machine.
+// again, and meets the successor, or nobody. (The kernel's log may speak of a possible SYN flood then; there is none.)
+// What this cannot save is a client so far away that its handshake is under way; the front of such a proxy is on this
+// machine.
 
 import { randomInt } from "node:crypto";
 import { connect, type AddressInfo, type Server, type Socket } from "node:net";

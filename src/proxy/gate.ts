@@ -3,7 +3,7 @@
 
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Client } from "../core/client.ts";
-import { Failure, type FailureCode, type How } from "../core/errors.ts";
+import { Failure, type FailureCode, type How, type Side } from "../core/errors.ts";
 import { nextId, type Outcome } from "../core/outcome.ts";
 import { refuse } from "../front/refuse.ts";
 import type { Handlers } from "../front/listener.ts";
@@ -125,6 +125,10 @@ export class Gate implements Handlers {
     this.#account(failure, id, undefined, brokeOff);
   }
 
+  tooLate(req: IncomingMessage, why: How): void {
+    this.#account(undefined, nextId(), req, why, "proxy");
+  }
+
   #open(
     req: IncomingMessage,
     res: ServerResponse,
@@ -166,7 +170,7 @@ export class Gate implements Handlers {
     this.#account(failure, id, req);
   }
 
-  #account(failure: Failure | undefined, id: string, req?: IncomingMessage, brokeOff?: How): void {
+  #account(failure: Failure | undefined, id: string, req?: IncomingMessage, brokeOff?: How, side?: Side): void {
     const { code, status = 0 } = failure ?? {};
     const outcome: Outcome = {
       id,
@@ -180,7 +184,7 @@ export class Gate implements Handlers {
       bytesOut: 0,
       ms: 0,
       attempts: [],
-      by: status === 503 ? "proxy" : "client",
+      by: side ?? (status === 503 ? "proxy" : "client"),
       how: brokeOff ?? (code === "request_timeout" ? "timeout" : code === "bad_request" ? "protocol" : "limit"),
       phase: "head",
       ray: req && knownOf(req).head.ray,

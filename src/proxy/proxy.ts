@@ -49,6 +49,10 @@ export interface Process {
 const LAST_WORDS_MS = 250;
 /** How often it is looked whether anything is open still. */
 const LOOK_MS = 10;
+/** Without a successor: a connection that has been idle for so long is ended as soon as nothing else is in flight. */
+const IDLE_MS = 1000;
+/** Without a successor: how long the queue of connections to accept may take to become empty. */
+const LAST_ACCEPT_MS = 100;
 
 /** The version of this package, found by its own name: this file is also part of `dist/cli.cjs`, elsewhere. */
 export const VERSION: string = (load("single-port/package.json") as { version: string }).version;
@@ -90,6 +94,7 @@ export class Proxy implements Daemon {
   #state: Report["state"] = "starting";
   #address: AddressInfo | undefined;
   #shared = false;
+  #inherited = false;
   #takenOver = false;
   #closing: Promise<void> | undefined;
 
@@ -175,6 +180,7 @@ export class Proxy implements Daemon {
     if (this.#closing) return this.#listener.close();
     this.#address = bound.address;
     this.#shared = bound.shared;
+    this.#inherited = bound.inherited;
     this.#state = "running";
     this.#sayListening(bound);
     this.#links.start();
@@ -229,28 +235,21 @@ export class Proxy implements Daemon {
     this.#starting.abort();
     this.#state = "draining";
     this.#log.info({ requests: this.#exchanges.size, tunnels: this.#tunnels.size }, "draining");
-    if (this.#takenOver) {
-      // The successor is the one to ask.
-      this.#admins.release();
-      this.#listener.stop(drain / 4);
-      // Before a tunnel is told to go: its client would come back at once, and to us again.
-      const close = (): void => this.#listener.close();
-      await retire(this.#listener.server, { shared: this.#shared, close, withinMs: drain / 2 });
-    } else {
-      // Whoever would take over asks on the control socket; from now on that is not us.
-      this.#admins.hide();
-      this.#listener.close();
-      this.#listener.stop(0);
-    }
+    // The successor is the one to ask. Without one, whoever would take over asks on the control socket: not us.
+    if (this.#takenOver) this.#admins.release();
+    else this.#admins.hide();
+    this.#listener.stop();
+    // Before a tunnel is told to go: its client would come back at once, and to us again.
+    await this.#stopListening(this.#takenOver ? drain / 2 : Math.min(LAST_ACCEPT_MS, drain / 4));
     this.#exchanges.drain();
     this.#tunnels.drain();
     // Nobody serves until we are gone, so nobody is kept waiting for an upstream that is away: "try again in a second"
     // is the better answer. Under a successor they are held on, as promised, for as long as we drain.
     if (!this.#takenOver) this.#links.drain();
-    await this.#ended(began + drain - lastWords);
+    await this.#ended(began + drain - lastWords, this.#takenOver ? Infinity : Math.min(IDLE_MS, drain / 4));
     this.#exchanges.abandon();
     this.#tunnels.abandon();
-    await this.#ended(began + drain);
+    await this.#ended(began + drain, 0);
     this.#listener.close();
     this.#listener.abandon();
     this.#links.close();
@@ -261,10 +260,27 @@ export class Proxy implements Daemon {
     this.#log.info("stopped");
   }
 
-  /** Resolves when nothing is open any more, or it is too late. Looks, because a request may become a tunnel meanwhile. */
-  async #ended(deadline: number): Promise<void> {
-    const open = (): number => this.#exchanges.size + this.#tunnels.size + this.#listener.connections;
-    while (open() > 0 && performance.now() < deadline) await sleep(LOOK_MS);
+  /** Stops listening, without a reset for those who wait to be accepted. */
+  async #stopListening(withinMs: number): Promise<void> {
+    const close = (): void => this.#listener.close();
+    // What systemd has passed is its own: those who wait on it are accepted by whoever it starts next.
+    if (this.#inherited) close();
+    else await retire(this.#listener.server, { shared: this.#shared && this.#takenOver, close, withinMs });
+  }
+
+  /**
+   * Resolves when nothing is open any more, or it is too late. Looks, because a request may become a tunnel meanwhile.
+   *
+   * A client of an idle connection may be writing its next request just as we send FIN, and would lose it. So an idle
+   * connection waits for that request, and is told by its answer: for as long as something else keeps us in any case,
+   * and then until it has been idle for `idleMs`. A proxy that nobody uses waits for nobody.
+   */
+  async #ended(deadline: number, idleMs: number): Promise<void> {
+    const inFlight = (): number => this.#exchanges.size + this.#tunnels.size;
+    while (inFlight() + this.#listener.connections > 0 && performance.now() < deadline) {
+      if (inFlight() === 0 || idleMs === 0) await this.#listener.endIdle(idleMs);
+      await sleep(LOOK_MS);
+    }
   }
 
   /** What /status says. */

@@ -138,8 +138,7 @@ test(`ten takeovers under 200 requests a second and 50 tunnels, on ${version}: $
 
 test("what the older one has in flight ends there, and an idle connection gets one more answer", async () => {
   const up = await rawUpstream();
-  // Idle connections are waited for a quarter of it.
-  const { port, next } = await line("--http", String(up.port), "--drain", "12s");
+  const { port, next } = await line("--http", String(up.port), "--drain", "5s");
   const old = await next();
   const GET = head("GET / HTTP/1.1", "Host: a");
   const OK = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok";
@@ -177,6 +176,7 @@ test("what the older one has in flight ends there, and an idle connection gets o
     expect(await endOf(one)).toBe("fin");
   }
   expect(old.child.exitCode).toBe(null);
+  // It could ask to the end of the drain.
   expect(await endOf(unused, 8000)).toBe("fin");
   expect(await within(old.exited, "the older one to end", 3000)).toBe(0);
 }, 20_000);
