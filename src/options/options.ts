@@ -18,6 +18,8 @@ export interface Options {
   mux: MuxTarget[];
   trustProxy: BlockList;
   allowOrigin: string[];
+  /** As `holdsHost()` of core/names.ts compares them. */
+  allowHost: string[];
   maxHeaderSize: number;
   maxConnections: number;
   maxTunnels: number;
@@ -117,7 +119,14 @@ export function completeOptions(given: Given): Options {
   if (given.http === undefined) {
     throw new UsageError(`option '--http <target>' (or NEXT_INTERNAL_PORT) is required. Accepted: ${TARGET_FORMS}.`);
   }
-  const options = { mux: [], allowOrigin: [], accessLog: false, takeover: false, ...given } as unknown as Options;
+  const options = {
+    mux: [],
+    allowOrigin: [],
+    allowHost: [],
+    accessLog: false,
+    takeover: false,
+    ...given,
+  } as unknown as Options;
   checkAddresses(options);
   const http = options.http.path;
   if (http !== undefined) {

@@ -3,6 +3,7 @@
 
 import {
   adminAddress,
+  allowedHost,
   cidrs,
   duration,
   host,
@@ -87,6 +88,14 @@ export const declared: Declared[] = [
     parse: origin,
     repeatable: true,
     text: "a page of this origin may open a mux, too (its own always may); * for all; repeatable",
+  },
+  {
+    flags: "--allow-host <host>",
+    env: "SINGLE_PORT_ALLOW_HOST",
+    group: GROUPS.tunnels,
+    parse: allowedHost,
+    repeatable: true,
+    text: "a page may open a mux by this host without a front; *.example.org, * for all; addresses and localhost always may; repeatable",
   },
   {
     flags: "--handshake-timeout <time>",

@@ -1,7 +1,8 @@
 // What an option's value may be: each function turns text into a value, or throws an Error whose message says what is
 // accepted. Used by table.ts and cli.ts; pure.
 
-import { BlockList, isIP } from "node:net";
+import { BlockList, isIP, isIPv6 } from "node:net";
+import { hostName } from "../core/names.ts";
 import { parseMux, parseTarget, TARGET_FORMS, type Address, type MuxTarget, type Target } from "../core/target.ts";
 
 /** How the log looks: JSON lines, or pretty where a person reads (`auto`: on a terminal). */
@@ -67,6 +68,21 @@ export function origin(text: string): string {
     throw new Error("an origin like https://example.org, or *");
   }
   return text.toLowerCase();
+}
+
+/** A host of `--allow-host`, as `hostName()` spells it: a name or an address, `*.example.org` for all below it, or `*`. */
+export function allowedHost(text: string): string {
+  const below = text.startsWith("*.") ? "*." : "";
+  const host = text.slice(below.length);
+  const name = isIPv6(host)
+    ? hostName(`[${host}]`)
+    : /:\d*$/.test(host) && !host.endsWith("]")
+      ? undefined
+      : hostName(host);
+  if (text !== "*" && (name === undefined || name.includes("*") || name.startsWith("."))) {
+    throw new Error("a host without a port like example.org, *.example.org, 192.0.2.7 or [2001:db8::1], or *");
+  }
+  return text === "*" ? text : `${below}${name}`;
 }
 
 /** A path to ask an upstream for. */

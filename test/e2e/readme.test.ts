@@ -1,4 +1,4 @@
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
@@ -8,9 +8,9 @@ import { BIN } from "../kit/daemon.ts";
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const readme = readFileSync(`${root}/README.md`, "utf8");
 
-test("the option table is the one that the code prints", () => {
-  const table = /<!-- options: [^>]*-->\n(.*?)<!-- \/options -->/s.exec(readme)?.[1];
-  expect(table?.trim()).toBe(optionTable());
+test("what is printed from the code is what the code prints: else run 'npm run docs'", () => {
+  const { stderr, status } = spawnSync(process.execPath, [`${root}/test/docs.mjs`, "--check"], { encoding: "utf8" });
+  expect({ stderr, status }).toEqual({ stderr: "", status: 0 });
 });
 
 test("every option of the table is in --help", () => {

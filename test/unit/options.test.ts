@@ -2,6 +2,7 @@ import type { BlockList } from "node:net";
 import { describe, expect, test } from "vitest";
 import {
   adminAddress,
+  allowedHost,
   cidrs,
   duration,
   host,
@@ -105,6 +106,28 @@ describe("the other kinds of value", () => {
   test.each(["", "example.org", "https://a/", "https://", "null"])("%j is none", (text) =>
     expect(() => origin(text)).toThrow("an origin like"),
   );
+  test.each([
+    ["*", "*"],
+    ["Example.org", "example.org"],
+    ["*.münchen.example", "*.xn--mnchen-3ya.example"],
+    ["[2001:DB8::01]", "[2001:db8::1]"],
+    ["2001:db8::1", "[2001:db8::1]"],
+    ["192.0.2.7", "192.0.2.7"],
+  ])("--allow-host %s is %s", (text, host) => expect(allowedHost(text)).toBe(host));
+  test.each([
+    "",
+    "example.org:3000",
+    "[::1]:80",
+    "https://a",
+    "*.",
+    "*a",
+    "a.*.b",
+    "*.*.b",
+    ".a",
+    "*..a",
+    "a/b",
+    "a b",
+  ])("--allow-host %j is refused", (text) => expect(() => allowedHost(text)).toThrow("a host without a port"));
   test("a word of a list", () => {
     expect(oneOf(["a", "b"])("b")).toBe("b");
     expect(() => oneOf(["a", "b"])("c")).toThrow("one of a, b");
