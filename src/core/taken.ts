@@ -20,14 +20,6 @@ export function takenBytes(socket: Socket): number {
   return (handle.bytesWritten ?? 0) - (handle.writeQueueSize ?? 0) - heldByKernel(socket);
 }
 
-/**
- * Whoever is limited in how long it may take nothing is looked at after this part of that time. Not at once: most of
- * those who are blocked are so for a moment, and to look costs a table of all connections.
- */
-export const FIRST_LOOK: number = 1 / 16;
-/** And then after each of these parts of it: so much later than its time is over it may be found out. */
-export const NEXT_LOOK: number = 1 / 4;
-
 /** A table that is older is read anew. Those who ask in the same moment, as after an outage, share one. */
 const FRESH_MS = 50;
 

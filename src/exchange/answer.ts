@@ -2,9 +2,10 @@
 // Made by exchange.ts when a response head has come. It never ends a connection.
 
 import type { ServerResponse } from "node:http";
+import type { Socket } from "node:net";
 import { writeLent } from "../core/lent.ts";
 import { passTrailers } from "../http/fields.ts";
-import { toClient, type ResponseHead } from "../http/response-head.ts";
+import { interimHead, toClient, type ResponseHead } from "../http/response-head.ts";
 
 /** A body up to this size goes into one string with its head, and into one write; in bytes. */
 const SMALL = 16 * 1024;
@@ -85,4 +86,10 @@ export class Answer {
       res.end();
     } else res.end(body, "latin1");
   }
+}
+
+/** Passes a 1xx on. HTTP/1.0 clients do not know them (RFC 9110 15.2). */
+export function passInterim(res: ServerResponse, socket: Socket, head: ResponseHead): void {
+  if (head.status === 100) res.writeContinue();
+  else socket.write(interimHead(head), "latin1");
 }

@@ -6,6 +6,7 @@ import type { How } from "../core/errors.ts";
 import { cut, finish } from "../core/sockets.ts";
 import type { ConnectionUser, UpstreamConnection } from "../upstream/connection.ts";
 import type { Upstream } from "../upstream/upstream.ts";
+import type { RequestBody } from "./request-body.ts";
 import { ResponseParser, type ResponseListener } from "../http/response-parser.ts";
 
 /** Who made the call. After `onBroken` or `onOver` it hears no more of it. */
@@ -68,6 +69,21 @@ export class Call implements ConnectionUser {
 
   get over(): boolean {
     return this.#over;
+  }
+
+  /** Writes the request: its head, and of its body what there is. */
+  send(head: string, body: RequestBody | undefined): void {
+    const { socket } = this;
+    if (!body) {
+      socket.write(head, "latin1");
+      return this.requestSent();
+    }
+    // What has come of the body already goes out in one write with the head.
+    socket.cork();
+    socket.write(head, "latin1");
+    body.sendTo(socket);
+    process.nextTick(() => socket.uncork());
+    if (body.complete) this.requestSent();
   }
 
   /** All of the request has been written. */

@@ -1,75 +1,34 @@
 // One HTTP exchange: the attempts, then the answer, or the tunnel that a 101 opens. Plain requests come here through
 // http-proxy (plain.ts), upgrades directly. It never logs: it leaves an Outcome. Every path ends in #leave, once.
 
-import type { IncomingMessage, ServerResponse } from "node:http";
-import type { Client, Occupant } from "../core/client.ts";
+import type { Occupant } from "../core/client.ts";
 import { Failure, type FailureCode, type How, type Side } from "../core/errors.ts";
-import type { Live, LiveSet } from "../core/live-set.ts";
-import type { Observer, Phase } from "../core/outcome.ts";
+import type { Live } from "../core/live-set.ts";
+import type { Phase } from "../core/outcome.ts";
 import { cut, finish, reset } from "../core/sockets.ts";
-import { FIRST_LOOK, NEXT_LOOK, takenBytes } from "../core/taken.ts";
-import type { Clock, Deadline } from "../core/timer.ts";
 import type { UpstreamConnection } from "../upstream/connection.ts";
 import type { Asker } from "../upstream/held.ts";
-import type { Upstream } from "../upstream/upstream.ts";
-import { Answer } from "./answer.ts";
+import { Answer, passInterim } from "./answer.ts";
 import { Call, type Caller } from "./call.ts";
 import { EarlyBytes } from "./early-bytes.ts";
+import { lateSide, Limits, type Waiting } from "./limits.ts";
+import { openTunnel } from "./opened.ts";
+import type { Admitted, RelayParts } from "./parts.ts";
 import { ExchangeRecord, type Ending } from "./record.ts";
-import type { RequestHead } from "../http/request-head.ts";
-import { RequestBody } from "./request-body.ts";
-import { interimHead, switchingHead, type ResponseHead } from "../http/response-head.ts";
-import { afterBroken, isRepeatable } from "./retry.ts";
-import { Tunnel, type TunnelEnds, type TunnelOptions } from "../tunnel/tunnel.ts";
-
-/** Limits of an exchange; times in milliseconds, 0 means none. */
-export interface RelayOptions extends TunnelOptions {
-  /** Until the response's head, counted from the end of the request. */
-  responseTimeoutMs: number;
-  /** Until the answer to an upgrade. */
-  handshakeTimeoutMs: number;
-  /** A body that moves no byte. */
-  bodyTimeoutMs: number;
-  /** Bytes of a body kept for another attempt. */
-  replayBytes: number;
-  maxHeaderBytes: number;
-}
-
-/** What every exchange shares. */
-export interface RelayParts {
-  clock: Clock;
-  tunnels: LiveSet<Tunnel>;
-  exchanges: LiveSet<Exchange>;
-  observer: Observer;
-  options: RelayOptions;
-}
-
-/** One request that was let in. */
-export interface Admitted {
-  req: IncomingMessage;
-  res: ServerResponse;
-  head: RequestHead;
-  client: Client;
-  upstream: Upstream;
-  /** The head to send. */
-  text: string;
-  /** Is a 101 welcome? `early` are the bytes that came behind the head. */
-  upgrade: { early: Buffer } | undefined;
-  /** Answers with a failure; http-proxy's error callback for plain requests. */
-  refused(failure: Failure): void;
-}
-
-/** How it ended when there was no connection to be had, by what the client is told. */
-const GAVE_UP: Partial<Record<FailureCode, How>> = { upstream_unavailable: "timeout", draining: "drain" };
+import { bodyOf, isKept, type RequestBody } from "./request-body.ts";
+import { isWebSocket, switchingHead, type ResponseHead } from "../http/response-head.ts";
+import { afterBroken, howRefused, isRepeatable } from "./retry.ts";
 
 /** An exchange in progress. */
-export class Exchange implements Asker, Caller, Occupant, Live, Deadline {
-  due: number = Infinity;
+export class Exchange implements Asker, Caller, Occupant, Live, Waiting {
+  readonly id: string;
+  /** Does it ask for a tunnel? */
+  readonly isHandshake: boolean;
   readonly #parts: RelayParts;
   readonly #in: Admitted;
   readonly #record: ExchangeRecord;
+  readonly #limits: Limits;
   readonly #forget: () => void;
-  readonly #unwatch: () => void;
   readonly #body: RequestBody | undefined;
   readonly #early: EarlyBytes | undefined;
   #phase: Phase = "connect";
@@ -78,9 +37,6 @@ export class Exchange implements Asker, Caller, Occupant, Live, Deadline {
   #answer: Answer | undefined;
   #retries = 0;
   #lastByte = 0;
-  /** How much its client had taken when that was last looked at, while bytes wait. */
-  #taken: number | undefined;
-  #blockedSince = 0;
   #eventStream = false;
   #switched = false;
   #settled = false;
@@ -90,53 +46,33 @@ export class Exchange implements Asker, Caller, Occupant, Live, Deadline {
     this.#parts = parts;
     this.#in = admitted;
     const { req, head, client } = admitted;
-    this.#record = new ExchangeRecord({
-      route: admitted.upstream.name,
-      method: req.method ?? "",
-      url: req.url ?? "",
-      ray: head.ray,
-    });
-    if (head.codings.length > 0 || Number(head.length ?? 0) > 0) {
-      const copy = isRepeatable(req.method ?? "", head.idempotencyKey) ? parts.options.replayBytes : 0;
-      this.#body = new RequestBody(req, head.codings.length > 0, copy, this.#onBodyProgress);
-    }
+    const asked = { route: admitted.upstream.name, method: req.method ?? "", url: req.url ?? "", ray: head.ray };
+    this.#record = new ExchangeRecord(asked);
+    this.id = this.#record.id;
+    this.isHandshake = admitted.upgrade !== undefined;
+    const copy = isRepeatable(req.method ?? "", head.idempotencyKey) ? parts.options.replayBytes : 0;
+    this.#body = bodyOf(req, head, copy, this.#onBodyProgress);
     if (admitted.upgrade) this.#early = new EarlyBytes(client.socket, admitted.upgrade.early);
     this.#forget = parts.exchanges.add(this);
-    this.#unwatch = parts.clock.watch(this);
+    this.#limits = new Limits(parts.clock, parts.options, this, client.socket);
     client.occupy(this);
-  }
-
-  get id(): string {
-    return this.#record.id;
-  }
-
-  /** Does it ask for a tunnel? */
-  get isHandshake(): boolean {
-    return this.#in.upgrade !== undefined;
-  }
-
-  /** Begins the first attempt. */
-  start(): void {
-    this.#attempt(true);
   }
 
   // -- attempts ----------------------------------------------------------------------------------------------------
 
-  #attempt(pooled: boolean): void {
+  /** Begins an attempt: the first, or another one on a fresh connection. */
+  start(): void {
     const { req, head, upstream, upgrade } = this.#in;
-    const { replayBytes } = this.#parts.options;
     this.#phase = "connect";
     // The hold limits the wait for a connection; what was left of an earlier attempt's time does not.
-    this.#setDue(0);
-    // A POST always gets a fresh connection: nothing tells a stale one from a live one, and it is never sent twice.
-    // Nor is a body too long to be kept.
-    const kept = !this.#body || (head.codings.length === 0 && Number(head.length) <= replayBytes);
-    const reusable = pooled && kept && isRepeatable(req.method ?? "", head.idempotencyKey);
+    this.#limits.await("nothing");
+    const repeatable = isRepeatable(req.method ?? "", head.idempotencyKey);
+    const reusable = this.#retries === 0 && repeatable && isKept(head, this.#parts.options.replayBytes);
     this.#giveUp = upstream.acquire(this, { pooled: reusable, halfOpen: upgrade !== undefined });
   }
 
   onUnavailable({ code }: Failure): void {
-    this.#fail(code, "proxy", GAVE_UP[code] ?? "limit");
+    this.#fail(code, "proxy", howRefused(code));
   }
 
   onTried(code: string): void {
@@ -153,18 +89,8 @@ export class Exchange implements Asker, Caller, Occupant, Live, Deadline {
     const body = this.#body;
     const uploads = body !== undefined && !body.complete && !head.expectsContinue;
     this.#phase = uploads ? "request_body" : "waiting";
-    this.#setDue(upgrade ? options.handshakeTimeoutMs : uploads ? options.bodyTimeoutMs : options.responseTimeoutMs);
-    const { socket } = call;
-    if (!body) {
-      socket.write(text, "latin1");
-      return call.requestSent();
-    }
-    // What has come of the body already goes out in one write with the head.
-    socket.cork();
-    socket.write(text, "latin1");
-    body.sendTo(socket);
-    process.nextTick(() => socket.uncork());
-    if (body.complete) call.requestSent();
+    this.#limits.await(upgrade ? "handshake" : uploads ? "body" : "response");
+    call.send(text, body);
   }
 
   onBroken(how: How, code: string): void {
@@ -183,7 +109,7 @@ export class Exchange implements Asker, Caller, Occupant, Live, Deadline {
     });
     if (verdict !== "again") return this.#fail(verdict, "upstream", how);
     this.#retries += 1;
-    this.#attempt(false);
+    this.start();
   }
 
   onOver(): void {
@@ -199,10 +125,7 @@ export class Exchange implements Asker, Caller, Occupant, Live, Deadline {
 
   onInterim(head: ResponseHead): void {
     const { req, res, client } = this.#in;
-    // An HTTP/1.0 client does not know them (RFC 9110 15.2).
-    if (req.httpVersion !== "1.1") return;
-    if (head.status === 100) res.writeContinue();
-    else client.socket.write(interimHead(head), "latin1");
+    if (req.httpVersion === "1.1") passInterim(res, client.socket, head);
     // There may be any number of them.
     if (client.socket.writableNeedDrain) this.#call?.socket.pause();
   }
@@ -225,7 +148,7 @@ export class Exchange implements Asker, Caller, Occupant, Live, Deadline {
     res.on("finish", this.#onAnswered);
     // A stream that begins as we end: its client is told by its head, and comes back to whoever is next.
     if (this.#draining && this.#eventStream) process.nextTick(() => this.drain());
-    this.#setDue(this.#eventStream ? 0 : this.#parts.options.bodyTimeoutMs);
+    this.#awaitBody();
   }
 
   /** Bytes that are HTTP, but no answer to this request. */
@@ -239,8 +162,8 @@ export class Exchange implements Asker, Caller, Occupant, Live, Deadline {
     const flows = this.#answer?.write(piece) ?? true;
     if (!flows) this.#call?.socket.pause();
     // A client that takes nothing is limited on event streams too: silence is theirs, a full buffer is not.
-    if (flows) this.#setDue(this.#eventStream ? 0 : this.#parts.options.bodyTimeoutMs);
-    else this.#awaitClient();
+    if (flows) this.#awaitBody();
+    else this.#limits.await("client");
   }
 
   onRead(): void {
@@ -250,7 +173,7 @@ export class Exchange implements Asker, Caller, Occupant, Live, Deadline {
   onComplete(last: Buffer | undefined, trailers: string[]): void {
     this.#lastByte = this.#parts.clock.now;
     // From now on it is the client's turn, at the end of an event stream, too.
-    this.#awaitClient();
+    this.#limits.await("client");
     this.#answer?.end(last, trailers);
   }
 
@@ -267,32 +190,28 @@ export class Exchange implements Asker, Caller, Occupant, Live, Deadline {
     if (this.#phase === "connect" || this.#settled) return;
     if (this.#answer) {
       if (this.#answer.finished && complete) this.#settle("upstream", "done");
-      else if (!this.#eventStream) this.#setDue(this.#parts.options.bodyTimeoutMs);
+      else if (!this.#eventStream) this.#limits.await("body");
       return;
     }
     // A client that waited for a 100 has begun to send by now.
     this.#phase = complete ? "waiting" : "request_body";
-    this.#setDue(complete ? this.#parts.options.responseTimeoutMs : this.#parts.options.bodyTimeoutMs);
+    this.#limits.await(complete ? "response" : "body");
   };
 
   // -- the upgrade ---------------------------------------------------------------------------------------------------
 
   onSwitched(head: ResponseHead, early: Buffer): void {
-    const { res, client, upstream } = this.#in;
+    const { client, upstream } = this.#in;
     // A 101 that was not asked for, or to another protocol: nobody here speaks what follows (RFC 9110 7.8).
-    const wanted = this.#early && head.upgrade.length === 1 && head.upgrade[0] === "websocket";
-    const socket = wanted ? this.#call?.detach() : undefined;
+    const socket = this.isHandshake && isWebSocket(head) ? this.#call?.detach() : undefined;
     if (!socket) return this.#nonsense();
-    res.detachSocket(client.socket);
+    this.#in.res.detachSocket(client.socket);
     client.socket.write(switchingHead(head), "latin1");
     this.#switched = true;
     this.#parts.observer.opened(upstream.name);
     upstream.answered(this.#parts.clock.now);
     this.#leave();
-    const hears = tunnelHears(this.#parts, upstream, this.#record);
-    const ends = { client: client.socket, upstream: socket, extensions: head.extensions, ...hears };
-    const { id, path } = this.#record;
-    const tunnel = new Tunnel(this.#parts, { ...ends, id, route: upstream.name, path });
+    const tunnel = openTunnel(this.#parts, upstream, this.#record, { client: client.socket, upstream: socket, head });
     tunnel.start(this.#early?.take() ?? Buffer.alloc(0), early);
   }
 
@@ -303,8 +222,8 @@ export class Exchange implements Asker, Caller, Occupant, Live, Deadline {
     if (!call || call.over) return;
     call.socket.resume();
     if (!this.#answer) return;
-    if (call.complete) this.#awaitClient();
-    else this.#setDue(this.#eventStream ? 0 : this.#parts.options.bodyTimeoutMs);
+    if (call.complete) this.#limits.await("client");
+    else this.#awaitBody();
   }
 
   onClientGone(how: How): void {
@@ -319,16 +238,10 @@ export class Exchange implements Asker, Caller, Occupant, Live, Deadline {
     return true;
   }
 
-  onDue(now: number): void {
-    if (this.#phase === "response_body") {
-      if (this.#waitsForClient && this.#clientHasTime(now)) return;
-      // An upstream that takes nothing because nothing is taken from it is not the one who is late.
-      const answered = this.#call?.complete === true && !this.#body?.blocked;
-      return this.#settle(answered || this.#answer?.blocked ? "client" : "upstream", "timeout");
-    }
-    if (this.#phase === "request_body" && !this.#body?.blocked) {
-      return this.#fail("request_timeout", "client", "timeout");
-    }
+  onLate(): void {
+    const late = lateSide(this.#phase, { call: this.#call, body: this.#body, answer: this.#answer });
+    if (this.#phase === "response_body") return this.#settle(late, "timeout");
+    if (late === "client") return this.#fail("request_timeout", "client", "timeout");
     this.#record.failed("timeout");
     this.#fail("upstream_timeout", "upstream", "timeout");
   }
@@ -348,36 +261,17 @@ export class Exchange implements Asker, Caller, Occupant, Live, Deadline {
 
   /** The link was lost: a stream from which nothing came since the first failure is dead. */
   onLinkLost(upstream: string, since: number): void {
-    if (upstream !== this.#in.upstream.name || !this.#answer || this.#lastByte >= since) return;
-    if (this.#waitsForClient) return;
-    this.#settle("upstream", "timeout");
+    const isSilent = this.#answer !== undefined && this.#lastByte < since && !this.waitsForClient;
+    if (isSilent && upstream === this.#in.upstream.name) this.#settle("upstream", "timeout");
   }
 
   /** All of the response came, or would have: it is the client that takes its time. */
-  get #waitsForClient(): boolean {
+  get waitsForClient(): boolean {
     return this.#call?.complete === true || this.#answer?.blocked === true;
   }
 
-  /** From now on bytes wait for the client. */
-  #awaitClient(): void {
-    this.#taken = undefined;
-    this.#blockedSince = this.#parts.clock.now;
-    this.#setDue(this.#parts.options.bodyTimeoutMs * FIRST_LOOK);
-  }
-
-  /** Has its client time left? A slow reader is no stalled one: what it takes begins its time anew. */
-  #clientHasTime(now: number): boolean {
-    const { bodyTimeoutMs } = this.#parts.options;
-    const before = this.#taken;
-    this.#taken = takenBytes(this.#in.client.socket);
-    if (before !== undefined && before !== this.#taken) this.#blockedSince = now;
-    const leftMs = this.#blockedSince + bodyTimeoutMs - now;
-    this.#setDue(Math.min(Math.max(0, leftMs), bodyTimeoutMs * NEXT_LOOK));
-    return leftMs > 0;
-  }
-
-  #setDue(ms: number): void {
-    this.due = ms > 0 ? this.#parts.clock.now + ms : Infinity;
+  #awaitBody(): void {
+    this.#limits.await(this.#eventStream ? "nothing" : "body");
   }
 
   /** Ends without an answer from the upstream: the client is told why. */
@@ -398,9 +292,8 @@ export class Exchange implements Asker, Caller, Occupant, Live, Deadline {
     this.#leave();
     if (how !== "done") {
       // A FIN is how a close-delimited body ends well, so a cut one has to end otherwise.
-      if (this.#answer?.closeDelimited) reset(client.socket);
-      else if (by === "client") cut(client.socket);
-      else finish(client.socket);
+      const end = this.#answer?.closeDelimited ? reset : by === "client" ? cut : finish;
+      end(client.socket);
     } else if (this.#body && !this.#body.complete) this.#body.discard();
     this.#account({ by, how, status, bytesOut: this.#answer?.bytes ?? 0 });
   }
@@ -409,7 +302,7 @@ export class Exchange implements Asker, Caller, Occupant, Live, Deadline {
   #leave(): void {
     this.#settled = true;
     this.#giveUp?.();
-    this.#unwatch();
+    this.#limits.stop();
     this.#forget();
     this.#in.client.release(this);
     if (!this.#switched) this.#early?.drop();
@@ -421,20 +314,4 @@ export class Exchange implements Asker, Caller, Occupant, Live, Deadline {
     const bytesIn = this.#body?.bytes ?? 0;
     this.#parts.observer.ended(this.#record.outcome({ ...ending, phase: this.#phase, bytesIn }));
   }
-}
-
-/** Who hears of a tunnel. Not the exchange: a tunnel lives for weeks, and would keep both heads and node's objects. */
-function tunnelHears(
-  { observer, clock }: RelayParts,
-  upstream: Upstream,
-  record: ExchangeRecord,
-): Pick<TunnelEnds, "ended" | "ponged"> {
-  return {
-    ended: (by, how, bytesIn, bytesOut) =>
-      observer.ended(record.outcome({ by, how, phase: "tunnel", status: 101, bytesIn, bytesOut })),
-    ponged: (side, rttMs) => {
-      if (side === "upstream") upstream.heard(clock.now);
-      observer.ponged(side, rttMs);
-    },
-  };
 }

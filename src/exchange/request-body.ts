@@ -4,6 +4,26 @@
 import type { IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
 import { linesOf, passTrailers } from "../http/fields.ts";
+import type { RequestHead } from "../http/request-head.ts";
+
+/** What of a request's head tells of its body. */
+type Framing = Pick<RequestHead, "codings" | "length">;
+
+/** The body that a head announces; undefined when there is none. The rest is as in `RequestBody`. */
+export function bodyOf(
+  req: IncomingMessage,
+  { codings, length }: Framing,
+  maxCopy: number,
+  onProgress: () => void,
+): RequestBody | undefined {
+  const announced = codings.length > 0 || Number(length ?? 0) > 0;
+  return announced ? new RequestBody(req, codings.length > 0, maxCopy, onProgress) : undefined;
+}
+
+/** Is all of the body, if there is one, sure to be kept for another attempt? */
+export function isKept({ codings, length }: Framing, maxCopy: number): boolean {
+  return codings.length === 0 && Number(length ?? 0) <= maxCopy;
+}
 
 /** The body of one request, sent to one attempt after another. */
 export class RequestBody {

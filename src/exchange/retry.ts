@@ -37,3 +37,9 @@ export function afterBroken(broken: Broken): "again" | FailureCode {
   }
   return "upstream_reset";
 }
+
+/** How an exchange ended that got no connection, by what the client is told. */
+export function howRefused(code: FailureCode): How {
+  if (code === "upstream_unavailable") return "timeout";
+  return code === "draining" ? "drain" : "limit";
+}

@@ -183,6 +183,11 @@ export function interimHead({ status, reason, fields }: ResponseHead): string {
   return `HTTP/1.1 ${status} ${reason.replaceAll(/[^\t\x20-\x7e]/g, "")}\r\n${linesOf(fields)}\r\n`;
 }
 
+/** Does a 101 switch to WebSocket, and to nothing else (RFC 6455 4.1)? */
+export function isWebSocket({ upgrade }: ResponseHead): boolean {
+  return upgrade.length === 1 && upgrade[0] === "websocket";
+}
+
 /** The head of the 101 that opens a tunnel: everything the upstream said, with the upgrade named again. */
 export function switchingHead({ fields }: ResponseHead): string {
   return `HTTP/1.1 101 Switching Protocols\r\n${linesOf(fields)}Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n`;

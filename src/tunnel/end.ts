@@ -2,6 +2,7 @@
 // decides, this decides nothing.
 
 import type { Socket } from "node:net";
+import { Backlog } from "../core/backlog.ts";
 import { guard } from "../core/sockets.ts";
 import { FrameFollower } from "./frames.ts";
 import type { Liveness } from "./liveness.ts";
@@ -28,10 +29,8 @@ export class End {
   readonly liveness: Liveness;
   /** How many came from it. */
   bytes: number = 0;
-  /** Since when bytes wait for it in our memory. */
-  blockedSince: number | undefined;
-  /** How much it had taken when that was last looked at, while bytes wait. */
-  taken: number | undefined;
+  /** The bytes that wait for it in our memory. */
+  readonly backlog: Backlog;
   /** Its FIN came. */
   ended: boolean = false;
   closed: boolean = false;
@@ -50,12 +49,14 @@ export class End {
     socket: Socket,
     extensions: boolean,
     liveness: Liveness,
+    stallMs: number,
   ) {
     this.relay = relay;
     this.name = name;
     this.socket = socket;
     this.follower = new FrameFollower(name === "client", extensions);
     this.liveness = liveness;
+    this.backlog = new Backlog(stallMs);
   }
 
   /** From now on, what its socket says is told to the relay. */

@@ -9,19 +9,11 @@ import type { How, Side as SideName } from "../core/errors.ts";
 import { writeLent } from "../core/lent.ts";
 import type { Live, LiveSet } from "../core/live-set.ts";
 import { cut, finish, guard } from "../core/sockets.ts";
-import { FIRST_LOOK, NEXT_LOOK, takenBytes } from "../core/taken.ts";
 import type { Clock, Deadline } from "../core/timer.ts";
 import { closeFrame, nextPing, pingFrame } from "./control-frames.ts";
-import { Liveness } from "./liveness.ts";
 import { End, type EndListener } from "./end.ts";
-
-/** Limits of a tunnel, in milliseconds. */
-export interface TunnelOptions {
-  /** A side that takes no byte for so long while bytes wait is dropped. */
-  stallMs: number;
-  pingIntervalMs: number;
-  pingTimeoutMs: number;
-}
+import { TunnelLimits, type TunnelOptions } from "./limits.ts";
+import { Liveness } from "./liveness.ts";
 
 /** What a tunnel needs from outside. */
 export interface TunnelParts {
@@ -49,13 +41,6 @@ export interface TunnelEnds {
 const HALF_OPEN_MS = 5000;
 /** After a Close of ours, the peer has this long to answer. */
 const CLOSE_REPLY_MS = 1000;
-/**
- * A ping stands behind what its side has not read yet, megabytes in the buffers of two kernels. A side that reads
- * as slowly as this, in bytes per millisecond, is slow and not dead.
- */
-const SLOWEST_READER = 64;
-const KERNEL_BUFFERS = 8 * 1024 * 1024;
-
 // RFC 6455 7.4.1, and 1012 "service restart" from the IANA registry it opens.
 const GOING_AWAY = 1001;
 const SERVICE_RESTART = 1012;
@@ -71,9 +56,9 @@ export class Tunnel implements EndListener, Live, Deadline {
   readonly upstream: End;
   readonly #parts: TunnelParts;
   readonly #ends: TunnelEnds;
+  readonly #limits: TunnelLimits;
   readonly #forget: () => void;
   readonly #unwatch: () => void;
-  #finDeadline = Infinity;
   #firstFin: "client" | "upstream" | undefined;
   /** Had somebody said Close before that FIN, or was there no way to say it? */
   #meant = false;
@@ -91,8 +76,10 @@ export class Tunnel implements EndListener, Live, Deadline {
     this.started = clock.now;
     const live = { intervalMs: options.pingIntervalMs, timeoutMs: options.pingTimeoutMs };
     const { extensions } = ends;
-    this.client = new End(this, "client", ends.client, extensions, new Liveness(live, clock.now));
-    this.upstream = new End(this, "upstream", ends.upstream, extensions, new Liveness(live, clock.now));
+    const { stallMs } = options;
+    this.client = new End(this, "client", ends.client, extensions, new Liveness(live, clock.now), stallMs);
+    this.upstream = new End(this, "upstream", ends.upstream, extensions, new Liveness(live, clock.now), stallMs);
+    this.#limits = new TunnelLimits(this.client, this.upstream, options);
   }
 
   /** Begins to relay. The early bytes are those that came with the upgrade and with the 101. */
@@ -145,15 +132,9 @@ export class Tunnel implements EndListener, Live, Deadline {
 
   /** Bytes that the kernel did not take: the time in which it has to begins. */
   #watchBacklog(end: End): void {
-    if (end.socket.writableLength === 0) {
-      end.blockedSince = undefined;
-      return;
-    }
-    if (end.blockedSince !== undefined) return;
-    end.blockedSince = this.#parts.clock.now;
-    end.taken = undefined;
+    if (end.socket.writableLength === 0) end.backlog.over();
     // From the first look on each look plans the next: more bytes behind those that wait change nothing.
-    this.due = Math.min(this.due, end.blockedSince + this.#parts.options.stallMs * FIRST_LOOK);
+    else if (!end.backlog.waits) this.due = Math.min(this.due, end.backlog.begin(this.#parts.clock.now));
   }
 
   /** Writes our ping or Close to an end towards which a frame has just ended. */
@@ -183,21 +164,14 @@ export class Tunnel implements EndListener, Live, Deadline {
       to.liveness.answered(this.#parts.clock.now, rttMs);
       this.#ends.ponged(to.name, rttMs);
     });
-    to.liveness.asked(now, this.#graceMs(from, to, now));
+    to.liveness.asked(now, this.#limits.graceMs(from, to, now));
     to.socket.write(pingFrame(payload, to === this.upstream));
-  }
-
-  /** How long a slow reader needs for what it has not read yet, judged by what came for it since its last byte. */
-  #graceMs(from: End, to: End, now: number): number {
-    const read = (now - to.liveness.lastByte) * SLOWEST_READER;
-    const unread = Math.min(Math.max(0, from.bytes - to.sentBefore - read), KERNEL_BUFFERS);
-    return Math.min(unread / SLOWEST_READER, this.#parts.options.stallMs);
   }
 
   onDrain(end: End): void {
     const other = this.#other(end);
     const { now } = this.#parts.clock;
-    end.blockedSince = undefined;
+    end.backlog.over();
     // Nobody listened to one of them, and a ping would not have got through to the other.
     end.liveness.excuse(now);
     other.liveness.excuse(now);
@@ -214,19 +188,19 @@ export class Tunnel implements EndListener, Live, Deadline {
     if (!this.#firstFin) {
       this.#firstFin = end.name;
       // A process that is killed sends a FIN, too. Only now: the answer to a Close of ours would look the same.
-      this.#meant = this.#isClosing() || !this.#isFramed();
+      this.#meant = this.#isClosing() || !this.#limits.isFramed();
     }
     if (!this.#settled) this.#tell(end, other, end === this.client ? GOING_AWAY : SERVICE_RESTART);
     other.socket.end(() => this.#onFinSent(other));
     this.#watchBacklog(other);
     // Both directions are over. What still waits to be taken has the time of any other bytes.
-    if (other.ended) this.#finDeadline = Infinity;
+    if (other.ended) this.#limits.finDue = Infinity;
   }
 
   #onFinSent(to: End): void {
     if (to.ended || this.#settled) return;
-    this.#finDeadline = this.#parts.clock.now + HALF_OPEN_MS;
-    this.due = Math.min(this.due, this.#finDeadline);
+    this.#limits.finDue = this.#parts.clock.now + HALF_OPEN_MS;
+    this.due = Math.min(this.due, this.#limits.finDue);
   }
 
   onClose(end: End): void {
@@ -249,7 +223,7 @@ export class Tunnel implements EndListener, Live, Deadline {
 
   /** Sends a Close (RFC 6455 5.5.1), if a frame may stand here and no Close has passed. */
   #tell(end: End, other: End, code: number): void {
-    if (!this.#isFramed() || this.#isClosing() || !end.follower.betweenFrames) return;
+    if (!this.#limits.isFramed() || this.#isClosing() || !end.follower.betweenFrames) return;
     other.wantsClose = code;
     this.#insert(end, other);
   }
@@ -257,62 +231,17 @@ export class Tunnel implements EndListener, Live, Deadline {
   /** Looks at every limit, and when to look again. */
   #look(now: number): void {
     for (const end of [this.client, this.upstream]) {
-      const other = this.#other(end);
-      if (this.#isStalled(end, now)) return this.#lose(end, other, "timeout");
-      if (!this.#canAnswer(end)) continue;
-      const verdict = end.liveness.verdict(now);
-      if (verdict === "dead") return this.#lose(end, other, "no_pong");
-      if (verdict === "ask" && end.wantsPing === undefined) this.#ask(end, other, now);
+      const verdict = this.#limits.verdict(end, now);
+      if (verdict === "ask") this.#ask(end, this.#other(end), now);
+      else if (verdict) return this.#lose(end, this.#other(end), verdict);
     }
     // Both stopped inside a frame, so neither can be asked: silence has to be the answer.
-    if (now >= this.#stuckDue()) return this.#lose(this.upstream, this.client, "no_pong");
-    if (now >= this.#finDeadline) {
+    if (now >= this.#limits.stuckDue()) return this.#lose(this.upstream, this.client, "no_pong");
+    if (now >= this.#limits.finDue) {
       const first = this[this.#firstFin ?? "client"];
       return this.#lose(first, this.#other(first), "fin");
     }
-    const { client, upstream } = this;
-    this.due = Math.min(this.#finDeadline, this.#stuckDue(), this.#nextDue(client, now), this.#nextDue(upstream, now));
-  }
-
-  #nextDue(end: End, now: number): number {
-    const pingIntervalMs = this.#parts.options.pingIntervalMs || Infinity;
-    if (end.blockedSince !== undefined) {
-      // Node says `drain` only after a write that it refused; smaller backlogs vanish unseen.
-      const { stallMs } = this.#parts.options;
-      return Math.min(end.blockedSince + stallMs, now + stallMs * NEXT_LOOK, now + pingIntervalMs);
-    }
-    // A ping that waits for a boundary is sent from #onData; the clock has nothing to do until then.
-    if (!this.#canAnswer(end) || end.wantsPing !== undefined) return Infinity;
-    // A byte ends the wait for an answer, and nobody then moves the deadline: with a timeout longer than the interval
-    // the next question would be late.
-    return Math.min(Math.max(end.liveness.nextDue(), now + 1), now + pingIntervalMs);
-  }
-
-  /** Did it take nothing for too long, while bytes wait for it? */
-  #isStalled(end: End, now: number): boolean {
-    if (end.blockedSince === undefined) return false;
-    if (end.socket.writableLength === 0) {
-      end.blockedSince = undefined;
-      return false;
-    }
-    const before = end.taken;
-    end.taken = takenBytes(end.socket);
-    // A slow reader is no stalled one: its time begins anew.
-    if (before !== undefined && before !== end.taken) end.blockedSince = now;
-    return now >= end.blockedSince + this.#parts.options.stallMs;
-  }
-
-  /** Would we hear it, and would our question reach it? While bytes wait for either end the stall limit counts. */
-  #canAnswer(end: End): boolean {
-    return this.#isFramed() && !end.ended && end.blockedSince === undefined && !end.socket.isPaused();
-  }
-
-  #stuckDue(): number {
-    const { client, upstream } = this;
-    if (client.wantsPing === undefined || upstream.wantsPing === undefined) return Infinity;
-    if (!this.#canAnswer(client) || !this.#canAnswer(upstream)) return Infinity;
-    const since = Math.max(client.wantsPing, upstream.wantsPing, client.liveness.lastByte, upstream.liveness.lastByte);
-    return since + this.#parts.options.pingTimeoutMs;
+    this.due = this.#limits.nextDue(now);
   }
 
   /** Asks a silent end for a sign of life. Behind a Close no ping may stand: then the Close was the question. */
@@ -320,10 +249,6 @@ export class Tunnel implements EndListener, Live, Deadline {
     if (end.told || this.#isClosing()) return end.liveness.asked(now);
     end.wantsPing = now;
     if (other.follower.betweenFrames) this.#insert(other, end);
-  }
-
-  #isFramed(): boolean {
-    return !this.client.follower.opaque && !this.upstream.follower.opaque;
   }
 
   /** A Close of one of them has passed: the rest of the handshake is theirs. */
@@ -337,7 +262,7 @@ export class Tunnel implements EndListener, Live, Deadline {
 
   /** Sends Close 1001 to both ends at the next frame boundary (RFC 6455 7.4.1), then waits for them to close. */
   drain(): void {
-    if (!this.#isFramed() || this.#isClosing()) return;
+    if (!this.#limits.isFramed() || this.#isClosing()) return;
     for (const end of [this.client, this.upstream]) {
       const other = this.#other(end);
       if (end.told) continue;
@@ -350,7 +275,7 @@ export class Tunnel implements EndListener, Live, Deadline {
   /** The link is under suspicion: the upstream is asked now, so that a living tunnel can prove it. */
   onLinkSuspected(upstream: string): void {
     const end = this.upstream;
-    if (upstream !== this.route || this.#settled || !this.#canAnswer(end) || end.wantsPing !== undefined) return;
+    if (upstream !== this.route || this.#settled || !this.#limits.canAnswer(end) || end.wantsPing !== undefined) return;
     if (this.#parts.options.pingIntervalMs > 0) this.#ask(end, this.client, this.#parts.clock.now);
   }
 
