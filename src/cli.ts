@@ -7,6 +7,7 @@ import { logDropped, Proxy, VERSION } from "./proxy/proxy.ts";
 import type { Demo } from "./demo/demo.ts";
 import { CannotListen } from "./life/bind.ts";
 import { notifyReady, notifyStopping } from "./life/notify.ts";
+import { keepDebuggerShut } from "./life/signals.ts";
 import { installStop } from "./life/stop.ts";
 import { integer } from "./options/types.ts";
 import type { StatusOptions } from "./ops/status.ts";
@@ -124,6 +125,7 @@ program.hook("preSubcommand", (_, command) => {
 });
 
 async function main(): Promise<void> {
+  keepDebuggerShut();
   readEnvironment(process.env);
   try {
     await program.parseAsync();

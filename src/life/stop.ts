@@ -4,6 +4,7 @@ import type { Logger } from "pino";
 import { isSocketError } from "../core/errors.ts";
 import type { LineLimit } from "../ops/log.ts";
 import { isAlive, startTimeOf } from "./alive.ts";
+import { onStopSignals } from "./signals.ts";
 
 /** What ends, and how. */
 export interface Stoppable {
@@ -19,14 +20,12 @@ export interface Stoppable {
 
 /** sysexits.h EX_SOFTWARE: a bug. */
 const EXIT_BUG = 70;
-const SIGNALS = { SIGINT: 130, SIGTERM: 143 } as const;
 const PARENT_CHECK_MS = 1000;
 
-/** Installs the handlers. The first reason drains and exits 0, a second signal exits at once. */
+/** Installs the handlers. The first reason drains and exits 0, a later signal exits at once (signals.ts). */
 export function installStop(stoppable: Stoppable, parentPid: number | undefined): (reason: string) => void {
   const { log, lines } = stoppable;
   let stopping = false;
-  let signalled = false;
   let exitCode = 0;
   const exit = (code: number): void => void stoppable.flush().then(() => process.exit(code));
   const stop = (code: number, reason: string): void => {
@@ -43,14 +42,7 @@ export function installStop(stoppable: Stoppable, parentPid: number | undefined)
       },
     );
   };
-  for (const [signal, code] of Object.entries(SIGNALS)) {
-    process.on(signal, () => {
-      // Of two signals the second means "at once". One that comes while it ends for another reason is the first.
-      if (signalled) exit(code);
-      else stop(0, signal);
-      signalled = true;
-    });
-  }
+  onStopSignals((signal) => stop(0, signal), exit);
   process.on("message", (message) => {
     if (message === "shutdown" || (message as { type?: unknown } | null)?.type === "shutdown")
       stop(0, "shutdown message");

@@ -30,7 +30,7 @@ test.each([
   client.send(GET);
   await until(() => answer, "the request at the upstream");
 
-  daemon.child.kill("SIGUSR2");
+  daemon.child.kill("SIGCONT");
   expect(await within(closed, "the tunnel to be closed")).toBe(1001);
   answer?.();
   const response = await nextResponse(client);
@@ -54,7 +54,7 @@ test("a thousand socket errors without an owner: a few lines, all counted, nobod
     Number(/^single_port_uncaught_total (\d+)$/m.exec((await askAdmin(control, "/metrics")).body)?.[1]);
   await until(async () => (await count().catch(() => -1)) === 0, "the counter");
 
-  daemon.child.kill("SIGUSR2");
+  daemon.child.kill("SIGCONT");
   await until(async () => (await count()) === 1000, "a thousand of them to be counted");
   expect((await ask(daemon.port, GET)).body).toBe("ok");
   expect(tunnel.readyState).toBe(tunnel.OPEN);

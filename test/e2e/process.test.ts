@@ -106,21 +106,6 @@ describe("started as the replaced server was", () => {
   });
 });
 
-test.each([
-  ["SIGTERM", 143],
-  ["SIGINT", 130],
-] as const)("a second %s ends it at once with %i", async (signal, code) => {
-  const up = await rawUpstream();
-  const daemon = await startDaemon(["--http", String(up.port), "--drain", "1m"]);
-  const client = await dial(daemon.port);
-  client.send(GET);
-  await (await up.next()).readUntil("\r\n\r\n");
-  daemon.child.kill(signal);
-  await daemon.logged(({ msg }) => msg === "draining", "draining");
-  daemon.child.kill(signal);
-  expect(await within(daemon.exited, "exit")).toBe(code);
-});
-
 test("while it drains, idle connections are closed, new ones refused, and the rest ends with --drain", async () => {
   const up = await rawUpstream();
   const daemon = await startDaemon(["--http", String(up.port), "--drain", "500ms"]);

@@ -1,4 +1,4 @@
-// Loaded into the daemon with --import: on SIGUSR2 it does what BUG says, as code of ours with a bug would.
+// Loaded into the daemon with --import: on SIGCONT it does what BUG says, as code of ours with a bug would.
 
 import { Socket } from "node:net";
 
@@ -16,4 +16,4 @@ const bugs = {
     }
   },
 };
-process.on("SIGUSR2", bugs[process.env.BUG]);
+process.on("SIGCONT", bugs[process.env.BUG]);
