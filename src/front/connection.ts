@@ -2,10 +2,11 @@
 // Made by listener.ts for each socket.
 
 import type { IncomingMessage } from "node:http";
-import type { BlockList, Socket } from "node:net";
+import type { Socket } from "node:net";
 import type { Client, Occupant } from "../core/client.ts";
 import type { FailureCode } from "../core/errors.ts";
 import { guard, type Fate } from "../core/sockets.ts";
+import type { TrustedPeers } from "./trusted-peers.ts";
 
 // A client that pipelines more than this is not read from until it has its answers.
 const MAX_PIPELINED = 16;
@@ -52,14 +53,13 @@ export class Connection implements Client {
   #turns: (() => void)[] | undefined;
   readonly #listener: ConnectionListener;
 
-  constructor(socket: ClientSocket, trusted: BlockList, listener: ConnectionListener) {
+  constructor(socket: ClientSocket, trusted: TrustedPeers, listener: ConnectionListener) {
     this.socket = socket;
     this.#listener = listener;
     socket[CONNECTION] = this;
     this.fate = guard(socket);
     this.address = addressOf(socket);
-    // No address: a unix socket, whose peer is on this machine.
-    this.trusted = this.address === "" || trusted.check(this.address, this.address.includes(":") ? "ipv6" : "ipv4");
+    this.trusted = trusted.has(this.address);
     socket.on("end", socketOnEnd);
     socket.on("close", socketOnClose);
     // Not the response's `drain`: node stops forwarding it when an upgrade was pipelined behind the response.
