@@ -5,6 +5,7 @@
 export type FailureCode =
   | "bad_request"
   | "origin_not_allowed"
+  | "host_not_allowed"
   | "method_not_allowed"
   | "request_timeout"
   | "header_too_large"
@@ -19,6 +20,7 @@ export type FailureCode =
 const failures: Record<FailureCode, readonly [status: number, message: string]> = {
   bad_request: [400, "The request is not valid HTTP, or asks for something this server does not do."],
   origin_not_allowed: [403, "Pages of this origin may not open the terminal."],
+  host_not_allowed: [403, "Pages may not open the terminal by this name of the server."],
   method_not_allowed: [405, "This method is not allowed here."],
   request_timeout: [408, "The request took too long to arrive."],
   header_too_large: [431, "The header fields of the request are too large."],
@@ -31,19 +33,31 @@ const failures: Record<FailureCode, readonly [status: number, message: string]> 
   loop_detected: [508, "The request came back to the proxy it had already passed through."],
 };
 
+/** Why a client was not let in, for its user and for the operator, who may be the same person. */
+export interface Why {
+  /** What the request said. */
+  seen: string;
+  /** What would have been let in. */
+  expected: string;
+  /** The option that lets in what was seen. */
+  option: string;
+}
+
 /** One refusal, ready to be said: what the client is told, and for which upstream after how many attempts. */
 export class Failure extends Error {
   readonly code: FailureCode;
   readonly status: number;
   readonly upstream: string | undefined;
   readonly attempts: number;
+  readonly why: Why | undefined;
 
-  constructor(code: FailureCode, about: { upstream?: string; attempts?: number } = {}) {
+  constructor(code: FailureCode, about: { upstream?: string; attempts?: number; why?: Why | undefined } = {}) {
     super(failures[code][1]);
     this.code = code;
     this.status = failures[code][0];
     this.upstream = about.upstream;
     this.attempts = about.attempts ?? 0;
+    this.why = about.why;
   }
 }
 

@@ -1,7 +1,7 @@
 // The one record an exchange leaves behind, and who wants to hear of it.
 // Relay code fills it in and never logs or counts; proxy.ts passes it to the log and the metrics.
 
-import type { FailureCode, How, Side } from "./errors.ts";
+import type { FailureCode, How, Side, Why } from "./errors.ts";
 
 /** Where an exchange was when it ended. */
 export type Phase = "connect" | "request_body" | "waiting" | "response_body" | "tunnel" | "head";
@@ -31,6 +31,8 @@ export interface Outcome {
   /** What the client was answered; 101 for a tunnel, 0 if it left before an answer. */
   status: number;
   error: FailureCode | undefined;
+  /** Why the client was not let in, where there is more to say than the code. */
+  why?: Why | undefined;
   /** Body or tunnel bytes from the client. */
   bytesIn: number;
   /** Body or tunnel bytes to the client. */

@@ -69,6 +69,10 @@ export function errorPage(failure: Failure, facts: PageFacts): string {
     const iso = facts.since.toISOString();
     rows.push(`<dt>Away since</dt><dd><time datetime="${iso}">${iso}</time></dd>`);
   }
+  const { why } = failure;
+  if (why) {
+    rows.push(`<dt>Seen</dt><dd>${escape(why.seen)}</dd>`, `<dt>To let it in</dt><dd>${escape(why.option)}</dd>`);
+  }
   rows.push(`<dt>Error</dt><dd>${failure.status} ${failure.code}</dd>`, `<dt>Request</dt><dd>${escape(facts.id)}</dd>`);
   const state = asks
     ? `<p class="state" id="state" role="status">Waiting for it to come back…</p><noscript><meta http-equiv="refresh" content="5"></noscript>`

@@ -14,7 +14,9 @@ const PAGE_POLICY =
   "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; frame-ancestors 'self'";
 
 function jsonOf(failure: Failure, id: string): string {
-  const { code, status, message, upstream, attempts } = failure;
+  const { code, status, upstream, attempts, why } = failure;
+  // What was expected is in the log: it names hosts of this machine.
+  const message = why ? `${failure.message} Seen: ${why.seen}. ${why.option} lets it in.` : failure.message;
   return `${JSON.stringify({ error: { code, status, message, upstream, attempts, id } })}\n`;
 }
 

@@ -1,7 +1,9 @@
 // Decides what a request is: plain, a tunnel, or something to refuse. Called for each request and
 // each upgrade by gate.ts; pure, so every decision is a unit test.
 
-import type { FailureCode } from "../core/errors.ts";
+import type { FailureCode, Why } from "../core/errors.ts";
+import { isHostAllowed, whyHost, whyNot } from "../core/hosts.ts";
+import type { HostList } from "../core/names.ts";
 
 /** The facts a decision rests on; `RequestHead` of http/request-head.ts has them. */
 export interface Facts {
@@ -13,6 +15,8 @@ export interface Facts {
   websocket: boolean;
   origin: string | undefined;
   forwardedHost: string | undefined;
+  /** Is there any field by which a front says who the client is? */
+  forwarded: boolean;
 }
 
 /** The request line. */
@@ -29,7 +33,7 @@ export type Decision =
   | { to: "plain" }
   /** A tunnel to `upstream`; `path` replaces the request's path, if given. The query goes along. */
   | { to: "tunnel"; upstream: string; path: string | undefined }
-  | { to: "refuse"; code: FailureCode };
+  | { to: "refuse"; code: FailureCode; why?: Why | undefined };
 
 /** One path that leads to a mux. */
 export interface MuxRoute {
@@ -44,9 +48,16 @@ export interface Routes {
   mux: ReadonlyMap<string, MuxRoute>;
   /** Origins that may open a mux besides the page's own; `*` allows all. */
   allowOrigin: ReadonlySet<string>;
+  /** Hosts by which a page may reach a mux without a front, that of `--host` among them. */
+  allowHost: HostList;
+  /**
+   * Is the http upstream at the address of a mux? Then any path may lead to its terminals: how `/%6dux`, `/x/../mux`
+   * and `/mux/` are read is that server's business. So each upgrade to it is checked, and not only those on mux paths.
+   */
+  httpIsMux: boolean;
 }
 
-const refuse = (code: FailureCode): Decision => ({ to: "refuse", code });
+const refuse = (code: FailureCode, why?: Why): Decision => ({ to: "refuse", code, why });
 
 /** The path of a request target: everything before `?`, not decoded and not normalised. */
 export function pathOf(url: string): string {
@@ -89,23 +100,38 @@ export function route(line: RequestLine, facts: Facts, trusted: boolean, routes:
   // What follows such a head may be its body or the first bytes of the tunnel: a way to smuggle (RFC 9112 11.2).
   if (announcesBody(facts)) return refuse("bad_request");
   const mux = routes.mux.get(pathOf(line.path));
-  if (!mux) return { to: "tunnel", upstream: "http", path: undefined };
-  if (!mayOpen(facts, trusted, routes.allowOrigin)) return refuse("origin_not_allowed");
-  return { to: "tunnel", upstream: mux.upstream, path: mux.path };
+  if (mux || routes.httpIsMux) {
+    const refusal = refusalOf(facts, trusted, routes);
+    if (refusal) return refusal;
+  }
+  return mux ? { to: "tunnel", ...mux } : { to: "tunnel", upstream: "http", path: undefined };
 }
 
 /**
- * May a page of this origin open a mux? Browsers do not apply the same-origin policy to WebSockets, so
- * without this any page on the internet could type into the terminal (RFC 6455 10.2).
+ * May the page that sent this open a mux? Browsers do not apply the same-origin policy to WebSockets, so without these
+ * two checks any page on the internet could type into the terminal (RFC 6455 10.2). No Origin: it is no browser.
  */
-function mayOpen(facts: Facts, trusted: boolean, allowed: ReadonlySet<string>): boolean {
-  const { origin } = facts;
-  if (origin === undefined || allowed.has("*") || allowed.has(origin.toLowerCase())) return true;
+function refusalOf(facts: Facts, trusted: boolean, routes: Routes): Decision | undefined {
+  const { origin, authority, hosts } = facts;
+  const { allowOrigin } = routes;
+  if (origin === undefined || allowOrigin.has("*") || allowOrigin.has(origin.toLowerCase())) return undefined;
+  const host = authority ?? hosts[0] ?? "";
+  const own = [host, ...(trusted ? (facts.forwardedHost ?? "").split(",") : [])].filter((name) => name !== "");
+  if (!isOwn(origin, own)) {
+    const expected = `a page of ${own.join(" or ") || "the host that was asked for, and none was"}`;
+    return refuse("origin_not_allowed", whyNot(`origin ${origin}`, expected, "--allow-origin", origin));
+  }
+  // The page names its own host, which says nothing of the page if its name was made to point here (DNS rebinding).
+  if ((trusted && facts.forwarded) || isHostAllowed(host, routes.allowHost)) return undefined;
+  return refuse("host_not_allowed", whyHost(host));
+}
+
+/** Is the page served from one of these hosts? */
+function isOwn(origin: string, own: readonly string[]): boolean {
   const [, scheme, host] = /^(https?):\/\/([^/]+)$/i.exec(origin) ?? [];
   if (scheme === undefined || host === undefined) return false;
-  const own = [facts.authority ?? facts.hosts[0], trusted ? facts.forwardedHost : undefined];
   // The default port may be written or not, and what the page's scheme was only the front knows.
   const bare = (name: string): string =>
     name.toLowerCase().replace(scheme.toLowerCase() === "https" ? /:443$/ : /:80$/, "");
-  return own.some((name) => name !== undefined && bare(name) === bare(host));
+  return own.some((name) => bare(name.replaceAll(/^[ \t]+|[ \t]+$/g, "")) === bare(host));
 }

@@ -23,7 +23,10 @@ export interface RequestHead {
   via: string[];
   forwardedFor: string[];
   forwardedProto: string | undefined;
+  /** All of them, in one list. */
   forwardedHost: string | undefined;
+  /** Is there any field by which a front says who the client is? A page cannot set one on a WebSocket. */
+  forwarded: boolean;
   /** Other fields that only a trusted peer may set: Forwarded, X-Real-IP, X-Forwarded-*, CF-*. */
   claims: string[];
   trailer: string | undefined;
@@ -49,6 +52,7 @@ export function readRequestHead(raw: readonly string[]): RequestHead {
     forwardedFor: [],
     forwardedProto: undefined,
     forwardedHost: undefined,
+    forwarded: false,
     claims: [],
     trailer: undefined,
   };
@@ -102,7 +106,7 @@ export function readRequestHead(raw: readonly string[]): RequestHead {
         head.forwardedProto ??= value;
         continue;
       case "x-forwarded-host":
-        head.forwardedHost ??= value;
+        head.forwardedHost = head.forwardedHost === undefined ? value : `${head.forwardedHost}, ${value}`;
         continue;
       case "origin":
         head.origin = value;
@@ -122,6 +126,10 @@ export function readRequestHead(raw: readonly string[]): RequestHead {
     }
     fields.push(name, value);
   }
+  head.forwarded =
+    head.forwardedFor.length + head.claims.length > 0 ||
+    head.forwardedProto !== undefined ||
+    head.forwardedHost !== undefined;
   head.websocket = connectionUpgrade && upgradeWebSocket;
   if (nominated) {
     // Host decides where a request belongs, like the framing: it is not the client's to delete.

@@ -2,6 +2,9 @@
 // Made by proxy.ts. Never on the public port: behind a tunnel everybody comes from loopback.
 
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { Why } from "../core/errors.ts";
+import { isHostAllowed, whyHost } from "../core/hosts.ts";
+import type { HostList } from "../core/names.ts";
 import { cut, guard } from "../core/sockets.ts";
 import type { History } from "./history.ts";
 import { readiness } from "./readiness.ts";
@@ -15,6 +18,10 @@ export interface AdminParts {
   metrics(): Promise<{ type: string; body: string }>;
   /** The live page, and what it may load and run. */
   page(): Promise<{ html: string; policy: string }>;
+  /** The hosts it may be asked by; undefined on a unix socket, where no browser comes. */
+  allowHost?: HostList | undefined;
+  /** Hears of requests by another host. */
+  refused?(why: Why): void;
   /** Ends the proxy politely; only on the control socket, where only its user comes. */
   drain?: () => void;
 }
@@ -33,6 +40,7 @@ export function createAdmin(parts: AdminParts): Server {
 }
 
 async function answer(parts: AdminParts, req: IncomingMessage, res: ServerResponse): Promise<void> {
+  if (!comesFromHere(parts, req)) return refuseHost(parts, req, res);
   const path = (req.url ?? "/").replace(/\?.*$/s, "");
   if (path === "/drain" && parts.drain) {
     if (req.method !== "POST") return notAllowed(res, "POST");
@@ -62,6 +70,22 @@ async function answer(parts: AdminParts, req: IncomingMessage, res: ServerRespon
       send(res, 200, ["Content-Type", "text/html; charset=utf-8", "Content-Security-Policy", policy], html);
     }
   }
+}
+
+/**
+ * Was it asked for by a name of this machine? A page of the internet whose name was made to point here (DNS rebinding)
+ * could read everything otherwise. Forwarding fields prove nothing here: the script of such a page can set them, as it
+ * cannot on a WebSocket. Whoever sends no Host is no browser.
+ */
+function comesFromHere({ allowHost }: AdminParts, { headers: { host } }: IncomingMessage): boolean {
+  return !allowHost || host === undefined || isHostAllowed(host, allowHost);
+}
+
+function refuseHost(parts: AdminParts, req: IncomingMessage, res: ServerResponse): void {
+  const why = whyHost(req.headers.host ?? "");
+  parts.refused?.(why);
+  const body = `seen: ${why.seen}\nexpected: ${why.expected}\nto let it in: ${why.option}\n`;
+  send(res, 403, ["Content-Type", "text/plain; charset=utf-8", "X-Single-Port-Error", "host_not_allowed"], body);
 }
 
 function text(res: ServerResponse, status: number, body: string): void {

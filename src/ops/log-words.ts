@@ -29,7 +29,7 @@ const HOW: Record<Outcome["how"], string> = {
 
 /** `mux GET /mux → 101, reset by client after 12.3 s (tunnel); 12 B in, 3400 B out` */
 function ofOutcome(outcome: Outcome): string {
-  const { route, method, path, status, error, how, by, ms, phase, bytesIn, bytesOut, attempts, id, ray } = outcome;
+  const { route, method, path, status, error, how, by, ms, phase, bytesIn, bytesOut, attempts, id, ray, why } = outcome;
   const answer = status === 0 ? "no answer" : `${status}${error === undefined ? "" : ` ${error}`}`;
   const parts = [`${method} ${path} → ${answer}, ${HOW[how]}${how === "done" ? "" : ` by ${by}`} after ${elapsed(ms)}`];
   if (how !== "done") parts.push(`in phase ${phase}`);
@@ -41,6 +41,7 @@ function ofOutcome(outcome: Outcome): string {
     failures.set(failure, (failures.get(failure) ?? 0) + times);
   }
   for (const [failure, times] of failures) parts.push(times > 1 ? `${times} times ${failure}` : failure);
+  if (why) parts.push(`seen: ${why.seen}`, `expected: ${why.expected}`, `to let it in: ${why.option}`);
   parts.push(id);
   if (ray !== undefined) parts.push(`ray ${ray}`);
   return `${route === "" ? "" : `${route}: `}${parts.join("; ")}`;

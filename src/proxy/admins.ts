@@ -7,6 +7,7 @@ import { serveControl } from "../ops/control.ts";
 import { sleep } from "../core/timer.ts";
 import { bindAdmin } from "../life/bind.ts";
 import { createAdmin, type AdminParts } from "../ops/admin.ts";
+import { hostsOf } from "../core/hosts.ts";
 import type { Address } from "../core/target.ts";
 
 /** While an older self still has the address. */
@@ -27,7 +28,9 @@ export class Admins {
 
   /** @throws {CannotListen} */
   async serveAddress(address: Address): Promise<void> {
-    const server = createAdmin(this.#parts);
+    const { allowHost } = this.#parts;
+    const hosts = "host" in address && allowHost ? hostsOf(allowHost, address.host) : undefined;
+    const server = createAdmin({ ...this.#parts, allowHost: hosts });
     const bound = await bindAdmin(server, address);
     this.#add(server, () => {});
     this.#log.info(`admin on ${typeof bound === "string" ? `unix:${bound}` : `${bound.address}:${bound.port}`}`);
@@ -55,7 +58,7 @@ export class Admins {
    * @param replace the socket of an older self is there still.
    */
   async serveControl(port: number, replace: boolean, drain: () => void): Promise<void> {
-    const server = createAdmin({ ...this.#parts, drain });
+    const server = createAdmin({ ...this.#parts, allowHost: undefined, drain });
     try {
       this.#add(server, await serveControl(server, port, replace));
     } catch (error) {

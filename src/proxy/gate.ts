@@ -3,7 +3,7 @@
 
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Client } from "../core/client.ts";
-import { Failure, type FailureCode, type How, type Side } from "../core/errors.ts";
+import { Failure, type FailureCode, type How, type Side, type Why } from "../core/errors.ts";
 import { nextId, type Outcome } from "../core/outcome.ts";
 import { refuse } from "../front/refuse.ts";
 import type { Handlers } from "../front/listener.ts";
@@ -93,7 +93,7 @@ export class Gate implements Handlers {
   request(req: IncomingMessage, res: ServerResponse, client: Client): void {
     const facts = this.#meet(req, client);
     const decision = route(lineOf(req), facts.head, client.trusted, this.#parts.routes);
-    if (decision.to === "refuse") return this.#refuse(req, res, decision.code);
+    if (decision.to === "refuse") return this.#refuse(req, res, decision.code, decision.why);
     if (isLoop(facts.head, this.#parts.via)) return this.#refuse(req, res, "loop_detected");
     this.#plain.relay(req, res, (failure) => this.#say(req, res, failure));
   }
@@ -101,7 +101,7 @@ export class Gate implements Handlers {
   upgrade(req: IncomingMessage, res: ServerResponse, client: Client, early: Buffer): void {
     const facts = this.#meet(req, client);
     const decision = route(lineOf(req), facts.head, client.trusted, this.#parts.routes);
-    if (decision.to === "refuse") return this.#refuse(req, res, decision.code);
+    if (decision.to === "refuse") return this.#refuse(req, res, decision.code, decision.why);
     // The listener asks isUpgrade() first, so the router has no reason to find a plain request here.
     if (decision.to === "plain") return this.#refuse(req, res, "bad_request");
     if (isLoop(facts.head, this.#parts.via)) return this.#refuse(req, res, "loop_detected");
@@ -164,8 +164,8 @@ export class Gate implements Handlers {
   }
 
   /** Refuses before there is an exchange. */
-  #refuse(req: IncomingMessage, res: ServerResponse, code: FailureCode): void {
-    const failure = new Failure(code);
+  #refuse(req: IncomingMessage, res: ServerResponse, code: FailureCode, why?: Why): void {
+    const failure = new Failure(code, { why });
     const id = nextId();
     refuse(res, failure, id);
     this.#account(failure, id, req);
@@ -181,6 +181,7 @@ export class Gate implements Handlers {
       path: loggedPath(req?.url ?? ""),
       status,
       error: code,
+      why: failure?.why,
       bytesIn: 0,
       bytesOut: 0,
       ms: 0,

@@ -26,7 +26,9 @@ import type { RelayParts } from "../exchange/parts.ts";
 import { viaOf } from "../http/request-head.ts";
 import type { Tunnel } from "../tunnel/tunnel.ts";
 import { readingsOf, reportOf, type Rooms } from "./reports.ts";
-import type { Target } from "../core/target.ts";
+import type { Why } from "../core/errors.ts";
+import { hostsOf } from "../core/hosts.ts";
+import { isSameAddress, type Target } from "../core/target.ts";
 
 /** A running proxy. */
 export interface Daemon {
@@ -109,6 +111,8 @@ export class Proxy implements Daemon {
         history: this.#history,
         metrics: () => this.metrics.text(),
         page: async () => (await import("../ops/page.ts")).livePage(),
+        allowHost: new Set(options.allowHost),
+        refused: (why) => this.#onAdminRefused(why),
       },
       log,
     );
@@ -140,7 +144,12 @@ export class Proxy implements Daemon {
       },
     };
     this.#gate = new Gate({
-      routes: { mux, allowOrigin: new Set(options.allowOrigin) },
+      routes: {
+        mux,
+        allowOrigin: new Set(options.allowOrigin),
+        allowHost: hostsOf(options.allowHost, options.host),
+        httpIsMux: options.mux.some(({ target }) => isSameAddress(target.address, options.http.address)),
+      },
       links: this.#links,
       relay,
       via: viaOf(randomBytes(4).toString("hex")),
@@ -304,6 +313,10 @@ export class Proxy implements Daemon {
       links: this.#links,
       listener: this.#listener,
     };
+  }
+
+  #onAdminRefused(why: Why): void {
+    if (this.#process.lines.allows("admin refused")) this.#log.warn(why, "refused on the admin address");
   }
 
   #onEnded(outcome: Outcome): void {

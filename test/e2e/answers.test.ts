@@ -83,10 +83,12 @@ test("405 for CONNECT, with the methods that are allowed", async () => {
   expect(response.field("allow")).toMatch(/^GET, HEAD, POST/);
 });
 
-test("403 for a page of another origin that opens a mux", async () => {
+test("403 for a page of another origin, or by a foreign name, that opens a mux", async () => {
   const up = await rawUpstream();
   const daemon = await startDaemon(["--http", String(up.port), "--mux", `${up.port}/mux`]);
   own(await ask(daemon.port, upgrade("/mux", "Origin: https://evil.example")), 403, "origin_not_allowed");
+  const rebound = upgrade("/mux", "Origin: http://evil.example").replace("Host: localhost", "Host: evil.example");
+  own(await ask(daemon.port, rebound), 403, "host_not_allowed");
   expect(up.accepted).toHaveLength(0);
 });
 

@@ -1,9 +1,12 @@
 // Which origins may open a tunnel, and how many tunnels there may be.
 
+import { request } from "node:http";
+import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { tempFolder } from "../kit/child.ts";
 import { dial, head, upgrade, type RawClient } from "../kit/client.ts";
-import { startDaemon, type TestDaemon } from "../kit/daemon.ts";
-import { endOf, nextResponse } from "../kit/messages.ts";
+import { startDaemon, type LogLine, type TestDaemon } from "../kit/daemon.ts";
+import { endOf, nextResponse, type WireResponse } from "../kit/messages.ts";
 import { openRaw, openWs } from "../kit/tunnel.ts";
 import { httpUpstream, muxUpstream, rawUpstream } from "../kit/upstream.ts";
 import { until, within } from "../kit/until.ts";
@@ -23,6 +26,8 @@ async function opens(daemon: TestDaemon, path: string, ...fields: string[]): Pro
 }
 
 const REFUSED = "origin_not_allowed";
+const HOST_REFUSED = "host_not_allowed";
+const REFUSED_EITHER = /^(origin|host)_not_allowed$/;
 
 describe("a page of which origin may open a mux", () => {
   const own = "Host: dash.example";
@@ -54,7 +59,8 @@ describe("a page of which origin may open a mux", () => {
 
   test("its own, whatever the front does to scheme and name; no other", async () => {
     const mux = await muxUpstream();
-    const daemon = await startDaemon(["--http", "1", "--mux", `${mux.port}/mux`]);
+    const here = ["--allow-host", "dash.example"];
+    const daemon = await startDaemon(["--http", "1", "--mux", `${mux.port}/mux`, ...here]);
     const found: typeof cases = [];
     for (const [what, fields] of cases) {
       const before = mux.clients.length;
@@ -92,9 +98,130 @@ describe("a page of which origin may open a mux", () => {
   });
 
   test("other paths are the web server's own business", async () => {
-    const mux = await muxUpstream();
-    const daemon = await startDaemon(["--http", String(mux.port), "--mux", `/term=${mux.port}/mux`]);
+    const [web, mux] = [await muxUpstream(), await muxUpstream()];
+    const daemon = await startDaemon(["--http", String(web.port), "--mux", `/term=${mux.port}/mux`]);
     expect(await opens(daemon, "/mux", "Origin: https://evil.example")).toBe(101);
+  });
+
+  test("unless that server is the mux, which may read any path as its own", async () => {
+    const mux = await muxUpstream();
+    const daemon = await startDaemon(["--http", `localhost:${mux.port}`, "--mux", `/term=${mux.port}/mux`]);
+    const paths = ["/mux", "/%6dux", "/x/../mux", "/mux/", "/mux?x", "http://localhost/mux", "http://evil.example/mux"];
+    for (const path of paths) {
+      expect(await opens(daemon, path, "Origin: https://evil.example"), path).toMatch(REFUSED_EITHER);
+      expect(await opens(daemon, path, "Host: evil.example", "Origin: http://evil.example"), path).toMatch(
+        REFUSED_EITHER,
+      );
+    }
+    expect(mux.clients).toEqual([]);
+    expect(await opens(daemon, "/mux", "Origin: http://localhost")).toBe(101);
+    expect(await opens(daemon, "/mux")).toBe(101);
+  });
+});
+
+describe("by which host a page may open a mux", () => {
+  const page = (host: string): string[] => [`Host: ${host}`, `Origin: http://${host}`];
+
+  test("its own name, if it is one of this machine: another may have been pointed here", async () => {
+    const mux = await muxUpstream();
+    const listed = ["--allow-host", "dash.example", "--allow-host", "*.below.example"];
+    const daemon = await startDaemon(["--http", "1", "--mux", `${mux.port}/mux`, "--host", "localhost", ...listed]);
+    const mine = [
+      "localhost:3000",
+      "a.localhost",
+      "127.0.0.1:3000",
+      "[::1]:3000",
+      "dash.example:81",
+      "x.below.example",
+    ];
+    for (const host of mine) expect(await opens(daemon, "/mux", ...page(host)), host).toBe(101);
+    for (const host of ["evil.example:3000", "below.example", "localhost.evil.example"]) {
+      expect(await opens(daemon, "/mux", ...page(host)), host).toBe(HOST_REFUSED);
+    }
+    expect(await opens(daemon, "/mux", "Host: evil.example")).toBe(101);
+    const everybody = await startDaemon(["--http", "1", "--mux", `${mux.port}/mux`, "--allow-host", "*"]);
+    expect(await opens(everybody, "/mux", ...page("evil.example"))).toBe(101);
+  });
+
+  test.each(
+    ["X-Forwarded-For: 192.0.2.1", "X-Forwarded-Host: evil.example", "X-Forwarded-Proto: https"].concat([
+      "Forwarded: for=192.0.2.1",
+      "CF-Connecting-IP: 192.0.2.1",
+    ]),
+  )("a front that says %s vouches for it, if it is trusted", async (field) => {
+    const mux = await muxUpstream();
+    const args = ["--http", "1", "--mux", `${mux.port}/mux`];
+    expect(await opens(await startDaemon(args), "/mux", ...page("evil.example"), field)).toBe(101);
+    const distrustful = await startDaemon([...args, "--trust-proxy", "none"]);
+    expect(await opens(distrustful, "/mux", ...page("evil.example"), field)).toBe(HOST_REFUSED);
+  });
+
+  test("answer and log say what was seen, what was expected, and what lets it in", async () => {
+    const daemon = await startDaemon(["--http", "1", "--mux", "2/mux"]);
+    const refused = async (...fields: string[]): Promise<Record<string, unknown>> => {
+      const client = await dial(daemon.port);
+      client.send(upgrade("/mux", ...fields).replace("Host: localhost\r\n", ""));
+      return (JSON.parse((await nextResponse(client)).body) as { error: Record<string, unknown> }).error;
+    };
+    const host = await refused(...page("evil.example:3000"));
+    expect(host).toMatchObject({
+      code: HOST_REFUSED,
+      message: expect.stringMatching(/ Seen: host evil\.example:3000\. --allow-host evil\.example lets it in\.$/),
+    });
+    const origin = await refused("Host: localhost:3000", "Origin: https://evil.example");
+    expect(origin).toMatchObject({
+      code: REFUSED,
+      message: expect.stringMatching(
+        / Seen: origin https:\/\/evil\.example\. --allow-origin https:\/\/evil\.example lets it in\.$/,
+      ),
+    });
+    const lineOf = (id: unknown): Promise<LogLine> => daemon.logged((line) => line["id"] === id, "the refusal");
+    const common = { by: "client", how: "limit", status: 403 };
+    expect(await lineOf(host["id"])).toMatchObject({
+      ...common,
+      why: {
+        seen: "host evil.example:3000",
+        expected: expect.stringMatching(/^localhost, an IP address, .*--allow-host$/),
+      },
+    });
+    expect(await lineOf(origin["id"])).toMatchObject({
+      ...common,
+      why: { expected: "a page of localhost:3000", option: "--allow-origin https://evil.example" },
+    });
+  });
+});
+
+describe("by which host the admin address may be asked", () => {
+  const ask = async (daemon: TestDaemon, path: string, ...fields: string[]): Promise<WireResponse> => {
+    const line = await daemon.logged(({ msg }) => msg.startsWith("admin on "), "admin address");
+    const client = await dial(Number(/:(\d+)$/.exec(line.msg)?.[1]));
+    client.send(head(`GET ${path} HTTP/1.1`, ...fields, "Connection: close"));
+    return await nextResponse(client);
+  };
+
+  test("a name that was pointed here reads nothing, whatever its script sends along", async () => {
+    const daemon = await startDaemon(["--http", "1", "--admin", "0", "--allow-host", "ops.example"]);
+    for (const path of ["/live", "/ready", "/status", "/metrics", "/events", "/", "/nothing"]) {
+      const answer = await ask(daemon, path, "Host: evil.example:9900", "X-Forwarded-For: 192.0.2.1");
+      expect([answer.status, answer.field("x-single-port-error")]).toEqual([403, HOST_REFUSED]);
+      expect(answer.body).toMatch(/^seen: host evil.example:9900\n(.*\n)to let it in: --allow-host evil.example\n$/);
+    }
+    const line = await daemon.logged(({ msg }) => msg === "refused on the admin address", "a refusal");
+    expect(line).toMatchObject({ level: 40, seen: "host evil.example:9900", option: "--allow-host evil.example" });
+    for (const host of ["localhost:1", "127.0.0.1:9900", "[::1]", "ops.example"]) {
+      expect((await ask(daemon, "/live", `Host: ${host}`)).status, host).toBe(200);
+    }
+  });
+
+  test("on a unix socket, where no browser comes, it is not asked for", async () => {
+    const path = join(tempFolder(), "admin.sock");
+    await startDaemon(["--http", "1", "--admin", `unix:${path}`]);
+    const answer = new Promise<number | undefined>((resolve, reject) => {
+      const asked = request({ socketPath: path, path: "/live", headers: { Host: "evil.example" } });
+      asked.on("response", (res) => resolve(res.resume().statusCode)).on("error", reject);
+      asked.end();
+    });
+    expect(await within(answer, "an answer")).toBe(200);
   });
 });
 
