@@ -52,6 +52,12 @@ export function hostPort(host: string, port: number): string {
   return `${host.includes(":") ? `[${host}]` : host}:${port}`;
 }
 
+/** What a person opens in a browser to reach a server that listens on `host`: all addresses are reached by loopback. */
+export function urlOf(host: string, port: number): string {
+  const near = host === "0.0.0.0" ? "127.0.0.1" : host === "::" ? "::1" : host;
+  return `http://${hostPort(near, port)}`;
+}
+
 function parseUnix(text: string): Target {
   // "unix:SOCKET[:PATH]": the last ":/" splits, so that a Windows pipe or a colon in a file name still works.
   const body = text.slice("unix:".length);

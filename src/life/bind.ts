@@ -33,6 +33,8 @@ export interface Bound {
 
 /** An address cannot be had. The message says which, why, and what would be accepted. */
 export class CannotListen extends Error {
+  override readonly name = "CannotListen";
+  readonly code = "ERR_SINGLE_PORT_CANNOT_LISTEN";
   /** For want of a right (exit 77), not because of the address (78). */
   readonly denied: boolean;
 

@@ -5,6 +5,7 @@ import type { BlockList } from "node:net";
 import type { Option } from "commander";
 import { load } from "../core/packages.ts";
 import { declared, type Declared } from "./table.ts";
+import type { Settings } from "./settings.ts";
 import type { LogFormat } from "./types.ts";
 import { hostPort, isSameAddress, TARGET_FORMS, type Address, type MuxTarget, type Target } from "../core/target.ts";
 
@@ -52,7 +53,10 @@ export interface Options {
 }
 
 /** A given value is not accepted: says the option, what was given and what is accepted. Exit 64. */
-export class UsageError extends Error {}
+export class UsageError extends Error {
+  override readonly name = "UsageError";
+  readonly code = "ERR_SINGLE_PORT_USAGE";
+}
 
 /** One option as commander wants it. Errors name the option, what was given and what is accepted. */
 function toCommander(option: Declared): Option {
@@ -144,9 +148,6 @@ export function completeOptions(given: Given): Options {
   return options;
 }
 
-/** Options as a program gives them: text as on the command line, by name in camel case. */
-export type Settings = { [name in keyof Options]?: string | number | boolean | string[] };
-
 /**
  * The options of a program: parsed and checked like those of the command line, without the environment.
  *
@@ -160,12 +161,11 @@ export function optionsFrom(settings: Settings): Options {
   }
   for (const option of declared) {
     const name = nameOf(option);
-    const value = settings[name as keyof Options] ?? option.default;
+    const value = (settings as Partial<Settings>)[name as keyof Settings] ?? option.default;
     if (value === undefined) continue;
-    const { parse } = option;
     const read = (one: unknown): unknown => {
       try {
-        return parse ? parse(String(one)) : !OFF.test(String(one));
+        return readSetting(option, one);
       } catch (error) {
         throw new UsageError(`option '${name}' is '${String(one)}'. Accepted: ${(error as Error).message}.`, {
           cause: error,
@@ -177,8 +177,15 @@ export function optionsFrom(settings: Settings): Options {
   return completeOptions(given);
 }
 
-/** `maxHeld` from `--max-held <n>`. */
-function nameOf({ flags }: Declared): string {
+/** A program's value: text as on the command line; a number of a duration is in milliseconds, that of a size in bytes. */
+function readSetting({ flags, parse }: Declared, value: unknown): unknown {
+  if (!parse) return !OFF.test(String(value));
+  if (typeof value !== "string" && typeof value !== "number") throw new Error("text or a number");
+  return parse(typeof value === "number" && flags.endsWith("<time>") ? `${value}ms` : String(value));
+}
+
+/** The name of an option in `Options` and `Settings`: `maxHeld` from `--max-held <n>`. */
+export function nameOf({ flags }: Declared): string {
   const [, words = ""] = /--([a-z-]+)/.exec(flags) ?? [];
   return words.replaceAll(/-([a-z])/g, (_, letter: string) => letter.toUpperCase());
 }

@@ -30,14 +30,6 @@ import type { Why } from "../core/errors.ts";
 import { hostsOf } from "../core/hosts.ts";
 import { isSameAddress, type Target } from "../core/target.ts";
 
-/** A running proxy. */
-export interface Daemon {
-  /** Where it listens, with the port that was picked for 0. */
-  readonly address: AddressInfo;
-  /** Stops accepting, finishes what is in flight, and resolves when all is ended: `drain` after the call at most. */
-  close(): Promise<void>;
-}
-
 /** What a process adds to a daemon. */
 export interface Process {
   /** Bounds the lines of the log. */
@@ -79,7 +71,7 @@ export function logDropped(log: Logger, kind: string, dropped: number): void {
 }
 
 /** A proxy: made, then started once, then closed once. */
-export class Proxy implements Daemon {
+export class Proxy {
   readonly metrics: Metrics = new Metrics(() => this.report());
   readonly #history = new History(() => readingsOf(this.#rooms()));
   readonly #options: Options;
@@ -170,6 +162,7 @@ export class Proxy implements Daemon {
     );
   }
 
+  /** Where it listens, with the port that was picked for 0. */
   get address(): AddressInfo {
     if (!this.#address) throw new Error("not listening");
     return this.#address;
@@ -234,6 +227,7 @@ export class Proxy implements Daemon {
     this.#process.stop("taken over");
   }
 
+  /** Stops accepting, finishes what is in flight, and resolves when all is ended: `drain` after the call at most. */
   close(): Promise<void> {
     return (this.#closing ??= this.#close());
   }

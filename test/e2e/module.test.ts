@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import { createServer, type AddressInfo } from "node:net";
 import { expect, onTestFinished, test } from "vitest";
-import { startSinglePort } from "../../dist/index.js";
+import { CannotListen, startSinglePort, UsageError } from "../../dist/index.js";
 
 /** A server on a free port, until the test ends. */
 async function listening(): Promise<{ port: number; close: () => Promise<unknown> }> {
@@ -26,4 +26,28 @@ test("a start that fails for its port lets go of the address of --admin", async 
   const again = createServer().listen(admin.port, "127.0.0.1");
   await once(again, "listening");
   again.close();
+});
+
+test("a program sees where it listens, its status, and its end", async () => {
+  const proxy = await startSinglePort({ port: 0, http: 1, host: "0.0.0.0", hold: 0, drain: 250 });
+  const { address, url } = proxy;
+  expect(url).toBe(`http://127.0.0.1:${address.port}`);
+  expect((await fetch(`${url}/`, { redirect: "manual" })).status).toBe(503);
+  expect(proxy.status()).toMatchObject({ name: "single-port", state: "running", listening: `0.0.0.0:${address.port}` });
+  await proxy.close();
+  expect(proxy.status().state).toBe("stopped");
+});
+
+test("what fails has a name and a code", async () => {
+  const taken = await listening();
+  await expect(startSinglePort({ http: 1, hold: "soon" })).rejects.toMatchObject({
+    name: "UsageError",
+    code: "ERR_SINGLE_PORT_USAGE",
+  });
+  await expect(startSinglePort({ http: 1, port: taken.port, bindRetry: 0 })).rejects.toMatchObject({
+    name: "CannotListen",
+    code: "ERR_SINGLE_PORT_CANNOT_LISTEN",
+  });
+  expect(new UsageError("x")).toBeInstanceOf(Error);
+  expect(new CannotListen("x").denied).toBe(false);
 });

@@ -12,14 +12,8 @@ import {
   requestPath,
   size,
 } from "../../src/options/types.ts";
-import {
-  commanderOptions,
-  optionsFrom,
-  optionTable,
-  readEnvironment,
-  UsageError,
-  type Settings,
-} from "../../src/options/options.ts";
+import { commanderOptions, optionsFrom, optionTable, readEnvironment, UsageError } from "../../src/options/options.ts";
+import type { Settings } from "../../src/options/settings.ts";
 
 describe("durations", () => {
   test.each([
@@ -202,20 +196,34 @@ describe("options of a program", () => {
     });
     expect(options.mux.map(({ paths }) => paths)).toEqual([["/ao-terminal-mux", "/a"], ["/b"]]);
   });
+  test("a number of a duration is in milliseconds, one of a size in bytes; undefined is not given", () => {
+    const given = { http: 1, hold: 250, drain: 0, recycle: undefined, replayBuffer: 512, maxHeaderSize: 65_536 };
+    expect(optionsFrom(given)).toMatchObject({
+      hold: 250,
+      drain: 0,
+      recycle: 4000,
+      replayBuffer: 512,
+      maxHeaderSize: 65_536,
+    });
+  });
   test("port 0 is another one each time", () => {
     expect(optionsFrom({ port: 0, http: 1, admin: "0" })).toMatchObject({ port: 0, admin: { port: 0 } });
   });
   test.each([false, "false", "0", "off"])("a switch that is given as %j is off, as in the environment", (takeover) =>
-    expect(optionsFrom({ http: 4000, takeover }).takeover).toBe(false),
+    expect(optionsFrom({ http: 4000, takeover: takeover as boolean }).takeover).toBe(false),
   );
   test.each([true, "true", "1"])("one that is given as %j is on", (takeover) =>
-    expect(optionsFrom({ http: 4000, takeover }).takeover).toBe(true),
+    expect(optionsFrom({ http: 4000, takeover: takeover as boolean }).takeover).toBe(true),
   );
   test.each<[string, Settings]>([
     ["'http' is 'x'. Accepted", { http: "x" }],
     ["'hold' is 'soon'. Accepted", { http: 1, hold: "soon" }],
-    ["no option 'htpp'. Accepted", { htpp: 1 } as Settings],
-    ["is required", {}],
+    ["no option 'htpp'. Accepted", { http: 1, htpp: 1 } as Settings],
+    ["is required", {} as Settings],
+    ["'hold' is '-1'. Accepted: a duration", { http: 1, hold: -1 }],
+    ["'hold' is 'NaN'. Accepted: a duration", { http: 1, hold: Number.NaN }],
+    ["'replayBuffer' is '0.5'. Accepted: a size", { http: 1, replayBuffer: 0.5 }],
+    ["'onDown' is 'true'. Accepted: text", { http: 1, onDown: true } as never],
     ["the address this proxy listens on", { http: 3000 }],
     ["'--admin' is 127.0.0.1:3000, the address this proxy listens on", { http: 1, admin: "localhost:3000" }],
     ["'--http' is 127.0.0.1:4000, and so is --admin", { http: 4000, admin: 4000 }],
