@@ -13,6 +13,10 @@ export interface Client {
   readonly address: string;
   /** Is the peer one whose X-Forwarded-* fields are believed (`--trust-proxy`)? */
   readonly trusted: boolean;
+  /** Reads nothing more from the client than what one read has already brought. */
+  stopReading(): void;
+  /** Reads again, after `stopReading`. */
+  readOn(): void;
   /** Takes the connection for one exchange: from now on its events go to `occupant`. */
   occupy(occupant: Occupant): void;
   /** Gives it back, unless another has taken it since. */

@@ -51,7 +51,7 @@ export class Exchange implements Asker, Caller, Occupant, Live, Waiting {
     this.id = this.#record.id;
     this.isHandshake = admitted.upgrade !== undefined;
     const copy = isRepeatable(req.method ?? "", head.idempotencyKey) ? parts.options.replayBytes : 0;
-    this.#body = bodyOf(req, head, copy, this.#onBodyProgress);
+    this.#body = bodyOf(admitted, copy, this.#onBodyProgress);
     if (admitted.upgrade) this.#early = new EarlyBytes(client.socket, admitted.upgrade.early);
     this.#forget = parts.exchanges.add(this);
     this.#limits = new Limits(parts.clock, parts.options, this, client.socket);
@@ -290,11 +290,12 @@ export class Exchange implements Asker, Caller, Occupant, Live, Waiting {
     const { res, client } = this.#in;
     const status = res.headersSent ? res.statusCode : 0;
     this.#leave();
+    if (this.#body && !this.#body.complete) this.#body.discard();
     if (how !== "done") {
       // A FIN is how a close-delimited body ends well, so a cut one has to end otherwise.
       const end = this.#answer?.closeDelimited ? reset : by === "client" ? cut : finish;
       end(client.socket);
-    } else if (this.#body && !this.#body.complete) this.#body.discard();
+    }
     this.#account({ by, how, status, bytesOut: this.#answer?.bytes ?? 0 });
   }
 

@@ -11,6 +11,11 @@ import type { TrustedPeers } from "./trusted-peers.ts";
 // A client that pipelines more than this is not read from until it has its answers.
 const MAX_PIPELINED = 16;
 
+/** Has this request a body, whole or not? */
+function hasBody({ headers }: IncomingMessage): boolean {
+  return headers["transfer-encoding"] !== undefined || Number(headers["content-length"] ?? 0) > 0;
+}
+
 /** The peer's address for logs and X-Forwarded-For. */
 function addressOf(socket: Socket): string {
   const address = socket.remoteAddress ?? "";
@@ -124,21 +129,27 @@ export class Connection implements Client {
     }
     this.#turns ??= [];
     this.#turns.push(run);
-    if (this.#turns.length >= MAX_PIPELINED) this.#stopReading();
   }
 
-  #stopReading(): void {
+  /**
+   * Is this request kept as bytes until its turn comes? What waits behind it in the same read then costs no more than
+   * its bytes, either. A body is never parsed before its turn: it could be thousands of pieces that nobody takes.
+   */
+  defers(req: IncomingMessage): boolean {
+    return this.busy && ((this.#turns?.length ?? 0) >= MAX_PIPELINED || hasBody(req));
+  }
+
+  stopReading(): void {
     const socket: HttpSocket = this.socket;
     socket._paused = true;
     socket.pause();
   }
 
-  #readOn(): void {
+  readOn(): void {
     const socket: HttpSocket = this.socket;
-    if (socket._paused) {
-      socket._paused = false;
-      socket.parser?.resume();
-    }
+    if (!socket._paused) return;
+    socket._paused = false;
+    socket.parser?.resume();
     socket.resume();
   }
 
@@ -153,7 +164,6 @@ export class Connection implements Client {
       this.#idleAt = this.owesBody ? Infinity : this.socket.bytesRead;
       return false;
     }
-    if (this.#turns?.length === 0) this.#readOn();
     run();
     return true;
   }

@@ -1,6 +1,7 @@
 // Node's HTTP server as the public port wants it: our limits, and none of its own decisions. Made for listener.ts.
 
 import { createServer, type IncomingMessage, type Server, type ServerOptions } from "node:http";
+import type { Socket } from "node:net";
 
 /** What node limits for us, in milliseconds and bytes. */
 export interface ServerLimits {
@@ -35,4 +36,27 @@ export function createHttpServer(limits: ServerLimits, takesUpgrade: (req: Incom
   // No cap on the number of fields: their size is limited, and node's parser honours framing fields that a cap would hide.
   server.maxHeadersCount = 0;
   return server;
+}
+
+// What node's parser calls for each head (lib/_http_common.js, Node 20 to 26). 2 is llhttp's word for an upgrade.
+type Incoming = IncomingMessage & { upgrade?: boolean };
+type ParserSocket = Socket & { parser?: { onIncoming?: (req: Incoming, keepAlive: boolean) => number } | null };
+const AS_UPGRADE = 2;
+
+/**
+ * Bounds what one read becomes. Node parses all that a read brings, whatever is paused meanwhile: 64 KB of short
+ * requests would be thousands of objects. A request that `defers` is named for is handed out as an upgrade is: node lets
+ * go of the connection, and everything behind the head stays bytes.
+ *
+ * @param socket of a connection that node's server has begun to serve.
+ */
+export function deferRequests(socket: ParserSocket, defers: (req: IncomingMessage) => boolean): void {
+  const { parser } = socket;
+  const onIncoming = parser?.onIncoming;
+  if (!parser || !onIncoming) return;
+  parser.onIncoming = (req, keepAlive) => {
+    if (!defers(req)) return onIncoming(req, keepAlive);
+    req.upgrade = true;
+    return AS_UPGRADE;
+  };
 }

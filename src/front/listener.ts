@@ -10,7 +10,7 @@ import { refuseSocket } from "./refuse.ts";
 import { cut, linger } from "../core/sockets.ts";
 import { Connection, connectionOf, type ConnectionListener } from "./connection.ts";
 import { endIdle } from "./idle.ts";
-import { createHttpServer, type ServerLimits } from "./http-server.ts";
+import { createHttpServer, deferRequests, type ServerLimits } from "./http-server.ts";
 import { TrustedPeers } from "./trusted-peers.ts";
 
 /** Limits of the client's side, in milliseconds and bytes. */
@@ -56,6 +56,7 @@ export class Listener implements ConnectionListener {
   readonly #trusted: TrustedPeers;
   readonly #connections = new Set<Connection>();
   readonly #ignoredUpgrades = new WeakSet<IncomingMessage>();
+  readonly #deferred = new WeakSet<IncomingMessage>();
   #turnedAway = 0;
   #stopping = false;
 
@@ -65,6 +66,7 @@ export class Listener implements ConnectionListener {
     this.#trusted = new TrustedPeers(options.trusted);
     this.server = createHttpServer(options, (req) => this.#takesUpgrade(req));
     this.server.prependListener("connection", (socket: Socket) => this.#onConnection(socket));
+    this.server.on("connection", (socket: Socket) => this.#onServed(socket));
     const onRequest = (req: IncomingMessage, res: ServerResponse): void => this.#onRequest(req, res);
     this.server.on("request", onRequest);
     // The upstream decides about Expect (RFC 9110 10.1.1), so node must not answer it.
@@ -127,6 +129,17 @@ export class Listener implements ConnectionListener {
     socket.once("close", () => (this.#turnedAway -= 1));
     connection.busy = true;
     this.#refuse(connection, "too_many");
+  }
+
+  /** Node's server has begun to read a connection. */
+  #onServed(socket: Socket): void {
+    const connection = this.#connectionOf(socket);
+    if (!connection) return;
+    deferRequests(socket, (req) => {
+      const defers = connection.defers(req);
+      if (defers) this.#deferred.add(req);
+      return defers;
+    });
   }
 
   onClosed(connection: Connection): void {
@@ -195,8 +208,11 @@ export class Listener implements ConnectionListener {
       socket.resume();
       return this.#tooLate(req, connection);
     }
+    if (this.#deferred.has(req)) connection.stopReading();
     connection.takeTurn(() => {
-      if (req.method !== "CONNECT" && !this.#handlers.isUpgrade(req)) return this.#putBack(req, connection, early);
+      if (this.#deferred.has(req)) return this.#putBack(req, connection, early);
+      if (req.method !== "CONNECT" && !this.#handlers.isUpgrade(req))
+        return this.#putBack(req, connection, early, "upgrade");
       // Nothing reads the socket now, so a client that leaves would not be noticed: what it sends early is kept.
       const res = new ServerResponse(req);
       res.shouldKeepAlive = false;
@@ -207,19 +223,22 @@ export class Listener implements ConnectionListener {
   }
 
   /**
-   * Serves an upgrade that is none for us as the plain request it also is (RFC 9110 7.8): node has let go of the
-   * connection, so the request is written back without its Upgrade and the connection begins anew. Only Node
-   * before 22.21 needs this.
+   * Node has let go of the connection: the request is written back and the connection begins anew. That is how one that
+   * was deferred is served, and an upgrade that is none for us as the plain request it also is (RFC 9110 7.8). The latter
+   * loses its Upgrade field; only Node before 22.21 needs it.
    */
-  #putBack(req: IncomingMessage, connection: Connection, early: Buffer): void {
+  #putBack(req: IncomingMessage, connection: Connection, early: Buffer, without?: string): void {
     let head = `${req.method} ${req.url} HTTP/${req.httpVersion}\r\n`;
     for (let i = 0; i < req.rawHeaders.length; i += 2) {
       const name = req.rawHeaders[i] ?? "";
-      if (name.toLowerCase() !== "upgrade") head += `${name}: ${req.rawHeaders[i + 1]}\r\n`;
+      if (name.toLowerCase() !== without) head += `${name}: ${req.rawHeaders[i + 1]}\r\n`;
     }
     connection.busy = false;
+    // Node adds these again, and takes away all others by itself.
+    connection.socket.removeAllListeners("pause").removeAllListeners("resume");
     connection.socket.unshift(Buffer.concat([Buffer.from(`${head}\r\n`, "latin1"), early]));
     this.server.emit("connection", connection.socket);
+    connection.socket.resume();
   }
 
   #onClientError(error: Error, socket: Socket): void {

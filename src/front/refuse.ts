@@ -41,6 +41,8 @@ function wantsPage(req: IncomingMessage): boolean {
  */
 export function refuse(res: ServerResponse, failure: Failure, id: string, since?: Date): void {
   const { req } = res;
+  // Its body is read and dropped at once: node would keep it until the client has taken the answer.
+  req.resume();
   const page = wantsPage(req);
   const repeatable = req.method === "GET" || req.method === "HEAD";
   const body = page ? errorPage(failure, { id, since, repeatable }) : jsonOf(failure, id);
