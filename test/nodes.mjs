@@ -35,11 +35,9 @@ for (const version of asked.length > 0 ? asked : VERSIONS) {
   const actual = spawnSync(binary, ["--version"], { encoding: "utf8" }).stdout.trim();
   process.stdout.write(`\n== daemon on ${actual}\n`);
   const env = { ...process.env, SINGLE_PORT_TEST_NODE: binary };
-  const { status } = spawnSync(process.execPath, [vitest, "run", ...(files.length > 0 ? files : ["test/e2e"])], {
-    stdio: "inherit",
-    cwd: root,
-    env,
-  });
+  const chosen = files.length > 0 ? files : ["test/e2e", "test/long"];
+  const args = [vitest, "run", "--config", "test/vitest.config.ts", ...chosen];
+  const { status } = spawnSync(process.execPath, args, { stdio: "inherit", cwd: root, env });
   results.push([actual, status === 0 ? "passed" : "failed"]);
 }
 process.stdout.write(`\n${results.map(([version, result]) => `${version}: ${result}`).join("\n")}\n`);

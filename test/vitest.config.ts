@@ -1,0 +1,28 @@
+// Two tiers, by folder: `npm test` runs the quick one, `npm run test:all` both. One file: `npm test -- test/e2e/x.test.ts`.
+
+import { fileURLToPath } from "node:url";
+import { defineConfig } from "vitest/config";
+
+/** Where each run leaves its figures as JSON: .ci/run adds them up. */
+const reports = process.env["SINGLE_PORT_TEST_REPORTS"];
+
+export default defineConfig({
+  root: fileURLToPath(new URL("..", import.meta.url)),
+  test: {
+    // Most tests wait for events and not for the processor, so more files run side by side than there are cores.
+    maxWorkers: 5,
+    reporters: reports ? ["default", ["json", { outputFile: `${reports}/${process.pid}.json` }]] : ["default"],
+    projects: [
+      {
+        extends: true,
+        test: { name: "quick", include: ["test/{unit,fuzz,e2e}/**/*.test.ts"], sequence: { groupOrder: 0 } },
+      },
+      {
+        extends: true,
+        test: { name: "long", include: ["test/long/**/*.test.ts"], sequence: { groupOrder: 1 } },
+      },
+    ],
+    // A test waits for several events in turn, each with a patience of its own (test/kit/until.ts): that one should speak.
+    testTimeout: 20_000,
+  },
+});
