@@ -1,5 +1,5 @@
-// The fault table: side x fault x moment, and what the log has to say of each. The tests of test/e2e/fault-*.test.ts
-// are made from it, by moment; test/kit/moments.ts knows how each moment is reached.
+// The fault table: side x fault x moment, and what the log has to say of each. The tests named fault-* are made from
+// it, by moment; test/kit/moments.ts knows how each moment is reached.
 
 import type { RawClient } from "./client.ts";
 import type { Cable } from "./network.ts";

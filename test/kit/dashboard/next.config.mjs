@@ -1,4 +1,4 @@
-// The dashboard of test/e2e/dashboard-*.test.ts.
+// The dashboard of test/long/dashboard.test.ts.
 
 import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
