@@ -32,14 +32,21 @@ export interface Browser {
   newPage(): Promise<Page>;
 }
 
+/** What a suite wants to be different. */
+export interface BrowserOptions {
+  ignoreHTTPSErrors?: boolean;
+  /** Further ones for Chromium's command line. */
+  flags?: string[];
+}
+
 /** Starts one before the first test, and ends it after the last. */
-export function browserForFile(options: { ignoreHTTPSErrors?: boolean } = {}): Browser {
+export function browserForFile({ flags = [], ...options }: BrowserOptions = {}): Browser {
   const context = forFile(async () => {
     const profile = mkdtempSync(join(tmpdir(), "single-port-chromium-"));
     atEnd(() => rmSync(profile, { recursive: true, force: true }));
     const launched = await chromium.launchPersistentContext(profile, {
       executablePath: CHROMIUM,
-      args: FLAGS,
+      args: [...FLAGS, ...flags],
       ...options,
     });
     atEnd(() => launched.close());
