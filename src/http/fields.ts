@@ -2,6 +2,8 @@
 // Used by both heads, request-body.ts and answer.ts; pure. Fields are kept as node's raw arrays [name, value, name,
 // value, ...], so order, case, duplicates and a field named __proto__ survive.
 
+import { isDisguised, isFrontField } from "./front-fields.ts";
+
 const SP = 32;
 const HTAB = 9;
 
@@ -64,14 +66,16 @@ export function nominate(nominated: Set<string> | undefined, options: readonly s
 
 // Fields that must not arrive after the body, because they decide how a message is read (RFC 9110 6.5.1).
 const NOT_IN_TRAILERS =
-  /^(content-length|content-encoding|content-type|content-range|transfer-encoding|host|connection|keep-alive|te|trailer|upgrade|via|authorization|cookie|set-cookie|proxy-.*|forwarded|x-forwarded-.*|x-real-ip|cf-.*|expect|max-forwards|cache-control)$/i;
+  /^(content-length|content-encoding|content-type|content-range|transfer-encoding|host|connection|keep-alive|te|trailer|upgrade|via|authorization|cookie|set-cookie|proxy-.*|expect|max-forwards|cache-control)$/;
 
 /** The trailer fields that may be passed on, as the pairs `addTrailers` takes. */
 export function passTrailers(raw: readonly string[]): [string, string][] {
   const pairs: [string, string][] = [];
   for (let i = 0; i < raw.length; i += 2) {
     const name = raw[i] ?? "";
-    if (!NOT_IN_TRAILERS.test(name)) pairs.push([name, raw[i + 1] ?? ""]);
+    const lower = name.toLowerCase();
+    if (!NOT_IN_TRAILERS.test(lower) && !isFrontField(lower) && !isDisguised(lower))
+      pairs.push([name, raw[i + 1] ?? ""]);
   }
   return pairs;
 }

@@ -2,6 +2,7 @@
 // Called by gate.ts, for the router's facts and for what goes upstream; pure.
 
 import { codingsOf, dropNominated, linesOf, nominate, ows, tokens } from "./fields.ts";
+import { isDisguised, isFrontField } from "./front-fields.ts";
 
 /** What one pass over a request's fields finds out. */
 export interface RequestHead {
@@ -27,7 +28,7 @@ export interface RequestHead {
   forwardedHost: string | undefined;
   /** Is there any field by which a front says who the client is? A page cannot set one on a WebSocket. */
   forwarded: boolean;
-  /** Other fields that only a trusted peer may set: Forwarded, X-Real-IP, X-Forwarded-*, CF-*. */
+  /** The other fields of front-fields.ts, which only a trusted peer may set. */
   claims: string[];
   trailer: string | undefined;
 }
@@ -118,7 +119,8 @@ export function readRequestHead(raw: readonly string[]): RequestHead {
         head.idempotencyKey = true;
         break;
       default:
-        if (isClaim(lower)) {
+        if (isDisguised(lower)) continue;
+        if (isFrontField(lower)) {
           if (lower === "cf-ray") head.ray = value;
           head.claims.push(name, value);
           continue;
@@ -137,17 +139,6 @@ export function readRequestHead(raw: readonly string[]): RequestHead {
     dropNominated(fields, nominated);
   }
   return head;
-}
-
-/** Fields by which a front says who the client is. Only a trusted front may set them; from anyone else they are dropped. */
-function isClaim(lower: string): boolean {
-  return (
-    lower.startsWith("cf-") ||
-    lower.startsWith("x-forwarded-") ||
-    lower === "forwarded" ||
-    lower === "x-real-ip" ||
-    lower === "true-client-ip"
-  );
 }
 
 /** Who sent the request to us. */

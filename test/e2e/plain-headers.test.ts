@@ -188,6 +188,54 @@ test("a client that is not trusted cannot say who it is", async () => {
   expect(line["ray"]).toBeUndefined();
 });
 
+const FOR_FRONTS = [
+  ["X-Client-IP", "X-Cluster-Client-IP", "Client-IP", "True-Client-IP", "Fastly-Client-IP", "X-Originating-IP"],
+  ["X-Original-URL", "X-Rewrite-URL", "X-Original-Forwarded-For", "X-Forwarded", "X-Forwarded-Server", "X-Host"],
+  ["Front-End-Https", "Remote-User", "X-WebAuth-User", "X-Auth-Request-Email", "Tailscale-User-Login", "CF-IPCountry"],
+].flat();
+const DISGUISED = [
+  ["X_Forwarded_For", "x-forwarded_for", "X.Forwarded.For", "X!Forwarded-Host", "CF_Connecting_IP", "X_Real_IP"],
+  ["X_Original_URL", "Fastly_Client_IP", "Remote_User", "Transfer_Encoding", "Content_Length", "Proxy_Authorization"],
+  ["Max_Forwards"],
+].flat();
+const ANYBODY = [
+  "X_Custom",
+  "Content_Type",
+  "X-Auth-Token",
+  "Original-URL",
+  "X-Originality",
+  "Remote-Control",
+  "Forward",
+];
+
+test("one table of what only a front may say; other spellings of that are nobody's", async () => {
+  const up = await answering();
+  const all = [...FOR_FRONTS, ...DISGUISED, ...ANYBODY];
+  const fields = all.map((name) => `${name}: 203.0.113.7`);
+  for (const [trusted, expected] of [
+    ["loopback", [...ANYBODY, ...FOR_FRONTS]],
+    ["none", ANYBODY],
+  ] as const) {
+    const daemon = await startDaemon(["--http", String(up.port), "--trust-proxy", trusted]);
+    await ask(
+      daemon.port,
+      head("GET / HTTP/1.1", "Host: a:1", ...fields, "Connection: close, " + FOR_FRONTS.join(", ")),
+    );
+    const got = (await requestHead(up.accepted.at(-1)!)).fields.filter(([, value]) => value === "203.0.113.7");
+    expect(got.map(([name]) => name)).toEqual(expected);
+  }
+});
+
+test("trailers say nothing for a front either", async () => {
+  const up = await answering();
+  const daemon = await startDaemon(["--http", String(up.port)]);
+  const trailers = [...FOR_FRONTS, ...DISGUISED, ...ANYBODY].map((name) => `${name}: 203.0.113.7\r\n`);
+  const client = await dial(daemon.port);
+  client.send(`${head("POST / HTTP/1.1", "Host: a", "Transfer-Encoding: chunked")}0\r\n${trailers.join("")}\r\n`);
+  const sent = await (await up.next()).readUntil(/\r\n0\r\n[^]*\r\n\r\n/);
+  expect([...sent.matchAll(/^(.+): 203\.0\.113\.7\r$/gm)].map(([, name]) => name)).toEqual(ANYBODY);
+});
+
 test("nor can one that resets its connection before it is accepted", async () => {
   const up = await answering();
   const daemon = await startDaemon(["--http", String(up.port), "--trust-proxy", "none"]);
