@@ -1,4 +1,4 @@
-// Names of hosts as they are compared: one spelling for each, and lists that may hold `*` and `*.example.org`.
+// Names of hosts and origins as they are compared: one spelling for each, and lists that may hold `*` and `*.example.org`.
 // Called by options/types.ts for what an operator writes and by front/router.ts for what a client sends; pure.
 
 import { domainToASCII } from "node:url";
@@ -25,6 +25,41 @@ export function holdsHost(list: HostList, host: string): boolean {
   if (list.has("*") || list.has(host)) return true;
   for (let dot = host.indexOf("."); dot > 0; dot = host.indexOf(".", dot + 1)) {
     if (list.has(`*${host.slice(dot)}`)) return true;
+  }
+  return false;
+}
+
+/** Origins to compare with: as `originName()` spells them, `https://*.example.org`, or `*` for all. */
+export type OriginList = ReadonlySet<string>;
+
+// RFC 6454 7. `null` is what a sandboxed frame and a file: page send, `file://` what Electron sends for one.
+const ORIGIN = /^([a-z][a-z0-9+.-]*):\/\/(\[[^\]]*\]|[^:[\]]+)(?::(\d{1,5}))?$/i;
+const DEFAULT_PORTS: Record<string, number> = { http: 80, https: 443 };
+
+/**
+ * The one spelling of an origin: scheme and host in lower case, punycode, without the default port.
+ *
+ * @returns undefined for what is no origin.
+ */
+export function originName(text: string): string | undefined {
+  if (text === "null" || text === "file://") return text;
+  const [, scheme = "", written = "", digits] = ORIGIN.exec(text) ?? [];
+  const host = hostName(written);
+  const lower = scheme.toLowerCase();
+  const port = digits === undefined ? DEFAULT_PORTS[lower] : Number(digits);
+  if (host === undefined || (port ?? 0) > 65535) return undefined;
+  return `${lower}://${host}${port === DEFAULT_PORTS[lower] ? "" : `:${port}`}`;
+}
+
+/** Does the list hold the origin that a browser sent: itself, or a wildcard for one or more of its host's first labels? */
+export function holdsOrigin(list: OriginList, origin: string): boolean {
+  if (list.has("*")) return true;
+  const name = originName(origin);
+  if (name === undefined) return false;
+  if (list.has(name)) return true;
+  const host = name.indexOf("://") + 3;
+  for (let dot = name.indexOf(".", host); dot > host; dot = name.indexOf(".", dot + 1)) {
+    if (list.has(`${name.slice(0, host)}*${name.slice(dot)}`)) return true;
   }
   return false;
 }

@@ -3,7 +3,7 @@
 
 import type { FailureCode, Why } from "../core/errors.ts";
 import { isHostAllowed, whyHost, whyNot } from "../core/hosts.ts";
-import type { HostList } from "../core/names.ts";
+import { holdsOrigin, type HostList, type OriginList } from "../core/names.ts";
 
 /** The facts a decision rests on; `RequestHead` of http/request-head.ts has them. */
 export interface Facts {
@@ -47,7 +47,7 @@ export interface Routes {
   /** By request path, byte for byte up to `?`. */
   mux: ReadonlyMap<string, MuxRoute>;
   /** Origins that may open a mux besides the page's own; `*` allows all. */
-  allowOrigin: ReadonlySet<string>;
+  allowOrigin: OriginList;
   /** Hosts by which a page may reach a mux without a front, that of `--host` among them. */
   allowHost: HostList;
   /**
@@ -114,7 +114,7 @@ export function route(line: RequestLine, facts: Facts, trusted: boolean, routes:
 function refusalOf(facts: Facts, trusted: boolean, routes: Routes): Decision | undefined {
   const { origin, authority, hosts } = facts;
   const { allowOrigin } = routes;
-  if (origin === undefined || allowOrigin.has("*") || allowOrigin.has(origin.toLowerCase())) return undefined;
+  if (origin === undefined || holdsOrigin(allowOrigin, origin)) return undefined;
   const host = authority ?? hosts[0] ?? "";
   const own = [host, ...(trusted ? (facts.forwardedHost ?? "").split(",") : [])].filter((name) => name !== "");
   if (!isOwn(origin, own)) {

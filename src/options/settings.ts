@@ -22,7 +22,7 @@ export interface Settings {
   mux?: number | string | readonly (number | string)[] | undefined;
   /** Peers whose X-Forwarded-* and CF-* fields are believed: networks, loopback among them, or none. Default: loopback. */
   trustProxy?: string | undefined;
-  /** A page of this origin may open a mux, too (its own always may); * for all. Default: none. */
+  /** A page of this origin may open a mux, too (its own always may); https://*.example.org, null, file://, * for all. Default: none. */
   allowOrigin?: string | readonly string[] | undefined;
   /** A page may open a mux by this host without a front: a name, `*.example.org`, or `*`. Default: none. */
   allowHost?: string | readonly string[] | undefined;

@@ -87,7 +87,7 @@ export const declared: Declared[] = [
     group: GROUPS.tunnels,
     parse: origin,
     repeatable: true,
-    text: "a page of this origin may open a mux, too (its own always may); * for all; repeatable",
+    text: "a page of this origin may open a mux, too (its own always may); https://*.example.org, null, file://, * for all; repeatable",
   },
   {
     flags: "--allow-host <host>",

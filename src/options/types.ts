@@ -2,7 +2,7 @@
 // accepted. Used by table.ts and cli.ts; pure.
 
 import { BlockList, isIP, isIPv6 } from "node:net";
-import { hostName } from "../core/names.ts";
+import { hostName, originName } from "../core/names.ts";
 import { parseMux, parseTarget, TARGET_FORMS, type Address, type MuxTarget, type Target } from "../core/target.ts";
 
 /** How the log looks: JSON lines, or pretty where a person reads (`auto`: on a terminal). */
@@ -62,12 +62,14 @@ export function host(text: string): string {
   return text;
 }
 
-/** An origin as browsers send it (RFC 6454 7), or `*`. */
+/** An origin of `--allow-origin`, as `originName()` spells it, `https://*.example.org` for all below it, or `*`. */
 export function origin(text: string): string {
-  if (text !== "*" && !/^[a-z][a-z0-9+.-]*:\/\/[^/\s]+$/i.test(text)) {
-    throw new Error("an origin like https://example.org, or *");
+  const plain = text.replace("://*.", "://");
+  const name = plain.includes("*") ? undefined : originName(plain);
+  if (text !== "*" && name === undefined) {
+    throw new Error("an origin like https://example.org:8443, https://*.example.org, null, file://, or *");
   }
-  return text.toLowerCase();
+  return text === "*" || name === undefined || plain === text ? (name ?? text) : name.replace("://", "://*.");
 }
 
 /** A host of `--allow-host`, as `hostName()` spells it: a name or an address, `*.example.org` for all below it, or `*`. */

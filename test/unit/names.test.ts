@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { holdsHost, hostName } from "../../src/core/names.ts";
+import { holdsHost, holdsOrigin, hostName, originName } from "../../src/core/names.ts";
 
 describe("a host has one spelling", () => {
   test.each([
@@ -43,4 +43,50 @@ describe("a list", () => {
     (host) => expect(holdsHost(list, host)).toBe(false),
   );
   test("that has a * holds every host", () => expect(holdsHost(new Set(["*"]), "x")).toBe(true));
+});
+
+describe("an origin has one spelling", () => {
+  test.each([
+    ["https://Example.org:443", "https://example.org"],
+    ["HTTP://example.org:080", "http://example.org"],
+    ["http://example.org:443", "http://example.org:443"],
+    ["https://münchen.example", "https://xn--mnchen-3ya.example"],
+    ["http://[::0001]:3000", "http://[::1]:3000"],
+    ["app://x", "app://x"],
+    ["null", "null"],
+    ["file://", "file://"],
+  ])("%s is %s", (text, name) => expect(originName(text)).toBe(name));
+  test.each([
+    "",
+    "example.org",
+    "https://",
+    "https://a/",
+    "https://a?b",
+    "https://u@a",
+    "https://a:65536",
+    "NULL",
+    "file:///x",
+  ])("%j is none", (text) => expect(originName(text)).toBeUndefined());
+});
+
+describe("a list of origins", () => {
+  const list = new Set(["https://a.example", "https://*.b.example", "null", "http://*.c.example:8080"]);
+  test.each(["https://a.example", "https://A.example:443", "https://x.y.b.example", "null", "http://x.c.example:8080"])(
+    "holds %s",
+    (origin) => expect(holdsOrigin(list, origin)).toBe(true),
+  );
+  test.each([
+    "http://a.example",
+    "https://a.example:8443",
+    "https://b.example",
+    "https://xb.example",
+    "http://x.b.example",
+    "http://x.c.example",
+    "file://",
+    "https://b.example.evil",
+    "https://x.b.example/",
+    "https://evil/.b.example",
+    "",
+  ])("does not hold %j", (origin) => expect(holdsOrigin(list, origin)).toBe(false));
+  test("that has a * holds everything", () => expect(holdsOrigin(new Set(["*"]), "%")).toBe(true));
 });

@@ -94,12 +94,27 @@ describe("the other kinds of value", () => {
     expect(host(text)).toBe(text),
   );
   test.each(["", "a b", "a/b", "127.0.0.1:80", "[::1]"])("%j may not", (text) => expect(() => host(text)).toThrow());
-  test.each(["https://A.example", "http://a:8080", "app://x", "*"])("%s is an origin", (text) =>
-    expect(origin(text)).toBe(text.toLowerCase()),
-  );
-  test.each(["", "example.org", "https://a/", "https://", "null"])("%j is none", (text) =>
-    expect(() => origin(text)).toThrow("an origin like"),
-  );
+  test.each([
+    ["https://A.example:443", "https://a.example"],
+    ["http://a:8080", "http://a:8080"],
+    ["https://münchen.example", "https://xn--mnchen-3ya.example"],
+    ["https://*.Example.org:443", "https://*.example.org"],
+    ["https://*.example.org:8443", "https://*.example.org:8443"],
+    ["app://x", "app://x"],
+    ["null", "null"],
+    ["file://", "file://"],
+    ["*", "*"],
+  ])("--allow-origin %s is %s", (text, name) => expect(origin(text)).toBe(name));
+  test.each([
+    "",
+    "example.org",
+    "https://a/",
+    "https://",
+    "https://*",
+    "https://a.*.b",
+    "https://*a.b",
+    "*.example.org",
+  ])("--allow-origin %j is refused", (text) => expect(() => origin(text)).toThrow("an origin like"));
   test.each([
     ["*", "*"],
     ["Example.org", "example.org"],
