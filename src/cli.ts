@@ -29,7 +29,7 @@ function fail(code: number, line: string): never {
 /** Runs the proxy; `demo` is what it starts in front of, and ends with. */
 async function run(options: Options, demo?: Demo): Promise<void> {
   const { log, flush } = await createLog(options.logLevel, options.logFormat);
-  const lines = new LineLimit((kind, dropped) => logDropped(log, kind, dropped));
+  const lines = new LineLimit((...dropped) => logDropped(log, ...dropped));
   let stop: (reason: string) => void = () => {};
   const proxy = new Proxy(options, log, { lines, control: true, stop: (reason) => stop(reason) });
   let stopping = false;

@@ -59,11 +59,11 @@ export function installStop(stoppable: Stoppable, parentPid: number | undefined)
     if (isSocketError(error)) {
       // Some socket had no owner for a moment. That is a bug to be found, and no reason to end everybody else's.
       stoppable.onUncaught();
-      if (lines.allows("uncaught")) log.error({ err: error }, "uncaught socket error");
+      if (lines.allows("uncaught", "error")) log.error({ err: error }, "uncaught socket error");
       return;
     }
     // The same bug may come with every byte.
-    if (lines.allows("bug")) log.fatal({ err: error }, "bug: uncaught exception");
+    if (lines.allows("bug", "fatal")) log.fatal({ err: error }, "bug: uncaught exception");
     stop(EXIT_BUG, "uncaught exception");
   };
   process.on("uncaughtException", uncaught);

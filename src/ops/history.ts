@@ -1,7 +1,6 @@
 // The last minutes, second by second, and what ended badly of late: what charts need when somebody begins to look.
 // Fed by proxy.ts, read by the admin handler. Its tick is also the beat of /events.
 
-import { endedWell } from "./log.ts";
 import type { Outcome } from "../core/outcome.ts";
 import type { EndedBadly, Second } from "./report.ts";
 
@@ -21,16 +20,11 @@ const KEPT_SECONDS = 300;
 const KEPT_ENDINGS = 20;
 const MAX_PATH = 200;
 
-/** Did it end so that somebody should look? Also an answer of 5xx that was passed on as it should be. */
-export function isBad(outcome: Outcome): boolean {
-  return outcome.status >= 500 || !endedWell(outcome);
-}
-
 /** Remembers seconds and endings, bounded. */
 export class History {
   readonly #read: () => Readings;
   readonly #seconds: Second[] = [];
-  readonly #endings: { at: number; outcome: Outcome }[] = [];
+  readonly #endings: EndedBadly[] = [];
   readonly #followers = new Set<() => void>();
   #last: Readings = { requests: 0, failed: 0, tunnelBytes: 0, tunnels: 0 };
   #timer: NodeJS.Timeout | undefined;
@@ -55,19 +49,15 @@ export class History {
 
   /** Latest first. */
   get endedBadly(): EndedBadly[] {
-    return this.#endings
-      .map(({ at, outcome }) => {
-        const { id, kind, route, method, status, error, ms, by, how, phase } = outcome;
-        const path = outcome.path.length > MAX_PATH ? `${outcome.path.slice(0, MAX_PATH)}…` : outcome.path;
-        return { at: new Date(at).toISOString(), id, kind, route, method, path, status, error, ms, by, how, phase };
-      })
-      .toReversed();
+    return this.#endings.toReversed();
   }
 
-  /** An exchange is over. */
-  ended(outcome: Outcome): void {
-    if (!isBad(outcome)) return;
-    this.#endings.push({ at: Date.now(), outcome });
+  /** An exchange ended badly, and has its line in the log; `what` is the sentence that stands there. */
+  ended(outcome: Outcome, what: string): void {
+    const { id, kind, route, method, status, error, ms, by, how, phase } = outcome;
+    const path = outcome.path.length > MAX_PATH ? `${outcome.path.slice(0, MAX_PATH)}…` : outcome.path;
+    const at = new Date().toISOString();
+    this.#endings.push({ at, id, kind, route, method, path, status, error, ms, by, how, phase, what });
     if (this.#endings.length > KEPT_ENDINGS) this.#endings.shift();
   }
 

@@ -2,6 +2,7 @@
 // and by ops/status-text.ts; pure.
 
 import type { Outcome } from "../core/outcome.ts";
+import { elapsed, whatHappened } from "./what-happened.ts";
 
 /** What a peer sent may hold bytes that a terminal obeys. */
 export function printable(text: string): string {
@@ -9,40 +10,26 @@ export function printable(text: string): string {
   return text.replaceAll(/[\x00-\x1f\x7f-\x9f]/g, (one) => `\\x${one.charCodeAt(0).toString(16).padStart(2, "0")}`);
 }
 
-/** 950 ms, 12.3 s, 5 min, 3.2 h. */
-function elapsed(ms: number): string {
-  if (ms < 1000) return `${Math.round(ms)} ms`;
-  if (ms < 120_000) return `${(ms / 1000).toFixed(1)} s`;
-  return ms < 7_200_000 ? `${Math.round(ms / 60_000)} min` : `${(ms / 3_600_000).toFixed(1)} h`;
-}
-
-const HOW: Record<Outcome["how"], string> = {
-  done: "done",
-  fin: "closed",
-  rst: "reset",
-  timeout: "too slow",
-  no_pong: "no pong",
-  drain: "drained",
-  limit: "refused",
-  protocol: "not valid HTTP",
-};
-
-/** `mux GET /mux → 101, reset by client after 12.3 s (tunnel); 12 B in, 3400 B out` */
-function ofOutcome(outcome: Outcome): string {
-  const { route, method, path, status, error, how, by, ms, phase, bytesIn, bytesOut, attempts, id, ray, why } = outcome;
-  const answer = status === 0 ? "no answer" : `${status}${error === undefined ? "" : ` ${error}`}`;
-  const parts = [`${method} ${path} → ${answer}, ${HOW[how]}${how === "done" ? "" : ` by ${by}`} after ${elapsed(ms)}`];
-  if (how !== "done") parts.push(`in phase ${phase}`);
-  if (bytesIn + bytesOut > 0) parts.push(`${bytesIn} B in, ${bytesOut} B out`);
+/** The connections that broke, and the dials that failed: `39 times ECONNREFUSED`. */
+function failuresOf({ attempts }: Outcome): string[] {
   const failures = new Map<string, number>();
   for (const { code, reused, idleMs, times } of attempts) {
     if (code === undefined) continue;
     const failure = reused ? `${code} on a connection idle for ${elapsed(idleMs)}` : code;
     failures.set(failure, (failures.get(failure) ?? 0) + times);
   }
-  for (const [failure, times] of failures) parts.push(times > 1 ? `${times} times ${failure}` : failure);
-  if (why) parts.push(`seen: ${why.seen}`, `expected: ${why.expected}`, `to let it in: ${why.option}`);
-  parts.push(id);
+  return [...failures].map(([failure, times]) => (times > 1 ? `${times} times ${failure}` : failure));
+}
+
+/** `mux: GET /mux → 101; the client reset the connection after 12.3 s; 12 B in, 3400 B out; a-1` */
+function ofOutcome(outcome: Outcome & { what?: string }): string {
+  const { route, method, path, status, error, bytesIn, bytesOut, id, ray } = outcome;
+  const answer = status === 0 ? "no answer" : `${status}${error === undefined ? "" : ` ${error}`}`;
+  // What broke before it was a request has no method and no path.
+  const asked = method === "" ? "connection" : `${method} ${path}`;
+  const parts = [`${asked} → ${answer}`, outcome.what ?? whatHappened(outcome, route)];
+  if (bytesIn + bytesOut > 0) parts.push(`${bytesIn} B in, ${bytesOut} B out`);
+  parts.push(...failuresOf(outcome), id);
   if (ray !== undefined) parts.push(`ray ${ray}`);
   return `${route === "" ? "" : `${route}: `}${parts.join("; ")}`;
 }

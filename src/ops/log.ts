@@ -5,7 +5,6 @@ import type { Logger } from "pino";
 import type { LogFormat } from "../options/types.ts";
 import { LogSink, stdoutWriter, type WriteChunk } from "./log-sink.ts";
 import { sentence } from "./log-words.ts";
-import type { Outcome } from "../core/outcome.ts";
 import { load } from "../core/packages.ts";
 
 const { pino } = load("pino") as typeof import("pino");
@@ -42,40 +41,38 @@ export async function createLog(
   return { log: pino({ level, base: null, serializers }, { write }), flush: () => sink.flush() };
 }
 
-/** Did this exchange end as it should? Other exchanges get a line at info. */
-export function endedWell(outcome: Outcome): boolean {
-  const { kind, by, how } = outcome;
-  return how === "done" || (by === "client" && how === "fin") || (kind === "tunnel" && how === "drain");
-}
-
 /** At most this many lines of a kind in a second; the rest become a count. */
 const LINES_PER_SECOND = 10;
 
+type Level = "info" | "warn" | "error" | "fatal";
+type ReportDropped = (kind: string, dropped: number, level: Level) => void;
+
 /** Bounds lines by kind: a storm of resets must not become a storm of lines. */
 export class LineLimit {
-  readonly #seen = new Map<string, number>();
-  readonly #report: (kind: string, dropped: number) => void;
+  readonly #seen = new Map<string, { lines: number; level: Level }>();
+  readonly #report: ReportDropped;
   #timer: NodeJS.Timeout | undefined;
 
   /** @param report is told after each second in which lines of a kind were left out. */
-  constructor(report: (kind: string, dropped: number) => void) {
+  constructor(report: ReportDropped) {
     this.#report = report;
   }
 
-  /** May a line of this kind be written now? */
-  allows(kind: string): boolean {
-    const seen = (this.#seen.get(kind) ?? 0) + 1;
+  /** May a line of this kind be written now? What is left out of it is counted at the same level. */
+  allows(kind: string, level: Level = "info"): boolean {
+    const seen = this.#seen.get(kind) ?? { lines: 0, level };
+    seen.lines += 1;
     this.#seen.set(kind, seen);
     this.#timer ??= setTimeout(() => this.flush(), 1000).unref();
-    return seen <= LINES_PER_SECOND;
+    return seen.lines <= LINES_PER_SECOND;
   }
 
   /** Reports what was left out so far, and begins anew. */
   flush(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    for (const [kind, seen] of this.#seen) {
-      if (seen > LINES_PER_SECOND) this.#report(kind, seen - LINES_PER_SECOND);
+    for (const [kind, { lines, level }] of this.#seen) {
+      if (lines > LINES_PER_SECOND) this.#report(kind, lines - LINES_PER_SECOND, level);
     }
     this.#seen.clear();
   }

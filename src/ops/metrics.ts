@@ -5,7 +5,7 @@ import { STATUS_CODES } from "node:http";
 import type { Counter, Gauge, Histogram, Registry } from "prom-client";
 import type { Observer, Outcome } from "../core/outcome.ts";
 import { load } from "../core/packages.ts";
-import { isBad } from "./history.ts";
+import { endedBadly } from "./ending.ts";
 import type { Report } from "./report.ts";
 
 type Event =
@@ -41,12 +41,10 @@ export class Metrics implements Observer {
   ended(outcome: Outcome): void {
     const ending = `${outcome.by} ${outcome.how}`;
     this.totals.endings[ending] = (this.totals.endings[ending] ?? 0) + 1;
-    if (isBad(outcome)) this.totals.failed += 1;
+    if (endedBadly(outcome)) this.totals.failed += 1;
     if (outcome.kind === "request") this.totals.requests += 1;
     else this.#addBytes(outcome);
-    // All attempts but the last were made again; a row of equal ones is one entry.
-    for (const { times } of outcome.attempts) this.totals.retries += times;
-    if (outcome.attempts.length > 0) this.totals.retries -= 1;
+    this.totals.retries += retriedAfter(outcome).length;
     this.#take({ kind: "ended", outcome });
   }
 
@@ -105,15 +103,17 @@ export class Metrics implements Observer {
     if (event.kind === "ponged") return series.rtt.observe({ side: event.side }, event.rttMs / 1000);
     const { outcome } = event;
     series.endings.inc({ side: outcome.by, how: outcome.how, phase: outcome.phase });
-    for (const [index, { code, times }] of outcome.attempts.entries()) {
-      const again = index === outcome.attempts.length - 1 ? times - 1 : times;
-      if (again > 0) series.retries.inc({ reason: code !== undefined && REASONS.has(code) ? code : "other" }, again);
-    }
+    for (const code of retriedAfter(outcome)) series.retries.inc({ reason: REASONS.has(code) ? code : "other" });
     const route = outcome.route || "none";
     if (outcome.kind === "tunnel") return series.tunnels.inc({ route, end: `${outcome.by}_${outcome.how}` });
     series.requests.inc({ route, status: statusLabel(outcome.status) });
     series.duration.observe({ route }, outcome.ms / 1000);
   }
+}
+
+/** What each retry was made for: the connections that broke and were not the last thing tried. */
+function retriedAfter({ attempts }: Outcome): string[] {
+  return attempts.slice(0, -1).flatMap(({ phase, code = "other" }) => (phase === "connect" ? [] : [code]));
 }
 
 /** An upstream may answer with any three digits. */
@@ -178,8 +178,11 @@ function createSeries(
   gauge("upstream_up", "1 when the link is up.", ["upstream"], ({ links }) =>
     links.map(({ name, state }) => [{ upstream: name }, state === "up" ? 1 : 0]),
   );
-  total("upstream_reconnects_total", "Tries made while reconnecting.", ["upstream"], ({ links }) =>
+  total("upstream_reconnects_total", "Outages that the upstream has come back from.", ["upstream"], ({ links }) =>
     links.map(({ name, reconnectCount }) => [{ upstream: name }, reconnectCount]),
+  );
+  total("upstream_reconnect_tries_total", "Tries made in outages.", ["upstream"], ({ links }) =>
+    links.map(({ name, reconnectTries }) => [{ upstream: name }, reconnectTries]),
   );
   total("uncaught_total", "Socket errors that nobody caught: a bug if not zero.", [], ({ totals }) => [
     [{}, totals.uncaught],
@@ -197,7 +200,7 @@ function createSeries(
   );
   const series = {
     requests: counter("requests_total", "Requests by answer; 101 opened a tunnel.", ["route", "status"]),
-    retries: counter("retries_total", "Attempts that were made again, by what the one before failed of.", ["reason"]),
+    retries: counter("retries_total", "Requests sent again, by what the connection before broke of.", ["reason"]),
     tunnels: counter("tunnels_total", "Tunnels that ended, by side and kind.", ["route", "end"]),
     endings: counter("endings_total", "Exchanges that ended, by side, kind and phase.", ["side", "how", "phase"]),
     duration: new prom.Histogram({

@@ -109,7 +109,7 @@ function linkCard(link) {
   const ends = make("div", "ends");
   ends.append(parts.from, make("span", "", "now"));
   strip.setAttribute("role", "img");
-  for (const name of ["In this state for", "Tries to reconnect", "Last probe", "Last heard", "Last pong", "Open tunnels", "Requests held"]) {
+  for (const name of ["In this state for", "Outages survived", "Tries to reconnect", "Last probe", "Last heard", "Last pong", "Open tunnels", "Requests held"]) {
     parts.cells[name] = make("dd");
     list.append(make("dt", "", name), parts.cells[name]);
   }
@@ -137,7 +137,8 @@ function drawLink(link) {
   const facts = {
     // While it is under suspicion connectedSince goes on, but the state is younger.
     "In this state for": age(now - Date.parse((link.state === "up" && link.connectedSince) || (last?.at ?? report.startedAt))),
-    "Tries to reconnect": count(link.reconnectCount),
+    "Outages survived": count(link.reconnectCount),
+    "Tries to reconnect": count(link.reconnectTries),
     "Last probe": link.lastProbeAt ? (link.lastProbeOk ? "ok, " : "failed, ") + age(now - Date.parse(link.lastProbeAt)) + " ago" : "none yet",
     "Last heard": link.lastHeardAgeMs === undefined ? "never" : age(link.lastHeardAgeMs) + " ago",
     "Last pong": link.lastPongAgeMs === undefined ? "–" : age(link.lastPongAgeMs) + " ago",

@@ -13,7 +13,10 @@ export interface LinkReport {
   name: string;
   target: string;
   state: "connecting" | "up" | "suspect" | "reconnecting";
+  /** Outages it has come back from, since the start of the process. */
   reconnectCount: number;
+  /** Tries made in them, those that succeeded included. */
+  reconnectTries: number;
   connectedSince?: string | undefined;
   lastProbeAt?: string | undefined;
   lastProbeOk?: boolean | undefined;
@@ -72,6 +75,8 @@ export interface EndedBadly {
   by: string;
   how: string;
   phase: string;
+  /** Who did what, in a sentence, as in the log. */
+  what: string;
 }
 
 /** Everything. */
@@ -94,8 +99,9 @@ export interface Report {
   totals: {
     requests: number;
     tunnels: number;
-    /** Exchanges that ended badly, or with an answer of 5xx. */
+    /** Exchanges that ended badly; each answer of 5xx is one. */
     failed: number;
+    /** Requests sent again because the connection broke; dials of a held request are none. */
     retries: number;
     uncaught: number;
     /** How many exchanges ended so, by side and kind: `client rst`. */

@@ -112,7 +112,7 @@ function linkLines(report: Report, paint: Palette, look: Look): string[] {
       paint[STATES[link.state]](fit(link.state, 13)),
       " ",
       fit(age(now - Date.parse(since)), 8),
-      String(link.reconnectCount).padStart(6),
+      String(link.reconnectTries).padStart(6),
       "  ",
       fit(probeOf(link, now), 16),
       String(link.held).padStart(5),
@@ -179,5 +179,5 @@ function badly(one: EndedBadly): string {
   const time = new Date(one.at).toTimeString().slice(0, 8);
   const answer = one.status === 0 ? "no answer" : String(one.status);
   const what = `${one.route || "-"} ${one.method} ${printable(one.path)}`;
-  return `${time} ${one.by} ${one.how} (${one.phase}) after ${age(one.ms)}: ${answer} ${what}`;
+  return `${time} ${answer} ${what}: ${printable(one.what)}`;
 }

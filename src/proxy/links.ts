@@ -30,6 +30,9 @@ export interface Link {
   hook: DownHook | undefined;
 }
 
+/** How loudly a change is said: a person has to look at what was lost, and nobody at what is back. */
+const LEVELS = { connecting: "info", up: "info", suspect: "warn", reconnecting: "error" } as const;
+
 /** For one probe of an upstream. */
 const PROBE_TIMEOUT_MS = 3000;
 
@@ -96,7 +99,8 @@ export class Links {
       },
       {
         changed: (state, reason) => {
-          log.info({ state, reason, reconnectCount: monitor.status.reconnectCount }, `upstream ${name} is ${state}`);
+          const { reconnectCount, reconnectTries } = monitor.status;
+          log[LEVELS[state]]({ state, reason, reconnectCount, reconnectTries }, `upstream ${name} is ${state}`);
           if (state === "up") {
             hook?.cancel();
             upstream.isBack();

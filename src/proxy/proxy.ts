@@ -6,7 +6,8 @@ import type { AddressInfo } from "node:net";
 import type { Logger } from "pino";
 import { Admins } from "./admins.ts";
 import { LiveSet } from "../core/live-set.ts";
-import { endedWell, LineLimit } from "../ops/log.ts";
+import { levelOf } from "../ops/ending.ts";
+import { LineLimit } from "../ops/log.ts";
 import type { Outcome } from "../core/outcome.ts";
 import { load } from "../core/packages.ts";
 import { Clock, sleep } from "../core/timer.ts";
@@ -23,6 +24,7 @@ import type { Report } from "../ops/report.ts";
 import type { Options } from "../options/options.ts";
 import type { Exchange } from "../exchange/exchange.ts";
 import type { RelayParts } from "../exchange/parts.ts";
+import { whatHappened } from "../ops/what-happened.ts";
 import { viaOf } from "../http/request-head.ts";
 import type { Tunnel } from "../tunnel/tunnel.ts";
 import { readingsOf, reportOf, type Rooms } from "./reports.ts";
@@ -54,7 +56,7 @@ export const VERSION: string = (load("single-port/package.json") as { version: s
 
 /** Starts a proxy that is part of another program: without a control socket, and ended by `close()` only. */
 export async function startDaemon(options: Options, log: Logger): Promise<Proxy> {
-  const lines = new LineLimit((kind, dropped) => logDropped(log, kind, dropped));
+  const lines = new LineLimit((...dropped) => logDropped(log, ...dropped));
   const proxy = new Proxy(options, log, { lines, control: false, stop: () => {} });
   try {
     await proxy.start();
@@ -66,8 +68,13 @@ export async function startDaemon(options: Options, log: Logger): Promise<Proxy>
 }
 
 /** Says how many lines of a kind were left out. */
-export function logDropped(log: Logger, kind: string, dropped: number): void {
-  log.info({ kind, dropped }, "more of the same were not logged");
+export function logDropped(
+  log: Logger,
+  kind: string,
+  dropped: number,
+  level: "info" | "warn" | "error" | "fatal",
+): void {
+  log[level]({ kind, dropped }, "more of the same were not logged");
 }
 
 /** A proxy: made, then started once, then closed once. */
@@ -310,18 +317,21 @@ export class Proxy {
   }
 
   #onAdminRefused(why: Why): void {
-    if (this.#process.lines.allows("admin refused")) this.#log.warn(why, "refused on the admin address");
+    if (this.#process.lines.allows("admin refused", "warn")) this.#log.warn(why, "refused on the admin address");
   }
 
   #onEnded(outcome: Outcome): void {
     this.metrics.ended(outcome);
-    this.#history.ended(outcome);
     if (outcome.by === "upstream" && outcome.how === "no_pong") this.#links.unanswered(outcome.route);
     if (outcome.error === "upstream_timeout") this.#links.silent(outcome.route, outcome.ms);
-    const good = endedWell(outcome);
-    const level = good && !this.#options.accessLog ? "debug" : "info";
-    if (!this.#log.isLevelEnabled(level)) return;
-    if (!good && !this.#process.lines.allows(`${outcome.by} ${outcome.how}`)) return;
-    this.#log[level](outcome, outcome.kind === "tunnel" ? "tunnel ended" : "request ended");
+    const message = outcome.kind === "tunnel" ? "tunnel ended" : "request ended";
+    const level = levelOf(outcome);
+    if (level === "debug") return this.#log[this.#options.accessLog ? "info" : "debug"](outcome, message);
+    // Of a storm the table shows what the log shows. An answer that was only passed on is a line like all others.
+    const isStorm = outcome.how !== "done" || !this.#options.accessLog;
+    if (isStorm && !this.#process.lines.allows(`${outcome.by} ${outcome.how}`, level)) return;
+    const what = whatHappened(outcome, this.#links.byName.get(outcome.route)?.upstream.target.label ?? outcome.route);
+    this.#history.ended(outcome, what);
+    this.#log[level]({ ...outcome, what }, message);
   }
 }

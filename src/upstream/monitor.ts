@@ -22,6 +22,7 @@ export interface LinkStatus {
   target: string;
   state: LinkState;
   reconnectCount: number;
+  reconnectTries: number;
   connectedSince: string | undefined;
   lastProbeAt: string | undefined;
   lastProbeOk: boolean | undefined;
@@ -85,13 +86,14 @@ export class Monitor implements UpstreamWatcher {
   }
 
   get status(): LinkStatus {
-    const { state, reconnectCount, connectedSince } = this.#facts;
+    const { state, reconnectCount, reconnectTries, connectedSince } = this.#facts;
     const last = this.#lastProbe;
     return {
       name: this.name,
       target: this.#target.label,
       state,
       reconnectCount,
+      reconnectTries,
       connectedSince: connectedSince === undefined ? undefined : dateOf(connectedSince),
       lastProbeAt: last && dateOf(last.at),
       lastProbeOk: last && last.error === undefined,

@@ -10,8 +10,10 @@ export interface LinkFacts {
   /** When the first of the failures in a row was. */
   firstFailure: number | undefined;
   lastFailure: number | undefined;
-  /** Tries made while reconnecting, since the start of the process. */
+  /** Outages it has come back from, since the start of the process. */
   reconnectCount: number;
+  /** Tries made in them, those that succeeded included. */
+  reconnectTries: number;
   /** Since when it is up; undefined while it is not. */
   connectedSince: number | undefined;
   /** Probes that failed since it was last seen; decides when to ask again. */
@@ -24,6 +26,7 @@ export const UNSEEN: LinkFacts = {
   firstFailure: undefined,
   lastFailure: undefined,
   reconnectCount: 0,
+  reconnectTries: 0,
   connectedSince: undefined,
   failedProbes: 0,
 };
@@ -36,13 +39,14 @@ const APART_MS = 1000;
 
 /** It was seen: connected, answered a probe, sent a byte. */
 export function seen(facts: LinkFacts, now: number): LinkFacts {
-  const tried = facts.state === "reconnecting" ? 1 : 0;
   if (facts.state === "up") return facts;
+  const survived = facts.state === "reconnecting" ? 1 : 0;
   return {
     state: "up",
     firstFailure: undefined,
     lastFailure: undefined,
-    reconnectCount: facts.reconnectCount + tried,
+    reconnectCount: facts.reconnectCount + survived,
+    reconnectTries: facts.reconnectTries + survived,
     connectedSince: facts.connectedSince !== undefined && facts.state === "suspect" ? facts.connectedSince : now,
     failedProbes: 0,
   };
@@ -62,7 +66,7 @@ export function failed(facts: LinkFacts, now: number, probe: boolean): LinkFacts
   if (facts.state === "up") next.state = "suspect";
   else if (facts.state === "suspect")
     Object.assign(next, { state: "reconnecting", connectedSince: undefined, failedProbes: 0 });
-  else if (facts.state === "reconnecting") next.reconnectCount += 1;
+  else if (facts.state === "reconnecting") next.reconnectTries += 1;
   return next;
 }
 

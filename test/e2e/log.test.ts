@@ -7,8 +7,8 @@ import { fileURLToPath } from "node:url";
 import { expect, onTestFinished, test, vi } from "vitest";
 import { dial, head, upgrade } from "../kit/client.ts";
 import { NODE, startDaemon, type LogLine } from "../kit/daemon.ts";
-import { tempFolder } from "../kit/child.ts";
-import { ask, launch, ownRuntime } from "../kit/ops.ts";
+import { childServer, tempFolder } from "../kit/child.ts";
+import { ask, controlSocket, launch, ownRuntime, statusOf } from "../kit/ops.ts";
 import { until, within } from "../kit/until.ts";
 import { deadPort, httpUpstream, muxUpstream, rawUpstream } from "../kit/upstream.ts";
 
@@ -108,6 +108,72 @@ test("a line names route, status, bytes, attempts with idle time, who ended it a
   expect(client.received()).toContain(String(two["id"]));
 });
 
+test("what the table of bad endings shows has its line in the log, in the same words, in a storm too", async () => {
+  const web = await httpUpstream((req, res) => {
+    if (req.url === "/500") res.writeHead(500).end();
+    else if (req.url === "/reset") req.socket.resetAndDestroy();
+    else res.end("ok");
+  });
+  const env = ownRuntime();
+  const targets = ["--http", String(web.port), "--mux", `${await deadPort()}/mux`];
+  const daemon = await startDaemon([...targets, "--hold", "0"], env);
+  for (let i = 0; i < 30; i += 1) expect((await ask(daemon.port, "/reset")).status).toBe(502);
+  expect((await ask(daemon.port, "/500")).status).toBe(500);
+  expect((await ask(daemon.port, "/")).status).toBe(200);
+  const client = await dial(daemon.port);
+  client.send(upgrade("/mux"));
+  await client.readUntil("upstream_unavailable");
+
+  const { endedBadly, totals } = await statusOf(controlSocket(env, daemon.port));
+  expect(totals.failed).toBe(32);
+  // As many as there may be lines of a kind in a second; how many seconds it took is not known.
+  expect(endedBadly.length).toBeGreaterThanOrEqual(12);
+  const rows = endedBadly.map(({ id, what }) => ({ id, what }));
+  await daemon.logged(({ id }) => id === rows[0]?.id, "the line of the last one");
+  const lines = daemon.log.filter(({ what }) => what !== undefined).map(({ id, what }) => ({ id, what }));
+  expect(rows.toReversed()).toEqual(lines);
+  const words = new Set(
+    rows.map(({ what }) => what.replaceAll(/\d+(\.\d+)? (ms|s)\b/g, "T").replaceAll(/:\d+/g, ":N")),
+  );
+  expect(words).toEqual(
+    new Set([
+      "127.0.0.1:N reset the connection before it answered, 3 times in a row",
+      "answered after T",
+      "gave up after T: 127.0.0.1:N refuses connections",
+    ]),
+  );
+});
+
+test("--log-level warn shows what needs a person, and nothing of a start, a recovery and a stop", async () => {
+  const web = await childServer();
+  const args = ["--http", String(web.port), "--probe-interval", "100ms", "--hold", "0"];
+  const env = ownRuntime();
+  const port = await deadPort();
+  const log = join(tempFolder(), "log");
+  const out = openSync(log, "w");
+  const quiet = ["--log-level", "warn", "--log-format", "json"];
+  const { child, exited } = await launch(port, [...args, ...quiet], ["ignore", out, "inherit"], env);
+  closeSync(out);
+  const control = controlSocket(env, port);
+  await until(() => existsSync(control), "the control socket");
+  const becomes = async (state: string): Promise<unknown> =>
+    await until(async () => (await statusOf(control)).links[0]?.state === state, `the link to be ${state}`, 8000);
+  await becomes("up");
+  await web.kill("SIGKILL");
+  await becomes("reconnecting");
+  expect((await ask(port, "/")).status).toBe(503);
+  await web.start();
+  await becomes("up");
+  child.kill("SIGTERM");
+  expect(await exited).toBe(0);
+  const said = linesOf(log).map(({ level, state, error }) => [level, state ?? error]);
+  expect(said).toEqual([
+    [40, "suspect"],
+    [50, "reconnecting"],
+    [40, "upstream_unavailable"],
+  ]);
+});
+
 test.each(["json", "pretty"])("a query string is in no line, at the lowest level, as %s", async (format) => {
   const web = await httpUpstream((req, res) =>
     req.url?.startsWith("/reset") ? void req.socket.resetAndDestroy() : void res.end("ok"),
@@ -144,7 +210,7 @@ test.each(["json", "pretty"])("a query string is in no line, at the lowest level
   await tunnel.readUntil("101 Switching");
   tunnel.reset();
   const text = (): string => readFileSync(log, "utf8");
-  await until(() => /reset by client|"by":"client","how":"rst"/.test(text()), "the tunnel's line");
+  await until(() => /the client reset the connection|"by":"client","how":"rst"/.test(text()), "the tunnel's line");
   child.kill("SIGTERM");
   expect(await exited).toBe(0);
   expect(text()).toContain("/twice");

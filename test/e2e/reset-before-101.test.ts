@@ -2,7 +2,7 @@
 
 import { expect, test } from "vitest";
 import { dial, head, upgrade } from "../kit/client.ts";
-import { startDaemon, type TestDaemon } from "../kit/daemon.ts";
+import { faultsIn, startDaemon, type TestDaemon } from "../kit/daemon.ts";
 import { caddyInFrontOf, fetchReplaced, noCaddy, startReplaced } from "../kit/programs.ts";
 import { rawUpstream, type RawUpstream } from "../kit/upstream.ts";
 import { until, within } from "../kit/until.ts";
@@ -59,7 +59,7 @@ async function expectUnharmed(daemon: TestDaemon, sockets: number, port: number)
   await until(() => daemon.sockets() === sockets, `${sockets} open sockets again`, 5000);
   expect(daemon.child.exitCode ?? daemon.child.signalCode).toBeNull();
   expect(daemon.stderr()).toBe("");
-  expect(daemon.log.filter(({ level }) => level > 40)).toEqual([]);
+  expect(faultsIn(daemon.log)).toEqual([]);
   const client = await dial(port);
   client.send(head("GET / HTTP/1.1", "Host: a"));
   await client.readUntil(/^HTTP\/1\.1 200 [^]*still$/);

@@ -103,7 +103,7 @@ test("the table: rates, every upstream with its reason, tunnels, endings; no esc
   );
   expect(text.match(/ \/mux$/gm)).toHaveLength(3);
   expect(text).toMatch(/^ended by upstream +rst 1$/m);
-  expect(text).toMatch(/^[\d:]{8} upstream rst \(waiting\) after \d+ms: 502 http GET \/reset$/m);
+  expect(text).toMatch(/^[\d:]{8} 502 http GET \/reset: 127\.0\.0\.1:\d+ reset the connection before it answered/m);
   expect(text).not.toContain("\x1b");
   expect(text).not.toContain("SECRET");
   for (const line of text.split("\n")) expect(line.length, line).toBeLessThanOrEqual(100);

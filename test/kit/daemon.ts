@@ -38,6 +38,11 @@ export interface TestDaemon {
   stop(): Promise<number | string>;
 }
 
+/** Lines that say that the daemon itself is at fault: errors, but not those of an upstream that was lost. */
+export function faultsIn(log: readonly LogLine[]): LogLine[] {
+  return log.filter((line) => line.level > 40 && line["state"] === undefined);
+}
+
 /** Environment without what would configure the daemon by accident. */
 export function cleanEnv(extra: Record<string, string> = {}): NodeJS.ProcessEnv {
   const env: NodeJS.ProcessEnv = { ...process.env, ...extra };

@@ -3,7 +3,7 @@
 import { expect } from "vitest";
 import type { Attempt } from "../../src/core/outcome.ts";
 import { dial, isWhole, type RawClient } from "./client.ts";
-import type { LogLine } from "./daemon.ts";
+import { faultsIn, type LogLine } from "./daemon.ts";
 import { FAULTS, type Cell } from "./faults.ts";
 import { answerPings, closeCode } from "./frames.ts";
 import { HALF_PAYLOAD, scriptOf, type Script } from "./moments.ts";
@@ -152,7 +152,7 @@ export async function checkDaemon(stage: Stage): Promise<void> {
   const { child, log } = stage.daemon;
   expect(child.exitCode ?? child.signalCode).toBeNull();
   expect(stage.daemon.stderr()).toBe("");
-  expect(log.filter(({ level }) => level > 40)).toEqual([]);
+  expect(faultsIn(log)).toEqual([]);
   for (const bystander of stage.bystanders) await bystander.check();
 }
 

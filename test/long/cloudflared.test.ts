@@ -6,7 +6,7 @@ import { expect, test, vi } from "vitest";
 import { WebSocket } from "ws";
 import { optionTable } from "../../src/options/options.ts";
 import { startCloudflared, type Cloudflared, type IngressRule } from "../kit/cloudflared.ts";
-import { startDaemon, type LogLine } from "../kit/daemon.ts";
+import { faultsIn, startDaemon, type LogLine } from "../kit/daemon.ts";
 import { noYaml, parseYaml, readmeBlock, substitute } from "../kit/readme.ts";
 import { httpUpstream, muxUpstream } from "../kit/upstream.ts";
 import { until } from "../kit/until.ts";
@@ -184,7 +184,7 @@ test.skipIf(noYaml)(
     await until(() => daemon.sockets() <= baseline + cloudflared.open() + mux.clients.length, "sockets to close");
     const badly = daemon.log.filter((line) => isExchange(line) && line["how"] !== "done" && line["how"] !== "fin");
     for (const line of badly) expect(broken, JSON.stringify(line)).toContain(line["ray"]);
-    expect(daemon.log.filter(({ level }) => level > 40)).toEqual([]);
+    expect(faultsIn(daemon.log)).toEqual([]);
     expect(daemon.stderr()).toBe("");
   },
 );

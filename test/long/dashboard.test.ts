@@ -8,7 +8,7 @@ import { describe, expect, test } from "vitest";
 import type { Report } from "../../src/ops/report.ts";
 import { askAdmin } from "../kit/admin.ts";
 import { browserForFile, IN_CHROMIUM, noChromium, type Browser } from "../kit/browser.ts";
-import { startDaemon, type TestDaemon } from "../kit/daemon.ts";
+import { faultsIn, startDaemon, type TestDaemon } from "../kit/daemon.ts";
 import { dashboard, type Dashboard } from "../kit/dashboard.ts";
 import { relayTo, type Relay } from "../kit/relay.ts";
 import { until } from "../kit/until.ts";
@@ -95,7 +95,7 @@ function peakMib(pid: number): number {
 
 function expectUnharmed({ daemon, errors }: Scene): void {
   expect(daemon.child.exitCode ?? daemon.child.signalCode).toBeNull();
-  expect(daemon.log.filter(({ level }) => level > 40)).toEqual([]);
+  expect(faultsIn(daemon.log)).toEqual([]);
   expect(daemon.stderr()).toBe("");
   expect(errors).toEqual([]);
 }

@@ -45,8 +45,10 @@ export async function startDaemon(targets) {
       rest = lines.pop() ?? "";
       for (const line of lines) {
         seen.lines += 1;
-        const { level, msg } = JSON.parse(line);
-        if ((level >= 50 || line.includes("uncaught")) && seen.bad.length < 20) seen.bad.push(line);
+        const { level, msg, state } = JSON.parse(line);
+        // An upstream that is lost is an error, too, and not one of the proxy.
+        if (((level >= 50 && state === undefined) || line.includes("uncaught")) && seen.bad.length < 20)
+          seen.bad.push(line);
         port ||= Number(/^listening on (\d+)/.exec(msg)?.[1] ?? 0);
         admin ||= /^admin on (.+)/.exec(msg)?.[1] ?? "";
         if (port && admin) resolve(undefined);

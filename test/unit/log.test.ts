@@ -1,7 +1,9 @@
 import { expect, onTestFinished, test, vi } from "vitest";
 import { LogSink, type WriteChunk } from "../../src/ops/log-sink.ts";
 import { printable, sentence } from "../../src/ops/log-words.ts";
-import { createLog, endedWell, LineLimit } from "../../src/ops/log.ts";
+import { endedBadly, levelOf } from "../../src/ops/ending.ts";
+import { createLog, LineLimit } from "../../src/ops/log.ts";
+import { whatHappened } from "../../src/ops/what-happened.ts";
 import type { Outcome } from "../../src/core/outcome.ts";
 import { until, within } from "../kit/until.ts";
 
@@ -106,57 +108,136 @@ test("a reader that does not read costs 4 MiB at most, and no exit waits for it"
 test("ten lines of a kind pass in a second, and then a count for each kind", () => {
   vi.useFakeTimers();
   onTestFinished(() => void vi.useRealTimers());
-  const reported: [string, number][] = [];
-  const lines = new LineLimit((kind, dropped) => reported.push([kind, dropped]));
+  const reported: [string, number, string][] = [];
+  const lines = new LineLimit((...dropped) => reported.push(dropped));
   const passed = { a: 0, b: 0 };
   for (let i = 0; i < 1000; i += 1) passed.a += Number(lines.allows("client rst"));
-  for (let i = 0; i < 11; i += 1) passed.b += Number(lines.allows("upstream rst"));
+  for (let i = 0; i < 11; i += 1) passed.b += Number(lines.allows("upstream rst", "warn"));
   expect(passed).toEqual({ a: 10, b: 10 });
   expect(reported).toEqual([]);
   vi.advanceTimersByTime(1000);
   expect(reported).toEqual([
-    ["client rst", 990],
-    ["upstream rst", 1],
+    ["client rst", 990, "info"],
+    ["upstream rst", 1, "warn"],
   ]);
   expect(lines.allows("client rst")).toBe(true);
   vi.advanceTimersByTime(5000);
   expect(reported).toHaveLength(2);
 });
 
-test.each<[Partial<Outcome>, boolean]>([
-  [{}, true],
-  [{ by: "client", how: "fin" }, true],
-  [{ by: "client", how: "rst" }, false],
-  [{ by: "upstream", how: "fin" }, false],
-  [{ by: "proxy", how: "limit", status: 503 }, false],
-  [{ kind: "tunnel", by: "upstream", how: "done" }, true],
-  [{ kind: "tunnel", by: "client", how: "fin" }, true],
-  [{ kind: "tunnel", by: "upstream", how: "fin" }, false],
-  [{ kind: "tunnel", by: "proxy", how: "drain" }, true],
-  [{ kind: "tunnel", by: "client", how: "no_pong" }, false],
-])("%j ended well: %s", (about, well) => {
-  expect(endedWell({ ...outcome, ...about })).toBe(well);
+test.each<[Partial<Outcome>, "debug" | "info" | "warn"]>([
+  [{}, "debug"],
+  [{ by: "client", how: "fin" }, "debug"],
+  [{ by: "client", how: "rst" }, "info"],
+  [{ by: "upstream", how: "fin" }, "info"],
+  [{ status: 500 }, "info"],
+  [{ by: "proxy", how: "limit", status: 503, error: "too_many" }, "warn"],
+  [{ by: "proxy", how: "timeout", status: 503, error: "upstream_unavailable" }, "warn"],
+  [{ by: "upstream", how: "rst", status: 502, error: "upstream_reset" }, "warn"],
+  [{ by: "upstream", how: "timeout", status: 504, error: "upstream_timeout" }, "warn"],
+  [{ by: "client", how: "limit", status: 508, error: "loop_detected" }, "warn"],
+  [{ by: "proxy", how: "drain", status: 503, error: "draining" }, "info"],
+  [{ by: "client", how: "limit", status: 403, error: "origin_not_allowed" }, "info"],
+  [{ kind: "tunnel", by: "upstream", how: "done" }, "debug"],
+  [{ kind: "tunnel", by: "client", how: "fin" }, "debug"],
+  [{ kind: "tunnel", by: "upstream", how: "fin" }, "info"],
+  [{ kind: "tunnel", by: "proxy", how: "drain" }, "debug"],
+  [{ kind: "tunnel", by: "client", how: "no_pong" }, "info"],
+])("the line of %j is at %s, and it ended badly unless that is debug", (about, level) => {
+  expect(levelOf({ ...outcome, ...about })).toBe(level);
+  expect(endedBadly({ ...outcome, ...about })).toBe(level !== "debug");
 });
 
-test("a line on a terminal says in words which side ended it, how, and after what", () => {
-  const attempts = [
-    { reused: true, idleMs: 3900, code: "ECONNRESET", phase: "waiting" as const, times: 1 },
-    { reused: false, idleMs: 0, code: "ECONNREFUSED", phase: "connect" as const, times: 39 },
-  ];
-  const text = sentence({
+const WEB = "127.0.0.1:4000";
+const REFUSED = { reused: false, idleMs: 0, code: "ECONNREFUSED", phase: "connect" as const, times: 39 };
+const BROKEN = { reused: false, idleMs: 0, code: "ECONNRESET", phase: "waiting" as const, times: 1 };
+
+test.each<[string, Partial<Outcome>]>([
+  [
+    "gave up after 10.0 s: 127.0.0.1:4000 refuses connections",
+    { error: "upstream_unavailable", by: "proxy", how: "timeout", phase: "connect", attempts: [REFUSED] },
+  ],
+  [
+    "gave up after 10.0 s: 127.0.0.1:4000 cannot be connected to (EWHATEVER)",
+    {
+      error: "upstream_unavailable",
+      by: "proxy",
+      how: "timeout",
+      phase: "connect",
+      attempts: [{ ...REFUSED, code: "EWHATEVER" }],
+    },
+  ],
+  [
+    "127.0.0.1:4000 reset the connection before it answered, 3 times in a row",
+    { error: "upstream_reset", how: "rst", phase: "waiting", attempts: [BROKEN, BROKEN, BROKEN] },
+  ],
+  [
+    "127.0.0.1:4000 closed the connection before it answered",
+    { error: "upstream_reset", how: "fin", phase: "waiting", attempts: [BROKEN] },
+  ],
+  [
+    "127.0.0.1:4000 sent what is not valid HTTP",
+    { error: "upstream_bad_response", how: "protocol", phase: "waiting", attempts: [BROKEN] },
+  ],
+  [
+    "127.0.0.1:4000 took the connection and did not answer for 10.0 s",
+    { error: "upstream_timeout", how: "timeout", phase: "waiting" },
+  ],
+  ["refused: this proxy is shutting down", { error: "draining", by: "proxy", how: "drain" }],
+  ["refused: too many requests wait already (--max-held)", { error: "too_many", by: "proxy", how: "limit" }],
+  [
+    "refused: too many tunnels are open (--max-tunnels)",
+    { error: "too_many", by: "proxy", how: "limit", route: "", phase: "head" },
+  ],
+  [
+    "refused: this proxy has no descriptor or port left (EMFILE)",
+    { error: "too_many", by: "proxy", how: "limit", attempts: [{ ...REFUSED, code: "EMFILE" }] },
+  ],
+  [
+    "refused: pages of this origin may not open the terminal (--allow-origin)",
+    { error: "origin_not_allowed", by: "client", how: "limit", route: "", phase: "head" },
+  ],
+  [
+    "refused: seen host evil.example, expected localhost; to let it in: --allow-host evil.example",
+    {
+      error: "host_not_allowed",
+      by: "client",
+      how: "limit",
+      why: { seen: "host evil.example", expected: "localhost", option: "--allow-host evil.example" },
+    },
+  ],
+  ["the client reset the connection within the answer after 10.0 s", { by: "client", how: "rst" }],
+  [
+    "the client left before there was a connection to the upstream after 10.0 s",
+    { by: "client", how: "fin", phase: "connect", status: 0 },
+  ],
+  ["127.0.0.1:4000 reset the connection within its answer after 10.0 s", { how: "rst" }],
+  ["127.0.0.1:4000 was silent for too long within its answer after 10.0 s", { how: "timeout" }],
+  ["the client took no byte for too long within the answer after 10.0 s", { by: "client", how: "timeout" }],
+  ["closed by the shutdown of this proxy after 10.0 s", { by: "proxy", how: "drain" }],
+  ["127.0.0.1:4000 did not answer a ping after 10.0 s", { kind: "tunnel", how: "no_pong", phase: "tunnel" }],
+  [
+    "127.0.0.1:4000 closed the connection without a Close after 10.0 s",
+    { kind: "tunnel", how: "fin", phase: "tunnel" },
+  ],
+  ["answered after 10.0 s", { status: 500 }],
+])("%s", (what, about) => {
+  expect(whatHappened({ ...outcome, ms: 10_040, ...about }, WEB)).toBe(what);
+});
+
+test("a line on a terminal is a sentence of who did what, and what was tried", () => {
+  const attempts = [{ ...BROKEN, reused: true, idleMs: 3900 }, REFUSED];
+  const given = {
     ...outcome,
     status: 503,
-    error: "upstream_unavailable",
-    by: "proxy",
-    how: "timeout",
-    phase: "connect",
-    ms: 10_040,
+    error: "upstream_unavailable" as const,
     bytesOut: 0,
     attempts,
     ray: "8a-FRA",
-  });
+  };
+  const text = sentence({ ...given, what: "gave up after 10.0 s: 127.0.0.1:4000 refuses connections" });
   expect(text).toBe(
-    "http: GET /x → 503 upstream_unavailable, too slow by proxy after 10.0 s; in phase connect; " +
+    "http: GET /x → 503 upstream_unavailable; gave up after 10.0 s: 127.0.0.1:4000 refuses connections; " +
       "ECONNRESET on a connection idle for 3.9 s; 39 times ECONNREFUSED; a-1; ray 8a-FRA",
   );
 });

@@ -21,8 +21,17 @@ const report: Report = {
   held: 2,
   totals: { requests: 0, tunnels: 0, failed: 0, retries: 0, uncaught: 0, endings: {} },
   links: [
-    { name: "http", target: "a", state: "up", reconnectCount: 0, held: 2, tunnels: 0, history: [] },
-    { name: "mux", target: "b", state: "reconnecting", reconnectCount: 7, held: 0, tunnels: 1, history: [] },
+    { name: "http", target: "a", state: "up", reconnectCount: 0, reconnectTries: 0, held: 2, tunnels: 0, history: [] },
+    {
+      name: "mux",
+      target: "b",
+      state: "reconnecting",
+      reconnectCount: 2,
+      reconnectTries: 7,
+      held: 0,
+      tunnels: 1,
+      history: [],
+    },
   ],
   tunnels: [
     {
@@ -58,9 +67,15 @@ function outcome(about: Partial<Outcome> = {}): Outcome {
   };
 }
 
-function attempt(code?: string, times = 1): Attempt {
-  const facts = { reused: false, idleMs: 0, phase: "connect" as const, times };
+/** A connection that broke with this code, or did not. */
+function sent(code?: string): Attempt {
+  const facts = { reused: false, idleMs: 0, phase: "waiting" as const, times: 1 };
   return code === undefined ? facts : { ...facts, code };
+}
+
+/** Dials that failed in a row, while the request was held. */
+function dials(times: number): Attempt {
+  return { reused: false, idleMs: 0, code: "ECONNREFUSED", phase: "connect", times };
 }
 
 async function read(metrics: Metrics): Promise<Map<string, number>> {
@@ -103,11 +118,13 @@ test("no answer of an upstream makes more series than there are known codes", as
 });
 
 test.each<[string, Attempt[], Record<string, number>]>([
-  ["one attempt is no retry", [attempt()], {}],
-  ["a held request that was served", [attempt("ECONNREFUSED", 40), attempt()], { ECONNREFUSED: 40 }],
-  ["a held request that was not", [attempt("ECONNREFUSED", 41)], { ECONNREFUSED: 40 }],
-  ["resets", [attempt("ECONNRESET"), attempt("ECONNRESET"), attempt("ECONNRESET")], { ECONNRESET: 2 }],
-  ["what nobody has foreseen", [attempt("EWHATEVER"), attempt()], { other: 1 }],
+  ["one attempt is no retry", [sent()], {}],
+  ["nor are the dials of a held request that was served", [dials(40), sent()], {}],
+  ["nor those of one that was not", [dials(41)], {}],
+  ["a reset, then held until it was served", [sent("ECONNRESET"), dials(40), sent()], { ECONNRESET: 1 }],
+  ["a reset, then held until it gave up", [sent("ECONNRESET"), dials(40)], { ECONNRESET: 1 }],
+  ["resets", [sent("ECONNRESET"), sent("ECONNRESET"), sent("ECONNRESET")], { ECONNRESET: 2 }],
+  ["what nobody has foreseen", [sent("EWHATEVER"), sent()], { other: 1 }],
 ])("retries by reason: %s", async (_name, attempts, expected) => {
   const metrics = new Metrics(() => report);
   metrics.ended(outcome({ attempts }));
@@ -130,7 +147,8 @@ test("gauges and bytes are those of the report, ended tunnels included", async (
   expect(series.get('single_port_tunnels_open{route="mux"}')).toBe(1);
   expect(series.get('single_port_upstream_up{upstream="http"}')).toBe(1);
   expect(series.get('single_port_upstream_up{upstream="mux"}')).toBe(0);
-  expect(series.get('single_port_upstream_reconnects_total{upstream="mux"}')).toBe(7);
+  expect(series.get('single_port_upstream_reconnects_total{upstream="mux"}')).toBe(2);
+  expect(series.get('single_port_upstream_reconnect_tries_total{upstream="mux"}')).toBe(7);
   expect(series.get("single_port_held_requests")).toBe(2);
   expect(series.get("single_port_connections_open")).toBe(3);
   expect(series.get("single_port_uncaught_total")).toBe(0);
@@ -162,10 +180,9 @@ test("a scrape asks for one report, however many gauges there are", async () => 
 
 test("the history keeps the latest twenty that ended badly, latest first, with short paths", () => {
   const history = new History(() => ({ requests: 0, failed: 0, tunnelBytes: 0, tunnels: 0 }));
-  history.ended(outcome());
-  history.ended(outcome({ by: "client", how: "fin" }));
-  expect(history.endedBadly).toEqual([]);
-  for (let i = 0; i < 30; i += 1) history.ended(outcome({ id: `b-${i}`, status: 502, path: `/${"x".repeat(5000)}` }));
+  for (let i = 0; i < 30; i += 1) {
+    history.ended(outcome({ id: `b-${i}`, status: 502, path: `/${"x".repeat(5000)}` }), "127.0.0.1:1 broke off");
+  }
   expect(history.endedBadly).toHaveLength(20);
   expect(history.endedBadly[0]?.id).toBe("b-29");
   expect(history.endedBadly[0]?.path.length).toBeLessThan(300);

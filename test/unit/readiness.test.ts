@@ -4,7 +4,17 @@ import type { LinkReport, Report } from "../../src/ops/report.ts";
 
 function link(about: Partial<LinkReport>): LinkReport {
   const target = "127.0.0.1:4000";
-  return { name: "http", target, state: "up", reconnectCount: 0, held: 0, tunnels: 0, history: [], ...about };
+  return {
+    name: "http",
+    target,
+    state: "up",
+    reconnectCount: 0,
+    reconnectTries: 0,
+    held: 0,
+    tunnels: 0,
+    history: [],
+    ...about,
+  };
 }
 
 function reasons(state: Report["state"], ...links: LinkReport[]): string[] {

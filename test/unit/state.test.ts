@@ -66,24 +66,27 @@ test.each<[string, readonly Step[], string[]]>([
   expect(states(steps)).toEqual(expected);
 });
 
-test("reconnectCount grows by each try, the one that succeeds included, and is never reset", () => {
+test("reconnectCount grows by each outage survived, reconnectTries by each try in one, and neither is ever reset", () => {
   const lost: Step[] = [up, [1000, "probe failed"], [2000, "probe failed"]];
-  const counts = play([
+  const facts = play([
     ...lost,
     [3000, "probe failed"],
     [5000, "probe failed"],
     [9000, "seen"],
     [10_000, "probe failed"],
-    [11_000, "probe failed"],
-    [12_000, "seen"],
-  ]).map(({ reconnectCount }) => reconnectCount);
-  expect(counts).toEqual([0, 0, 0, 1, 2, 3, 3, 3, 4]);
+    [10_500, "seen"],
+    [20_000, "probe failed"],
+    [21_000, "probe failed"],
+    [22_000, "seen"],
+  ]);
+  expect(facts.map(({ reconnectCount }) => reconnectCount)).toEqual([0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 2]);
+  expect(facts.map(({ reconnectTries }) => reconnectTries)).toEqual([0, 0, 0, 1, 2, 3, 3, 3, 3, 3, 4]);
 });
 
 test("tries of held requests count once a second while reconnecting", () => {
   const steps: Step[] = [up, [1000, "probe failed"], [2000, "probe failed"]];
   for (let at = 2250; at <= 5000; at += 250) steps.push([at, "connect failed"]);
-  expect(last(steps)).toMatchObject({ state: "reconnecting", reconnectCount: 3 });
+  expect(last(steps)).toMatchObject({ state: "reconnecting", reconnectTries: 3 });
 });
 
 test("connectedSince survives a suspicion, is gone while reconnecting, and begins anew after it", () => {

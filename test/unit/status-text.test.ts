@@ -11,7 +11,17 @@ const HOUR = 3_600_000;
 
 function link(about: Partial<LinkReport>): LinkReport {
   const target = "127.0.0.1:4000";
-  return { name: "http", target, state: "up", reconnectCount: 0, held: 0, tunnels: 0, history: [], ...about };
+  return {
+    name: "http",
+    target,
+    state: "up",
+    reconnectCount: 0,
+    reconnectTries: 0,
+    held: 0,
+    tunnels: 0,
+    history: [],
+    ...about,
+  };
 }
 
 function tunnel(id: string): TunnelReport {

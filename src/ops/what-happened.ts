@@ -1,0 +1,126 @@
+// Who did what to an exchange, in one sentence: the same for the log, the live page and `single-port status`. Pure.
+
+import type { FailureCode, How } from "../core/errors.ts";
+import type { Outcome, Phase } from "../core/outcome.ts";
+
+/** 950 ms, 12.3 s, 5 min, 3.2 h. */
+export function elapsed(ms: number): string {
+  if (ms < 1000) return `${Math.round(ms)} ms`;
+  if (ms < 120_000) return `${(ms / 1000).toFixed(1)} s`;
+  return ms < 7_200_000 ? `${Math.round(ms / 60_000)} min` : `${(ms / 3_600_000).toFixed(1)} h`;
+}
+
+/** What the system says of a dial, as something the upstream does. */
+const DIALS: Record<string, string> = {
+  ECONNREFUSED: "refuses connections",
+  ENOENT: "does not exist",
+  EACCES: "may not be connected to by this user",
+  ENOTFOUND: "is a name that nobody knows",
+  EAI_AGAIN: "is a name that cannot be looked up",
+  ETIMEDOUT: "does not take connections",
+  EHOSTUNREACH: "cannot be reached from here",
+  ENETUNREACH: "cannot be reached from here",
+  ECONNRESET: "resets connections at once",
+};
+
+const SHORTAGES = new Set(["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM", "EADDRNOTAVAIL"]);
+
+/** Attempts of an exchange that got a connection: dials while it was held are none. */
+function connections({ attempts }: Outcome): number {
+  return attempts.filter(({ phase }) => phase !== "connect").length;
+}
+
+function times(count: number): string {
+  return count > 1 ? `, ${count} times in a row` : "";
+}
+
+function gaveUp(outcome: Outcome, target: string): string {
+  const code = outcome.attempts.findLast(({ phase }) => phase === "connect")?.code;
+  const does = code === undefined ? "is not there" : (DIALS[code] ?? `cannot be connected to (${code})`);
+  return `gave up after ${elapsed(outcome.ms)}: ${target} ${does}`;
+}
+
+function tooMany({ attempts, route, method }: Outcome): string {
+  const code = attempts.at(-1)?.code;
+  if (code !== undefined && SHORTAGES.has(code)) return `refused: this proxy has no descriptor or port left (${code})`;
+  if (route !== "") return "refused: too many requests wait already (--max-held)";
+  return method === ""
+    ? "refused: too many connections are open (--max-connections)"
+    : "refused: too many tunnels are open (--max-tunnels)";
+}
+
+const BEFORE_ANSWER: Partial<Record<How, string>> = {
+  fin: "closed the connection before it answered",
+  rst: "reset the connection before it answered",
+  timeout: "went silent before it answered",
+};
+
+/** @param what in place of what was not let in, where nothing more is known. */
+function notLetIn(what: string): (outcome: Outcome) => string {
+  return ({ why }) => {
+    if (!why) return `refused: ${what}`;
+    return `refused: seen ${why.seen}, expected ${why.expected}; to let it in: ${why.option}`;
+  };
+}
+
+/** The sentence for each refusal of ours. */
+const REFUSALS: Record<FailureCode, (outcome: Outcome, target: string) => string> = {
+  bad_request: () => "refused: the client sent what is not valid HTTP, or asked for what is not done here",
+  origin_not_allowed: notLetIn("pages of this origin may not open the terminal (--allow-origin)"),
+  host_not_allowed: notLetIn("pages may not open the terminal by this host (--allow-host)"),
+  method_not_allowed: ({ method }) => `refused: the client asked for ${method || "a method that is not done here"}`,
+  request_timeout: ({ ms }) =>
+    `refused${ms > 0 ? ` after ${elapsed(ms)}` : ""}: the client did not send all of its request in time`,
+  header_too_large: () => "refused: the client's header fields are larger than --max-header-size",
+  upstream_reset: (outcome, target) =>
+    `${target} ${BEFORE_ANSWER[outcome.how] ?? "broke off before it answered"}${times(connections(outcome))}`,
+  upstream_bad_response: ({ how }, target) =>
+    how === "protocol" ? `${target} sent what is not valid HTTP` : `${target} broke off within the head of its answer`,
+  upstream_unavailable: gaveUp,
+  too_many: tooMany,
+  draining: () => "refused: this proxy is shutting down",
+  upstream_timeout: ({ ms, phase }, target) =>
+    `${target} took the connection and ${phase === "request_body" ? "did not read the request" : "did not answer"} for ${elapsed(ms)}`,
+  loop_detected: () => "refused: the request had passed through this proxy before (does --http lead back to it?)",
+};
+
+const DOES: Record<How, Record<"client" | "upstream", string>> = {
+  done: { client: "closed the tunnel", upstream: "closed the tunnel" },
+  fin: { client: "left", upstream: "closed the connection" },
+  rst: { client: "reset the connection", upstream: "reset the connection" },
+  timeout: { client: "took no byte for too long", upstream: "was silent for too long" },
+  no_pong: { client: "did not answer a ping", upstream: "did not answer a ping" },
+  protocol: { client: "sent what is not valid HTTP", upstream: "broke the framing of its answer" },
+  drain: { client: "left", upstream: "closed the connection" },
+  limit: { client: "was refused", upstream: "was refused" },
+};
+
+const WHERE: Record<Phase, string> = {
+  connect: " before there was a connection to the upstream",
+  request_body: " within its request",
+  waiting: " before it was answered",
+  response_body: " within the answer",
+  tunnel: "",
+  head: " within the head of its request",
+};
+
+/**
+ * Who did what: `gave up after 10.0 s: 127.0.0.1:4000 refuses connections`.
+ *
+ * @param target the upstream's address, or its name where that is not known.
+ */
+export function whatHappened(outcome: Outcome, target: string): string {
+  const { kind, by, how, status, error, phase, ms } = outcome;
+  if (error !== undefined) return REFUSALS[error]?.(outcome, target) ?? `refused: ${error}`;
+  if (how === "done" && kind === "request") return `answered after ${elapsed(ms)}`;
+  if (by === "proxy") {
+    const done = how === "drain" ? "closed by the shutdown of this proxy" : `ended by this proxy (${how})`;
+    return `${done} after ${elapsed(ms)}`;
+  }
+  const who = by === "client" ? "the client" : target;
+  const bare = kind === "tunnel" && how === "fin" ? " without a Close" : "";
+  const where = by === "upstream" && phase === "response_body" ? " within its answer" : WHERE[phase];
+  // Nothing was measured of what broke before there was a request.
+  const after = phase === "head" || (status === 0 && ms === 0) ? "" : ` after ${elapsed(ms)}`;
+  return `${who} ${DOES[how][by]}${bare}${where}${after}`;
+}
