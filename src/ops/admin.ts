@@ -28,6 +28,7 @@ export interface AdminParts {
 
 /** The latest, on /events, where a report is sent each second; /status has all of them. */
 const MAX_TUNNELS_STREAMED = 200;
+const MAX_ENDINGS_STREAMED = 20;
 
 /** An admin server, not listening yet. */
 export function createAdmin(parts: AdminParts): Server {
@@ -114,7 +115,8 @@ function stream(parts: AdminParts, req: IncomingMessage, res: ServerResponse): v
   const next = (): string => {
     const report = parts.report();
     const tunnels = report.tunnels.slice(-MAX_TUNNELS_STREAMED);
-    return `data: ${JSON.stringify({ ...report, ready: readiness(report), tunnels })}\n\n`;
+    const endedBadly = report.endedBadly.slice(0, MAX_ENDINGS_STREAMED);
+    return `data: ${JSON.stringify({ ...report, ready: readiness(report), tunnels, endedBadly })}\n\n`;
   };
   res.write(`event: seconds\ndata: ${JSON.stringify(parts.history.seconds)}\n\n${next()}`);
   // A reader that does not read gets the next one it can take, not all it has missed.

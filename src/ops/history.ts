@@ -17,7 +17,7 @@ export interface Readings {
 
 const TICK_MS = 1000;
 const KEPT_SECONDS = 300;
-const KEPT_ENDINGS = 20;
+const KEPT_ENDINGS = 200;
 const MAX_PATH = 200;
 
 /** Remembers seconds and endings, bounded. */

@@ -10,7 +10,7 @@ test("/events: the first report comes with the past, however long that is, and n
   // More than node takes without asking to wait: 64 KiB.
   const seconds = Array.from({ length: 2000 }, () => second);
   const server = createAdmin({
-    report: () => ({ pid: 1, state: "running", links: [], tunnels: [] }) as unknown as Report,
+    report: () => ({ pid: 1, state: "running", links: [], tunnels: [], endedBadly: [] }) as unknown as Report,
     history: { seconds, follow: () => () => {} },
     metrics: () => Promise.reject(new Error("not asked for")),
     page: () => Promise.reject(new Error("not asked for")),

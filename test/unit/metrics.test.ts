@@ -178,12 +178,12 @@ test("a scrape asks for one report, however many gauges there are", async () => 
   expect(asked).toBe(1);
 });
 
-test("the history keeps the latest twenty that ended badly, latest first, with short paths", () => {
+test("the history keeps the latest 200 that ended badly, latest first, with short paths", () => {
   const history = new History(() => ({ requests: 0, failed: 0, tunnelBytes: 0, tunnels: 0 }));
-  for (let i = 0; i < 30; i += 1) {
+  for (let i = 0; i < 210; i += 1) {
     history.ended(outcome({ id: `b-${i}`, status: 502, path: `/${"x".repeat(5000)}` }), "127.0.0.1:1 broke off");
   }
-  expect(history.endedBadly).toHaveLength(20);
-  expect(history.endedBadly[0]?.id).toBe("b-29");
+  expect(history.endedBadly).toHaveLength(200);
+  expect(history.endedBadly[0]?.id).toBe("b-209");
   expect(history.endedBadly[0]?.path.length).toBeLessThan(300);
 });
