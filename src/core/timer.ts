@@ -42,6 +42,20 @@ export class Clock {
     return forget;
   }
 
+  /** Calls `act` once, `ms` milliseconds from now; returns the function that calls it off. */
+  after(ms: number, act: () => void): () => void {
+    const deadline: Deadline = {
+      due: Infinity,
+      onDue: () => {
+        forget();
+        act();
+      },
+    };
+    const forget = this.watch(deadline);
+    deadline.due = performance.now() + ms;
+    return forget;
+  }
+
   /** Reads the clock between two ticks: bytes that come later than this are not taken for older ones. */
   refresh(): void {
     this.now = performance.now();

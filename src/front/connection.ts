@@ -6,6 +6,7 @@ import type { Socket } from "node:net";
 import type { Client, Occupant } from "../core/client.ts";
 import type { FailureCode } from "../core/errors.ts";
 import { guard, type Fate } from "../core/sockets.ts";
+import type { ClientLimits } from "./client-limits.ts";
 import type { TrustedPeers } from "./trusted-peers.ts";
 
 // A client that pipelines more than this is not read from until it has its answers.
@@ -47,6 +48,8 @@ export class Connection implements Client {
   readonly trusted: boolean;
   /** Its bytes broke HTTP; said once its turn comes. */
   broken: FailureCode | undefined;
+  /** How long its client may take; undefined when it was turned away. */
+  limits: ClientLimits | undefined;
   /** The last request that node found on it. */
   request: IncomingMessage | undefined;
   busy = false;
@@ -79,6 +82,7 @@ export class Connection implements Client {
   /** Its socket has closed. */
   onClose(): void {
     this.#turns = undefined;
+    this.limits?.stop();
     // It did nothing, so we have closed: it owed the rest of an upload, and its idle connection was kept long enough.
     this.occupant?.onClientGone(this.fate.how ?? "timeout");
     this.#listener.onClosed(this);
@@ -111,6 +115,11 @@ export class Connection implements Client {
   get isIdle(): boolean {
     // An upload goes on behind an early answer: then the turn is over, and the exchange is not.
     return !this.busy && !this.occupant && !this.isInHead && !this.isEnded;
+  }
+
+  /** What comes from now on is the head of another request, unless a body is owed: behind an early answer that comes first. */
+  beginRest(): void {
+    this.#idleAt = this.owesBody ? Infinity : this.socket.bytesRead;
   }
 
   /** Have we ended its write side? What its client asks now cannot be answered any more. */
@@ -160,8 +169,8 @@ export class Connection implements Client {
     if (!this.owesBody) this.request = undefined;
     if (!run) {
       this.idleSince = performance.now();
-      // What comes after an early answer is the rest of a body first, so it says nothing.
-      this.#idleAt = this.owesBody ? Infinity : this.socket.bytesRead;
+      this.beginRest();
+      this.limits?.onRest();
       return false;
     }
     run();

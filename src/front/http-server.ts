@@ -5,26 +5,24 @@ import type { Socket } from "node:net";
 
 /** What node limits for us, in milliseconds and bytes. */
 export interface ServerLimits {
-  headersTimeoutMs: number;
-  /** The whole request, its head included; 0 means no limit. */
-  requestTimeoutMs: number;
+  /** Node tells it to clients (`Keep-Alive: timeout=`); see client-limits.ts. */
   clientKeepAliveMs: number;
   maxHeaderBytes: number;
   keepAliveMs: number;
 }
 
+/** The most that a timer of node takes: 24.8 days. */
+const NEVER_MS = 2 ** 31 - 1;
+
 /** A server that does not listen yet. `takesUpgrade` says which upgrades are handed out as such (Node 22.21 and later). */
 export function createHttpServer(limits: ServerLimits, takesUpgrade: (req: IncomingMessage) => boolean): Server {
-  const { requestTimeoutMs } = limits;
-  // The time for a whole request is over for its head, too; node throws where a head would have longer.
-  const headersTimeoutMs = Math.min(limits.headersTimeoutMs, requestTimeoutMs || Infinity);
   const options: ServerOptions & { shouldUpgradeCallback(req: IncomingMessage): boolean } = {
-    headersTimeout: headersTimeoutMs,
-    requestTimeout: requestTimeoutMs,
     keepAliveTimeout: limits.clientKeepAliveMs,
     maxHeaderSize: limits.maxHeaderBytes,
-    // Node looks at the two limits above only this often; its default of 30 s would make 60 s up to 90.
-    connectionsCheckingInterval: Math.max(50, Math.min(5000, headersTimeoutMs / 4)),
+    // Its limits of time are ours (client-limits.ts).
+    headersTimeout: 0,
+    requestTimeout: 0,
+    connectionsCheckingInterval: NEVER_MS,
     keepAlive: true,
     keepAliveInitialDelay: limits.keepAliveMs,
     noDelay: true,

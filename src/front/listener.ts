@@ -7,14 +7,16 @@ import type { Client } from "../core/client.ts";
 import { codeOf, Failure, howOf, type FailureCode, type How } from "../core/errors.ts";
 import { nextId } from "../core/outcome.ts";
 import { refuseSocket } from "./refuse.ts";
-import { cut, linger } from "../core/sockets.ts";
+import { cut, finish, linger } from "../core/sockets.ts";
+import type { Clock } from "../core/timer.ts";
+import { ClientLimits, type ClientJudge, type ClientTimes } from "./client-limits.ts";
 import { Connection, connectionOf, type ConnectionListener } from "./connection.ts";
 import { endIdle } from "./idle.ts";
 import { createHttpServer, deferRequests, type ServerLimits } from "./http-server.ts";
 import { TrustedPeers } from "./trusted-peers.ts";
 
 /** Limits of the client's side, in milliseconds and bytes. */
-export interface ListenerOptions extends ServerLimits {
+export interface ListenerOptions extends ServerLimits, ClientTimes {
   maxConnections: number;
   /** Whose X-Forwarded-* fields are believed. */
   trusted: BlockList;
@@ -36,6 +38,11 @@ export interface Handlers {
   tooLate(req: IncomingMessage, why: How): void;
 }
 
+/** Node would time idle connections with it; client-limits.ts does. */
+function socketSetTimeout(this: Socket): Socket {
+  return this;
+}
+
 function socketDestroySoon(this: Socket): void {
   linger(this);
 }
@@ -49,10 +56,11 @@ function socketEnd(this: Socket, ...args: [last?: Uint8Array | string]): Socket 
 }
 
 /** The public port. */
-export class Listener implements ConnectionListener {
+export class Listener implements ConnectionListener, ClientJudge {
   readonly server: Server;
   readonly #options: ListenerOptions;
   readonly #handlers: Handlers;
+  readonly #clock: Clock;
   readonly #trusted: TrustedPeers;
   readonly #connections = new Set<Connection>();
   readonly #ignoredUpgrades = new WeakSet<IncomingMessage>();
@@ -60,8 +68,9 @@ export class Listener implements ConnectionListener {
   #turnedAway = 0;
   #stopping = false;
 
-  constructor(options: ListenerOptions, handlers: Handlers) {
+  constructor(options: ListenerOptions, handlers: Handlers, clock: Clock) {
     this.#options = options;
+    this.#clock = clock;
     this.#handlers = handlers;
     this.#trusted = new TrustedPeers(options.trusted);
     this.server = createHttpServer(options, (req) => this.#takesUpgrade(req));
@@ -102,7 +111,7 @@ export class Listener implements ConnectionListener {
   /** Ends every connection now. */
   abandon(): void {
     for (const { socket } of this.#connections) cut(socket);
-    // It also stops the timer with which http looks for late heads.
+    // It also stops the timer with which http would look for late heads.
     this.server.close();
   }
 
@@ -123,7 +132,11 @@ export class Listener implements ConnectionListener {
     // How node ends a connection after its last answer; its own way is to close at once.
     socket.destroySoon = socketDestroySoon;
     socket.end = socketEnd as Socket["end"];
-    if (this.#connections.size - this.#turnedAway <= this.#options.maxConnections) return;
+    socket.setTimeout = socketSetTimeout;
+    if (this.#connections.size - this.#turnedAway <= this.#options.maxConnections) {
+      connection.limits = new ClientLimits(this.#clock, this.#options, connection, this);
+      return;
+    }
     // One that was turned away and does not leave takes nobody's place.
     this.#turnedAway += 1;
     socket.once("close", () => (this.#turnedAway -= 1));
@@ -161,6 +174,7 @@ export class Listener implements ConnectionListener {
     if (connection.broken) return void req.resume();
     if (connection.isEnded) return this.#tooLate(req, connection);
     connection.request = req;
+    connection.limits?.onHead();
     connection.takeTurn(() => {
       res.once("close", () => this.#onTurnOver(connection));
       if (this.#stopping || this.#ignoredUpgrades.has(req)) res.shouldKeepAlive = false;
@@ -213,6 +227,7 @@ export class Listener implements ConnectionListener {
       if (this.#deferred.has(req)) return this.#putBack(req, connection, early);
       if (req.method !== "CONNECT" && !this.#handlers.isUpgrade(req))
         return this.#putBack(req, connection, early, "upgrade");
+      connection.limits?.stop();
       // Nothing reads the socket now, so a client that leaves would not be noticed: what it sends early is kept.
       const res = new ServerResponse(req);
       res.shouldKeepAlive = false;
@@ -241,6 +256,25 @@ export class Listener implements ConnectionListener {
     connection.socket.resume();
   }
 
+  /** What its client sends is no request, or comes too slowly. */
+  #onBroken(connection: Connection, code: FailureCode, brokeOff?: How): void {
+    connection.broken = code;
+    // Earlier requests of this connection get their answers first.
+    if (connection.brokeOccupant(code) || connection.busy) return;
+    // A second answer to the same request would be taken for the answer to the next.
+    if (connection.owesBody) linger(connection.socket);
+    else this.#refuse(connection, code, brokeOff);
+  }
+
+  onLate(connection: Connection): void {
+    if (connection.broken === undefined && !connection.isEnded) this.#onBroken(connection, "request_timeout");
+  }
+
+  onIdle(connection: Connection): void {
+    if (connection.owesBody) linger(connection.socket);
+    else if (connection.isIdle) finish(connection.socket);
+  }
+
   #onClientError(error: Error, socket: Socket): void {
     const connection = this.#connectionOf(socket);
     if (!connection) return cut(socket);
@@ -251,12 +285,7 @@ export class Listener implements ConnectionListener {
       if (connection.isInHead) this.#handlers.refused(undefined, nextId(), connection.fate.how ?? howOf(error));
       return cut(socket);
     }
-    connection.broken = code;
-    // Earlier requests of this connection get their answers first.
-    if (connection.brokeOccupant(code) || connection.busy) return;
-    // A second answer to the same request would be taken for the answer to the next.
-    if (connection.owesBody) linger(socket);
-    else this.#refuse(connection, code, codeOf(error) === "HPE_INVALID_EOF_STATE" ? "fin" : undefined);
+    this.#onBroken(connection, code, codeOf(error) === "HPE_INVALID_EOF_STATE" ? "fin" : undefined);
   }
 }
 
@@ -271,8 +300,6 @@ function failureOf(error: Error): FailureCode | undefined {
     case "HPE_HEADER_OVERFLOW":
     case "HPE_CHUNK_EXTENSIONS_OVERFLOW":
       return "header_too_large";
-    case "ERR_HTTP_REQUEST_TIMEOUT":
-      return "request_timeout";
     default:
       return howOf(error) === "protocol" ? "bad_request" : undefined;
   }

@@ -89,15 +89,14 @@ export class Links {
               ended: (result) => log[result.code === 0 ? "info" : "warn"](result, "on-down command ended"),
             },
           );
-    const monitor = new Monitor(
-      name,
-      target,
-      {
+    const monitor = new Monitor(name, target, {
+      clock,
+      options: {
         intervalMs: options.probeInterval,
         timeoutMs: PROBE_TIMEOUT_MS,
         httpPath: name === "http" ? options.httpProbe : undefined,
       },
-      {
+      events: {
         changed: (state, reason) => {
           const { reconnectCount, reconnectTries } = monitor.status;
           log[LEVELS[state]]({ state, reason, reconnectCount, reconnectTries }, `upstream ${name} is ${state}`);
@@ -119,7 +118,7 @@ export class Links {
           hook?.down();
         },
       },
-    );
+    });
     const upstream = new Upstream(name, target, {
       options: {
         connectTimeoutMs: options.connectTimeout,

@@ -5,6 +5,7 @@ import { randomBytes } from "node:crypto";
 import type { AddressInfo } from "node:net";
 import type { Logger } from "pino";
 import { Admins } from "./admins.ts";
+import { thisMoment } from "../core/moment.ts";
 import { LiveSet } from "../core/live-set.ts";
 import { levelOf } from "../ops/ending.ts";
 import { LineLimit } from "../ops/log.ts";
@@ -90,7 +91,7 @@ export class Proxy {
   readonly #links: Links;
   readonly #gate: Gate;
   readonly #listener: Listener;
-  readonly #started = performance.now();
+  readonly #started = thisMoment();
   readonly #starting = new AbortController();
   readonly #admins: Admins;
   #state: Report["state"] = "starting";
@@ -166,6 +167,7 @@ export class Proxy {
         trusted: options.trustProxy,
       },
       this.#gate,
+      this.#clock,
     );
   }
 

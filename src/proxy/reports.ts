@@ -1,6 +1,7 @@
 // What a proxy says of itself: gathered from its rooms when somebody asks. Called by proxy.ts.
 
 import type { AddressInfo } from "node:net";
+import type { Moment } from "../core/moment.ts";
 import type { LiveSet } from "../core/live-set.ts";
 import type { Listener } from "../front/listener.ts";
 import type { Links } from "./links.ts";
@@ -26,8 +27,7 @@ export interface Rooms {
 export interface Self {
   version: string;
   state: Report["state"];
-  /** By the monotonic clock, in milliseconds. */
-  started: number;
+  started: Moment;
   /** Undefined until it listens. */
   address: AddressInfo | undefined;
   shared: boolean;
@@ -45,8 +45,8 @@ export function reportOf({ metrics, history, exchanges, links, listener, ...room
     node: process.version,
     pid: process.pid,
     state: self.state,
-    startedAt: new Date(performance.timeOrigin + self.started).toISOString(),
-    uptimeSeconds: Math.round(now - self.started) / 1000,
+    startedAt: self.started.date,
+    uptimeSeconds: Math.round(now - self.started.ms) / 1000,
     listening: nameOf(self.address),
     shared: self.shared,
     connections: listener.connections,

@@ -2,6 +2,7 @@
 // Made by upstream.ts, which dials. Nobody is served all at once: what has just come up may fall again.
 
 import { Failure, isShortage } from "../core/errors.ts";
+import type { Clock, Deadline } from "../core/timer.ts";
 import type { UpstreamConnection } from "./connection.ts";
 
 /** Who asks for a connection. Exactly one of `onGranted` and `onUnavailable` is called, unless it gives up before. */
@@ -33,17 +34,23 @@ export interface Waiter {
 
 /** Between two tries while requests are held. */
 const RETRY_EVERY_MS = 250;
+/** A try that is so much too late was not made because we stood still. */
+const STOOD_STILL_MS = 500;
 // A server that has just come up has an accept backlog of 128 to 511: more at once would be dropped and cost 1 s.
 const MAX_AT_ONCE = 64;
 
 /** Those who wait for one upstream. */
-export class HeldQueue {
+export class HeldQueue implements Deadline {
+  /** Of the next try. On the shared clock: behind a pause of this process what has arrived is read first. */
+  due: number = Infinity;
   readonly #name: string;
+  readonly #clock: Clock;
   readonly #count: HeldCount;
   readonly #dial: (halfOpen: boolean, done: Dialled) => () => void;
   /** In order of arrival; the first is the one whose turn it is. */
   readonly #waiters: Waiter[] = [];
-  #retry: NodeJS.Timeout | undefined;
+  #planned = 0;
+  #forget: (() => void) | undefined;
   #dials = 0;
   /** How many of those who wait may be served now. */
   #credit = 0;
@@ -53,12 +60,16 @@ export class HeldQueue {
   #short = false;
 
   /**
-   * @param name of the upstream, for failures.
+   * @param about the upstream's name, for failures; how many are held over all upstreams.
    * @param dial tries once to connect; returns the function that gives up.
    */
-  constructor(name: string, count: HeldCount, dial: (halfOpen: boolean, done: Dialled) => () => void) {
-    this.#name = name;
-    this.#count = count;
+  constructor(
+    about: { name: string; clock: Clock; count: HeldCount },
+    dial: (halfOpen: boolean, done: Dialled) => () => void,
+  ) {
+    this.#name = about.name;
+    this.#clock = about.clock;
+    this.#count = about.count;
     this.#dial = dial;
   }
 
@@ -92,8 +103,7 @@ export class HeldQueue {
 
   /** Answers all of them: nobody is held any more. */
   drain(): void {
-    clearInterval(this.#retry);
-    this.#retry = undefined;
+    this.#rest();
     for (const waiter of this.#waiters.slice())
       this.#dismiss(waiter, new Failure("draining", { upstream: this.#name }));
   }
@@ -107,7 +117,9 @@ export class HeldQueue {
     // By arrival: the dial of one that came earlier may fail later.
     const after = this.#waiters.findLastIndex(({ arrived }) => arrived <= waiter.arrived);
     this.#waiters.splice(after + 1, 0, waiter);
-    this.#retry ??= setInterval(() => this.#tryAgain(), RETRY_EVERY_MS);
+    if (this.#forget) return;
+    this.#forget = this.#clock.watch(this);
+    this.#plan(performance.now());
   }
 
   /** Holds it no more, if it is held. */
@@ -124,14 +136,26 @@ export class HeldQueue {
     waiter.asker.onUnavailable(why);
   }
 
-  #tryAgain(): void {
-    const now = performance.now();
+  #plan(now: number): void {
+    this.due = this.#planned = now + RETRY_EVERY_MS;
+  }
+
+  #rest(): void {
+    this.#forget?.();
+    this.#forget = undefined;
+    this.due = Infinity;
+  }
+
+  onDue(now: number): void {
+    // The time in which this process stood still is not theirs: nothing was tried in it.
+    const lateMs = now - this.#planned;
+    if (lateMs > STOOD_STILL_MS) for (const waiter of this.#waiters) waiter.deadline += lateMs;
+    this.#plan(now);
     for (const waiter of this.#waiters.filter(({ deadline }) => deadline <= now)) {
       this.#dismiss(waiter, this.unavailable());
     }
     if (this.#waiters.length === 0) {
-      clearInterval(this.#retry);
-      this.#retry = undefined;
+      this.#rest();
     } else if (this.#step === 0) this.tryOne();
     else {
       // It is there but slow to answer: nobody waits for long because of that.

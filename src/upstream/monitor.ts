@@ -2,6 +2,8 @@
 // changes. Built by links.ts beside each Upstream; state.ts decides, this acts.
 
 import { isShortage } from "../core/errors.ts";
+import { thisMoment, type Moment } from "../core/moment.ts";
+import type { Clock } from "../core/timer.ts";
 import type { Target } from "../core/target.ts";
 import { probeBytes, probeConnect, probeHttp } from "./probe.ts";
 import { failed, nextProbeMs, seen, UNSEEN, type LinkFacts, type LinkState } from "./state.ts";
@@ -60,11 +62,15 @@ export class Monitor implements UpstreamWatcher {
   readonly name: string;
   readonly #target: Target;
   readonly #options: MonitorOptions;
+  readonly #clock: Clock;
   readonly #events: MonitorEvents;
   #facts: LinkFacts = UNSEEN;
   #lastHeard = -Infinity;
   #lastAnswer = -Infinity;
-  #lastProbe: { at: number; error: string | undefined } | undefined;
+  #lastProbe: { at: Moment; error: string | undefined } | undefined;
+  /** The moments of `firstFailure` and `connectedSince` in the facts. */
+  #awaySince: Moment | undefined;
+  #connectedSince: Moment | undefined;
   #timer: NodeJS.Timeout | undefined;
   #cancel: (() => void) | undefined;
   #stopped = false;
@@ -72,21 +78,21 @@ export class Monitor implements UpstreamWatcher {
   #inDoubt = false;
   readonly #history: LinkChange[] = [];
 
-  constructor(name: string, target: Target, options: MonitorOptions, events: MonitorEvents) {
+  constructor(name: string, target: Target, parts: { options: MonitorOptions; clock: Clock; events: MonitorEvents }) {
     this.name = name;
     this.#target = target;
-    this.#options = options;
-    this.#events = events;
+    this.#options = parts.options;
+    this.#clock = parts.clock;
+    this.#events = parts.events;
   }
 
   /** When the first of its failures in a row was; undefined while it is up. */
   get awaySince(): Date | undefined {
-    const { firstFailure } = this.#facts;
-    return firstFailure === undefined ? undefined : new Date(performance.timeOrigin + firstFailure);
+    return this.#awaySince && new Date(this.#awaySince.date);
   }
 
   get status(): LinkStatus {
-    const { state, reconnectCount, reconnectTries, connectedSince } = this.#facts;
+    const { state, reconnectCount, reconnectTries } = this.#facts;
     const last = this.#lastProbe;
     return {
       name: this.name,
@@ -94,8 +100,8 @@ export class Monitor implements UpstreamWatcher {
       state,
       reconnectCount,
       reconnectTries,
-      connectedSince: connectedSince === undefined ? undefined : dateOf(connectedSince),
-      lastProbeAt: last && dateOf(last.at),
+      connectedSince: this.#connectedSince?.date,
+      lastProbeAt: last?.at.date,
       lastProbeOk: last && last.error === undefined,
       lastError: last?.error,
       lastHeardAgeMs: this.#lastHeard === -Infinity ? undefined : Math.round(performance.now() - this.#lastHeard),
@@ -166,9 +172,12 @@ export class Monitor implements UpstreamWatcher {
 
   #move(facts: LinkFacts, reason: string | undefined): void {
     const before = this.#facts.state;
+    const moment = thisMoment();
+    this.#awaySince = momentOf(this.#facts.firstFailure, facts.firstFailure, this.#awaySince, moment);
+    this.#connectedSince = momentOf(this.#facts.connectedSince, facts.connectedSince, this.#connectedSince, moment);
     this.#facts = facts;
     if (facts.state === before || this.#stopped) return;
-    this.#history.push({ at: dateOf(performance.now()), state: facts.state, reason });
+    this.#history.push({ at: moment.date, state: facts.state, reason });
     if (this.#history.length > MAX_HISTORY) this.#history.shift();
     this.#events.changed(facts.state, reason);
     if (facts.state === "suspect") this.#events.suspected();
@@ -194,26 +203,34 @@ export class Monitor implements UpstreamWatcher {
       return this.#schedule();
     if (this.#cancel) return;
     const { httpPath, timeoutMs } = this.#options;
+    const limit = { clock: this.#clock, timeoutMs };
     const doubted = this.#inDoubt;
     const over = (error: string | undefined): void => {
       this.#cancel = undefined;
       if (this.#stopped) return;
-      const at = performance.now();
+      const at = thisMoment();
       const before = this.#facts.state;
       // A probe that could not be made has found out nothing.
       if (error !== undefined && isShortage(error)) return this.#schedule(SHORTAGE_MS);
       this.#lastProbe = { at, error };
       if (error !== undefined) this.#fail(error, true);
-      else if (httpPath !== undefined || doubted) this.answered(at);
+      else if (httpPath !== undefined || doubted) this.answered(at.ms);
       else this.connected();
       if (this.#facts.state === before) this.#schedule();
     };
     const { address } = this.#target;
-    if (httpPath !== undefined) this.#cancel = probeHttp(address, httpPath, timeoutMs, over);
-    else this.#cancel = (doubted ? probeBytes : probeConnect)(address, timeoutMs, over);
+    if (httpPath !== undefined) this.#cancel = probeHttp(address, httpPath, limit, over);
+    else this.#cancel = (doubted ? probeBytes : probeConnect)(address, limit, over);
   }
 }
 
-function dateOf(monotonic: number): string {
-  return new Date(performance.timeOrigin + monotonic).toISOString();
+/** The moment that belongs to `next`, a time of the facts, which was `before` until this moment. */
+function momentOf(
+  before: number | undefined,
+  next: number | undefined,
+  known: Moment | undefined,
+  moment: Moment,
+): Moment | undefined {
+  if (next === before) return known;
+  return next === undefined ? undefined : moment;
 }

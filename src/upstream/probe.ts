@@ -5,15 +5,22 @@ import { get } from "node:http";
 import { connect, type Socket } from "node:net";
 import { cut, guard } from "../core/sockets.ts";
 import type { Address } from "../core/target.ts";
+import type { Clock } from "../core/timer.ts";
 import { dialCodeOf } from "./connection.ts";
 
 /** Called once, with why it failed, if it did. */
 type Probed = (error: string | undefined) => void;
 
+/** How long an answer may take, in milliseconds of this clock. */
+export interface ProbeLimit {
+  clock: Clock;
+  timeoutMs: number;
+}
+
 /** Can it be connected to? */
-export function probeConnect(address: Address, timeoutMs: number, done: Probed): () => void {
+export function probeConnect(address: Address, limit: ProbeLimit, done: Probed): () => void {
   const socket = connect(address);
-  return settleOnce(socket, timeoutMs, done, (settle) => {
+  return settleOnce(socket, limit, done, (settle) => {
     socket.once("connect", () => settle(undefined));
     socket.once("error", (error) => settle(dialCodeOf(error)));
   });
@@ -25,9 +32,9 @@ export function probeConnect(address: Address, timeoutMs: number, done: Probed):
 const NO_HOST = "GET / HTTP/1.1\r\nConnection: close\r\n\r\n";
 
 /** Does anybody answer behind the kernel? A byte is enough. */
-export function probeBytes(address: Address, timeoutMs: number, done: Probed): () => void {
+export function probeBytes(address: Address, limit: ProbeLimit, done: Probed): () => void {
   const socket = connect(address);
-  return settleOnce(socket, timeoutMs, done, (settle) => {
+  return settleOnce(socket, limit, done, (settle) => {
     socket.once("connect", () => socket.write(NO_HOST));
     socket.once("data", () => settle(undefined));
     socket.once("error", (error) => settle(dialCodeOf(error)));
@@ -36,9 +43,9 @@ export function probeBytes(address: Address, timeoutMs: number, done: Probed): (
 }
 
 /** Does it answer a GET of `path` with a status below 500? */
-export function probeHttp(address: Address, path: string, timeoutMs: number, done: Probed): () => void {
+export function probeHttp(address: Address, path: string, limit: ProbeLimit, done: Probed): () => void {
   const socket = connect(address);
-  return settleOnce(socket, timeoutMs, done, (settle) => {
+  return settleOnce(socket, limit, done, (settle) => {
     const request = get({ createConnection: () => socket, path, headers: { Host: "localhost", Connection: "close" } });
     request.on("error", (error) => settle(dialCodeOf(error)));
     request.once("response", (response) => {
@@ -49,21 +56,22 @@ export function probeHttp(address: Address, path: string, timeoutMs: number, don
   });
 }
 
-function settleOnce(socket: Socket, timeoutMs: number, done: Probed, listen: (settle: Probed) => void): () => void {
+function settleOnce(socket: Socket, limit: ProbeLimit, done: Probed, listen: (settle: Probed) => void): () => void {
   guard(socket);
   let settled = false;
   const settle = (error: string | undefined): void => {
     if (settled) return;
     settled = true;
-    clearTimeout(timer);
+    inTime();
     cut(socket);
     done(error);
   };
-  const timer = setTimeout(settle, timeoutMs, `no answer within ${timeoutMs} ms`);
+  const { clock, timeoutMs } = limit;
+  const inTime = clock.after(timeoutMs, () => settle(`no answer within ${timeoutMs} ms`));
   listen(settle);
   return () => {
     settled = true;
-    clearTimeout(timer);
+    inTime();
     cut(socket);
   };
 }

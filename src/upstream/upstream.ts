@@ -46,6 +46,7 @@ export class Upstream {
   readonly name: string;
   readonly target: Target;
   readonly #options: UpstreamOptions;
+  readonly #clock: Clock;
   readonly #pool: Pool;
   readonly #watcher: UpstreamWatcher;
   readonly #held: HeldQueue;
@@ -60,9 +61,12 @@ export class Upstream {
     this.name = name;
     this.target = target;
     this.#options = parts.options;
+    this.#clock = parts.clock;
     this.#watcher = parts.watcher;
     this.#pool = new Pool(parts.clock, parts.options.recycleMs);
-    this.#held = new HeldQueue(name, parts.heldCount, (halfOpen, done) => this.#dial(halfOpen, done));
+    this.#held = new HeldQueue({ name, clock: parts.clock, count: parts.heldCount }, (halfOpen, done) =>
+      this.#dial(halfOpen, done),
+    );
   }
 
   get held(): number {
@@ -156,7 +160,7 @@ export class Upstream {
     const settle = (failure: string | undefined): void => {
       if (settled) return;
       settled = true;
-      clearTimeout(timer);
+      inTime();
       // It would keep whoever asked alive for as long as the connection lives, and a tunnel lives for weeks.
       socket.off("error", onError);
       if (failure !== undefined) {
@@ -169,14 +173,14 @@ export class Upstream {
       }
       done(failure ?? connection);
     };
-    const timer = setTimeout(() => settle("ETIMEDOUT"), this.#options.connectTimeoutMs);
+    const inTime = this.#clock.after(this.#options.connectTimeoutMs, () => settle("ETIMEDOUT"));
     const onError = (error: Error): void => settle(dialCodeOf(error));
     socket.once("connect", () => settle(undefined));
     socket.once("error", onError);
     return () => {
       if (settled) return;
       settled = true;
-      clearTimeout(timer);
+      inTime();
       cut(socket);
     };
   }

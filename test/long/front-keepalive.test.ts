@@ -20,7 +20,7 @@ type Name = keyof typeof THEIRS;
 
 /** A front before a proxy before an upstream; `post` sends a round of POSTs some time after the one before. */
 interface Scene {
-  /** How long our idle connections really live: some versions of Node add a second of their own. */
+  /** How long our idle connections really live: a second longer than they are told. */
   oursMs: number;
   post: (gapMs: number) => Promise<number[]>;
 }

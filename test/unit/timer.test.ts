@@ -85,3 +85,14 @@ test("a sleep ends after its time, or at once when it is aborted, and leaves no 
   await vi.advanceTimersByTimeAsync(100);
   expect(await slept).toBe("slept");
 });
+
+test("what is planned once happens once, and not when it is called off", () => {
+  const clock = new Clock(50);
+  const happened: string[] = [];
+  clock.after(120, () => happened.push("planned"));
+  const callOff = clock.after(120, () => happened.push("called off"));
+  vi.advanceTimersByTime(100);
+  callOff();
+  vi.advanceTimersByTime(10_000);
+  expect(happened).toEqual(["planned"]);
+});
