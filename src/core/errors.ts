@@ -11,6 +11,7 @@ export type FailureCode =
   | "header_too_large"
   | "upstream_reset"
   | "upstream_bad_response"
+  | "upstream_header_too_large"
   | "upstream_unavailable"
   | "too_many"
   | "draining"
@@ -26,6 +27,10 @@ const failures: Record<FailureCode, readonly [status: number, message: string]> 
   header_too_large: [431, "The header fields of the request are too large."],
   upstream_reset: [502, "The server behind this one closed the connection before it answered."],
   upstream_bad_response: [502, "The server behind this one sent an answer that is not valid HTTP."],
+  upstream_header_too_large: [
+    502,
+    "The header fields of the answer are larger than this server takes (--max-header-size).",
+  ],
   upstream_unavailable: [503, "The server behind this one is not there (yet)."],
   too_many: [503, "Too many connections at the moment."],
   draining: [503, "This server is shutting down."],

@@ -33,7 +33,12 @@ export class Answer {
     if (about.closes || this.closeDelimited) res.shouldKeepAlive = false;
     // Said before the head is written, this makes node end the body with the connection and not with a chunk.
     if (this.closeDelimited) res.removeHeader("transfer-encoding");
-    res.writeHead(status, head.reason, toClient(head, chunkable, bodiless));
+    const fields = toClient(head, chunkable, bodiless);
+    // Which protocol is wanted is the point of a 426 (RFC 9110 15.5.22). Node must not name the connection then.
+    if (status === 426 && chunkable && head.upgrade !== "") {
+      fields.push("Upgrade", head.upgrade, "Connection", res.shouldKeepAlive ? "Upgrade" : "Upgrade, close");
+    }
+    res.writeHead(status, head.reason, fields);
   }
 
   /** Does the client not take what is there for it? */
@@ -53,6 +58,15 @@ export class Answer {
     this.#headSent = true;
     // Node's flushHeaders() would send it as UTF-8, which changes every byte above 0x7f.
     this.#res.write("", "latin1");
+  }
+
+  /** Hands everything to the system, the head included, unless the client has gone. */
+  flush(): void {
+    const { socket } = this.#res;
+    if (!socket?.writable) return;
+    this.flushHead();
+    // Node has corked the socket until the next tick, and a reset would drop what waits there.
+    while (socket.writableCorked > 0) socket.uncork();
   }
 
   /** Returns whether the client takes more. `piece` is only lent. */

@@ -13,8 +13,13 @@ import { ResponseParser, type ResponseListener } from "../http/response-parser.t
 export interface Caller extends ResponseListener {
   /** What came in one piece has been handed over. */
   onRead(): void;
-  /** The connection broke, or what came is no response, before the response was complete. */
-  onBroken(how: How, code: string): void;
+  /**
+   * The connection broke, or what came is no response (`protocol`) or too much of one (`limit`), before the response
+   * was complete.
+   *
+   * @param stale did what came in front of any response belong to an earlier one on the same connection?
+   */
+  onBroken(how: How, code: string, stale: boolean): void;
   /** The upstream takes bytes again. */
   onUpstreamDrain(): void;
   /** The response is complete, and the connection is given back, or closed. */
@@ -30,7 +35,6 @@ export class Call implements ConnectionUser {
   readonly #connection: UpstreamConnection;
   readonly #caller: Caller;
   readonly #parser: ResponseParser;
-  #responded = false;
   #sent = false;
   #over = false;
 
@@ -59,7 +63,7 @@ export class Call implements ConnectionUser {
 
   /** Did any byte of a response come, an interim one included? */
   get responded(): boolean {
-    return this.#responded;
+    return this.#parser.began;
   }
 
   /** Has all of the response come? */
@@ -111,8 +115,7 @@ export class Call implements ConnectionUser {
   }
 
   onData(chunk: Buffer): void {
-    this.#responded = true;
-    if (!this.#parser.push(chunk)) return this.#break("protocol", "bad_response");
+    if (!this.#parser.push(chunk)) return this.#notAResponse();
     if (this.#over) return;
     this.#caller.onRead();
     if (this.complete) this.#end();
@@ -149,9 +152,16 @@ export class Call implements ConnectionUser {
     this.#caller.onOver();
   }
 
-  #break(how: How, code = "ECONNRESET"): void {
+  #notAResponse(): void {
+    const { tooLarge, answered } = this.#parser;
+    if (tooLarge) this.#break("limit", "header_too_large");
+    // A server sent more than its last response had. Not to this request: its own answer has not begun.
+    else this.#break("protocol", "bad_response", this.#connection.reused && !answered);
+  }
+
+  #break(how: How, code = "ECONNRESET", stale = false): void {
     this.#cut();
-    this.#caller.onBroken(how, code);
+    this.#caller.onBroken(how, code, stale);
   }
 
   #cut(): void {

@@ -93,21 +93,23 @@ export class Exchange implements Asker, Caller, Occupant, Live, Waiting {
     call.send(text, body);
   }
 
-  onBroken(how: How, code: string): void {
+  onBroken(how: How, code: string, stale: boolean): void {
     const call = this.#call;
+    // A limit is ours.
+    const by = how === "limit" ? "proxy" : "upstream";
     this.#record.failed(code, this.#answer ? undefined : this.#phase);
-    if (this.#answer) return this.#settle("upstream", how);
+    if (this.#answer) return this.#settle(by, how);
     this.#body?.suspend();
     this.#call = undefined;
+    const { req, head } = this.#in;
     const verdict = afterBroken({
-      method: this.#in.req.method ?? "",
-      idempotencyKey: this.#in.head.idempotencyKey,
+      repeatable: isRepeatable(req.method ?? "", head.idempotencyKey) && (this.#body?.replayable ?? true),
+      stale,
       responded: call?.responded ?? false,
-      replayable: this.#body?.replayable ?? true,
       retries: this.#retries,
       how,
     });
-    if (verdict !== "again") return this.#fail(verdict, "upstream", how);
+    if (verdict !== "again") return this.#fail(verdict, by, how);
     this.#retries += 1;
     this.start();
   }
@@ -292,6 +294,8 @@ export class Exchange implements Asker, Caller, Occupant, Live, Waiting {
     this.#leave();
     if (this.#body && !this.#body.complete) this.#body.discard();
     if (how !== "done") {
+      // What came with the head may have broken the body: the client gets all that was in order, however it came.
+      this.#answer?.flush();
       // A FIN is how a close-delimited body ends well, so a cut one has to end otherwise.
       const end = this.#answer?.closeDelimited ? reset : by === "client" ? cut : finish;
       end(client.socket);

@@ -7,12 +7,12 @@ export const MAX_RETRIES = 2;
 
 /** What is known of an exchange whose connection broke. */
 export interface Broken {
-  method: string;
-  idempotencyKey: boolean;
+  /** May the method be sent twice, and can the body sent so far? */
+  repeatable: boolean;
+  /** Was it a used connection, and what came on it the rest of an earlier response? */
+  stale: boolean;
   /** Did any byte of a response arrive, an interim one included? */
   responded: boolean;
-  /** Can the body sent so far be sent again? True when there was none. */
-  replayable: boolean;
   /** Retries made so far. */
   retries: number;
   how: How;
@@ -30,12 +30,11 @@ export function isRepeatable(method: string, idempotencyKey: boolean): boolean {
 
 /** "again", or the failure to tell the client. */
 export function afterBroken(broken: Broken): "again" | FailureCode {
-  if (broken.how === "protocol" || broken.responded)
-    return broken.how === "rst" ? "upstream_reset" : "upstream_bad_response";
-  if (broken.retries < MAX_RETRIES && broken.replayable && isRepeatable(broken.method, broken.idempotencyKey)) {
-    return "again";
-  }
-  return "upstream_reset";
+  const { how, stale, responded, retries, repeatable } = broken;
+  if (how === "limit") return "upstream_header_too_large";
+  const unanswered = stale || (how !== "protocol" && !responded);
+  if (unanswered && repeatable && retries < MAX_RETRIES) return "again";
+  return how === "rst" || (unanswered && !stale) ? "upstream_reset" : "upstream_bad_response";
 }
 
 /** How an exchange ended that got no connection, by what the client is told. */

@@ -20,6 +20,10 @@ const WORDS: Partial<Record<FailureCode, readonly [headline: string, sentence: s
     "The dashboard gave a broken answer",
     "What it sent is not valid HTTP. Its log should say more.",
   ],
+  upstream_header_too_large: [
+    "The dashboard's answer has too large a header",
+    "It is larger than this server is set to take (--max-header-size).",
+  ],
   upstream_timeout: ["The dashboard does not answer", "It accepted the request and then stayed silent for too long."],
   too_many: ["Too busy at the moment", "Too many requests wait for the dashboard already."],
   draining: ["Restarting", "This server is shutting down. It should be back in a moment."],
@@ -35,7 +39,12 @@ const PASSING = new Set<FailureCode>([
 ]);
 
 /** Failures after which nobody knows whether the request was acted on. */
-const UNSURE = new Set<FailureCode>(["upstream_reset", "upstream_bad_response", "upstream_timeout"]);
+const UNSURE = new Set<FailureCode>([
+  "upstream_reset",
+  "upstream_bad_response",
+  "upstream_header_too_large",
+  "upstream_timeout",
+]);
 
 const STYLE = `:root{color-scheme:light dark;--bg:#f6f7f9;--fg:#1c2733;--dim:#5a6775;--line:#d9dee5;--card:#fff;--mark:#b4540a}
 @media(prefers-color-scheme:dark){:root{--bg:#12161b;--fg:#e4e9ef;--dim:#98a5b3;--line:#2b333d;--card:#1a2027;--mark:#f0a35e}}

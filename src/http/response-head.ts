@@ -1,12 +1,14 @@
 // A response's head: read strictly from the upstream's bytes, and written anew for the client (RFC 9112 4, 5, 6).
 // Called by response-parser.ts, answer.ts and exchange.ts; pure. What could be read in two ways is refused with 502.
 
-import { codingsOf, dropNominated, linesOf, nominate, tokens } from "./fields.ts";
+import { codingsOf, dropNominated, linesOf, nominate, ows, tokens } from "./fields.ts";
 
 /** A head that can be relayed. */
 export interface ResponseHead {
   status: number;
   reason: string;
+  /** HTTP/1.1, or else HTTP/1.0? */
+  isHttp11: boolean;
   /** End-to-end fields as sent, [name, value, ...]; the framing is not among them. */
   fields: string[];
   /** Is the body framed by chunks, by a length, or by the end of the connection? */
@@ -19,8 +21,8 @@ export interface ResponseHead {
   /** `Keep-Alive: timeout` in milliseconds: how long the upstream keeps an idle connection. */
   keepAliveMs: number | undefined;
   eventStream: boolean;
-  /** The protocols of an Upgrade field, lower-cased. */
-  upgrade: string[];
+  /** The value of Upgrade, of several fields joined by commas; empty when there is none. */
+  upgrade: string;
   /** Was a WebSocket extension agreed on (RFC 6455 9.1)? */
   extensions: boolean;
 }
@@ -46,7 +48,7 @@ export function hasStray(text: string): boolean {
 
 /**
  * Reads field lines into [name, value, ...]; undefined when one is malformed. A folded line is joined by a space
- * (RFC 9112 5.2); space in front of a colon is refused (5.1).
+ * (RFC 9112 5.2), and space in front of a colon is left out, as a proxy has to do with a response (5.1).
  *
  * @param text the lines, CRLF between them, from `from` on.
  */
@@ -57,13 +59,16 @@ export function readFields(text: string, from: number): string[] | undefined {
     const end = next < 0 ? text.length : next;
     if (text[at] === " " || text[at] === "\t") {
       if (fields.length === 0) return undefined;
-      fields[fields.length - 1] = `${fields.at(-1)} ${text.slice(at, end).trim()}`.trim();
+      // Appending costs nothing; to trim the whole each time would copy it, and thousands of folds take minutes.
+      const before = fields.pop() ?? "";
+      const more = ows(text.slice(at, end));
+      fields.push(before === "" || more === "" ? before + more : `${before} ${more}`);
     } else {
       const colon = text.indexOf(":", at);
       if (colon < 0 || colon >= end) return undefined;
-      const name = text.slice(at, colon);
+      const name = ows(text.slice(at, colon));
       if (!TOKEN.test(name)) return undefined;
-      fields.push(name, text.slice(colon + 1, end).trim());
+      fields.push(name, ows(text.slice(colon + 1, end)));
     }
     at = end + 2;
   }
@@ -89,10 +94,11 @@ export function readResponseHead(text: string): ResponseHead | undefined {
     framing: "close",
     length: 0,
     trailer: undefined,
+    isHttp11: line[1] === "1",
     persistent: line[1] === "1",
     keepAliveMs: undefined,
     eventStream: false,
-    upgrade: [],
+    upgrade: "",
     extensions: false,
   };
   return sort(raw, head) ? head : undefined;
@@ -116,12 +122,12 @@ function sort(raw: readonly string[], head: ResponseHead): boolean {
         continue;
       }
       case "keep-alive": {
-        const seconds = /(?:^|[,;\s])timeout\s*=\s*"?(\d+)/i.exec(value)?.[1];
+        const seconds = /(?:^|[,; \t])timeout[ \t]*=[ \t]*"?(\d+)/i.exec(value)?.[1];
         if (seconds !== undefined) head.keepAliveMs = Number(seconds) * 1000;
         continue;
       }
       case "upgrade":
-        head.upgrade.push(...tokens(value));
+        head.upgrade = head.upgrade === "" ? value : `${head.upgrade}, ${value}`;
         continue;
       case "proxy-connection":
       case "te":
@@ -140,7 +146,7 @@ function sort(raw: readonly string[], head: ResponseHead): boolean {
         head.trailer = head.trailer === undefined ? value : `${head.trailer}, ${value}`;
         continue;
       case "content-type":
-        head.eventStream = /^text\/event-stream\s*(;|$)/i.test(value);
+        head.eventStream = /^text\/event-stream[ \t]*(;|$)/i.test(value);
         break;
       case "sec-websocket-extensions":
         head.extensions = true;
@@ -150,6 +156,8 @@ function sort(raw: readonly string[], head: ResponseHead): boolean {
   }
   if (nominated) dropNominated(fields, nominated);
   if (coding !== undefined) {
+    // HTTP/1.0 knows no codings: such framing is faulty, and nothing may follow behind it (RFC 9112 6.1).
+    if (!head.isHttp11) head.persistent = false;
     head.framing = "chunked";
     return coding === "chunked" && length === undefined;
   }
@@ -185,7 +193,12 @@ export function interimHead({ status, reason, fields }: ResponseHead): string {
 
 /** Does a 101 switch to WebSocket, and to nothing else (RFC 6455 4.1)? */
 export function isWebSocket({ upgrade }: ResponseHead): boolean {
-  return upgrade.length === 1 && upgrade[0] === "websocket";
+  return tokens(upgrade).join() === "websocket";
+}
+
+/** Does the head announce a body, whether one may follow or not? */
+export function announcesBody({ framing, length }: ResponseHead): boolean {
+  return framing === "chunked" || length > 0;
 }
 
 /** The head of the 101 that opens a tunnel: everything the upstream said, with the upgrade named again. */

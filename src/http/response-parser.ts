@@ -1,8 +1,9 @@
 // Reads one response from the bytes of an upstream, however they are cut: heads, body, trailers (RFC 9112).
 // Fed by call.ts; knows no socket. Stricter than node's parser where readers differ: CRLF only, one framing only.
 
+import { ChunkLine } from "./chunk-line.ts";
 import { EMPTY_LINE, PartialHead } from "./partial-head.ts";
-import { isClean, readFields, readResponseHead, type ResponseHead } from "./response-head.ts";
+import { announcesBody, isClean, readFields, readResponseHead, type ResponseHead } from "./response-head.ts";
 
 /** Who hears what a response consists of. */
 export interface ResponseListener {
@@ -17,26 +18,23 @@ export interface ResponseListener {
 }
 
 // What the next byte belongs to.
-const HEAD = 0;
-const LENGTH = 1;
-const UNTIL_CLOSE = 2;
-const CHUNK_SIZE = 3;
-const CHUNK_EXTENSION = 4;
-const CHUNK_SIZE_LF = 5;
+/** In front of a head: perhaps to an empty line. */
+const BEFORE_HEAD = 0;
+const BEFORE_HEAD_LF = 1;
+const HEAD = 2;
+const LENGTH = 3;
+const UNTIL_CLOSE = 4;
+/** Between two chunks. */
+const CHUNK_LINE = 5;
 const CHUNK_DATA = 6;
-const CHUNK_DATA_CR = 7;
-const CHUNK_DATA_LF = 8;
-const TRAILERS = 9;
+const TRAILERS = 7;
 /** The response is over, switched, given up or no response: what comes is not ours. */
-const OVER = 10;
+const OVER = 8;
 
 const CR = 13;
 const LF = 10;
-const SEMICOLON = 59;
-/** 12 hexadecimal digits: exact as a number. */
-const MAX_SIZE_DIGITS = 12;
-/** Chunk extensions of a response, all together: nobody uses them, so many of them are an attack (CVE-2024-22019). */
-const MAX_EXTENSION_BYTES = 16 * 1024;
+/** Empty lines in front of heads, all together and in bytes. */
+const MAX_EMPTY_BYTES = 64;
 const CRLF = Buffer.from("\r\n");
 
 /** The parser of one response. */
@@ -45,18 +43,24 @@ export class ResponseParser {
   complete = false;
   /** Came more behind the response than belongs to it? */
   surplus = false;
+  /** Did anything come but empty lines? */
+  began = false;
+  /** Did a head come, of an interim response or of the final one? */
+  answered = false;
+  /** Is what came no response only because it has more bytes of head or trailers than are taken? */
+  tooLarge = false;
   readonly #listener: ResponseListener;
   readonly #headMethod: boolean;
   readonly #maxHeadBytes: number;
-  #state = HEAD;
+  #state = BEFORE_HEAD;
   #persists = false;
   #keepAliveMs: number | undefined;
   /** What has come of a head or of trailers that are not complete. */
   #partial: PartialHead | undefined;
   /** Bytes that the body, or this chunk, still has. */
   #left = 0;
-  #digits = 0;
-  #extensionBytes = 0;
+  #line: ChunkLine | undefined;
+  #emptyBytes = 0;
   /** A piece that may be the last one: it waits until the bytes that came with it have been looked at. */
   #piece: Buffer | undefined;
 
@@ -96,6 +100,8 @@ export class ResponseParser {
       }
       at = this.#step(chunk, at);
       if (at < 0) {
+        // What was in order is handed over as if the rest had come later.
+        this.#handOver();
         this.stop();
         return false;
       }
@@ -114,6 +120,9 @@ export class ResponseParser {
   /** Reads on from `at`; returns where it stopped, or -1 when that is no response. */
   #step(chunk: Buffer, at: number): number {
     switch (this.#state) {
+      case BEFORE_HEAD:
+      case BEFORE_HEAD_LF:
+        return this.#emptyLine(chunk, at);
       case HEAD:
         return this.#readHead(chunk, at);
       case LENGTH:
@@ -123,8 +132,23 @@ export class ResponseParser {
       case TRAILERS:
         return this.#trailers(chunk, at);
       default:
-        return this.#chunkByte(chunk[at] ?? 0) ? at + 1 : -1;
+        return this.#chunkLine(chunk, at);
     }
+  }
+
+  /**
+   * An empty line in front of a head is read over: some servers end a body, or a 100, with one line end too many, and
+   * other parsers skip it.
+   */
+  #emptyLine(chunk: Buffer, at: number): number {
+    if (this.#state === BEFORE_HEAD && chunk[at] !== CR) {
+      this.began = true;
+      this.#state = HEAD;
+      return at;
+    }
+    const isCr = this.#state === BEFORE_HEAD;
+    this.#state = isCr ? BEFORE_HEAD_LF : BEFORE_HEAD;
+    return (isCr || chunk[at] === LF) && ++this.#emptyBytes <= MAX_EMPTY_BYTES ? at + 1 : -1;
   }
 
   /** Collects up to an empty line. Returns the text in front of it, or undefined while it has not come. */
@@ -143,26 +167,30 @@ export class ResponseParser {
   #readHead(chunk: Buffer, at: number): number {
     const found = this.#collect(chunk, at);
     if (!found) return this.#isPlausible() ? chunk.length : -1;
-    const head = found.text.length <= this.#maxHeadBytes ? readResponseHead(found.text) : undefined;
+    const head = this.#fits(found.text.length) ? readResponseHead(found.text) : undefined;
     if (!head) return -1;
+    this.answered = true;
     if (head.status === 101) {
       this.#state = OVER;
       this.#listener.onSwitched(head, chunk.subarray(found.next));
       return chunk.length;
     }
     if (head.status < 200) {
+      this.#state = BEFORE_HEAD;
       this.#listener.onInterim(head);
       return found.next;
     }
     const { status, framing, length } = head;
     const bodiless = this.#headMethod || status === 204 || status === 304;
-    this.#persists = head.persistent && (bodiless || framing !== "close");
+    // A body that may not follow, but was announced, may follow all the same: after HEAD from servers that treat it
+    // as GET. On the next answer's connection it would be taken for that answer.
+    this.#persists = head.persistent && (bodiless ? !announcesBody(head) : framing !== "close");
     this.#keepAliveMs = head.keepAliveMs;
     this.#listener.onHead(head);
     // The listener may have lost interest.
     if (this.#state === OVER) return chunk.length;
     if (bodiless || (framing === "length" && length === 0)) this.#completeAt(found.next, chunk, []);
-    else if (framing === "chunked") this.#state = CHUNK_SIZE;
+    else if (framing === "chunked") this.#state = CHUNK_LINE;
     else if (framing === "close") this.#state = UNTIL_CLOSE;
     else {
       this.#state = LENGTH;
@@ -174,7 +202,12 @@ export class ResponseParser {
   /** So nonsense is told at once, not when the time is up. */
   #isPlausible(): boolean {
     const partial = this.#partial;
-    return partial !== undefined && partial.length <= this.#maxHeadBytes && partial.isPlausible();
+    return partial !== undefined && partial.isPlausible() && this.#fits(partial.length);
+  }
+
+  #fits(length: number): boolean {
+    this.tooLarge = length > this.#maxHeadBytes;
+    return !this.tooLarge;
   }
 
   #body(chunk: Buffer, at: number): number {
@@ -187,38 +220,24 @@ export class ResponseParser {
     this.#left -= takes;
     if (this.#left === 0) {
       if (this.#state === LENGTH) this.#completeAt(at + takes, chunk, []);
-      else this.#state = CHUNK_DATA_CR;
+      else {
+        this.#line?.afterData();
+        this.#state = CHUNK_LINE;
+      }
     }
     return at + takes;
   }
 
-  /** One byte of what stands between two chunks. */
-  #chunkByte(byte: number): boolean {
-    switch (this.#state) {
-      case CHUNK_SIZE: {
-        const digit = hexOf(byte);
-        if (digit >= 0) {
-          this.#left = this.#left * 16 + digit;
-          return ++this.#digits <= MAX_SIZE_DIGITS;
-        }
-        this.#state = byte === CR ? CHUNK_SIZE_LF : CHUNK_EXTENSION;
-        return this.#digits > 0 && (byte === CR || byte === SEMICOLON);
-      }
-      case CHUNK_EXTENSION:
-        if (byte === CR) this.#state = CHUNK_SIZE_LF;
-        // A control byte other than a tab; LF is one.
-        return byte === CR || ((byte > 31 || byte === 9) && ++this.#extensionBytes <= MAX_EXTENSION_BYTES);
-      case CHUNK_SIZE_LF:
-        this.#digits = 0;
-        this.#state = this.#left > 0 ? CHUNK_DATA : TRAILERS;
-        return byte === LF;
-      case CHUNK_DATA_CR:
-        this.#state = CHUNK_DATA_LF;
-        return byte === CR;
-      default:
-        this.#state = CHUNK_SIZE;
-        return byte === LF;
+  #chunkLine(chunk: Buffer, from: number): number {
+    const line = (this.#line ??= new ChunkLine());
+    for (let at = from; at < chunk.length; at += 1) {
+      if (!line.push(chunk[at] ?? 0)) return -1;
+      if (!line.complete) continue;
+      this.#left = line.size;
+      this.#state = line.size > 0 ? CHUNK_DATA : TRAILERS;
+      return at + 1;
     }
+    return chunk.length;
   }
 
   /** Trailers are read like a head: up to an empty line, whose first half is the end of the last chunk's size. */
@@ -232,8 +251,8 @@ export class ResponseParser {
       this.#partial = new PartialHead(CRLF);
     }
     const found = this.#collect(chunk, at);
-    if (!found) return (this.#partial?.length ?? 0) <= this.#maxHeadBytes ? chunk.length : -1;
-    const fields = found.text.length <= this.#maxHeadBytes ? readTrailers(found.text) : undefined;
+    if (!found) return this.#fits(this.#partial?.length ?? 0) ? chunk.length : -1;
+    const fields = this.#fits(found.text.length) ? readTrailers(found.text) : undefined;
     if (!fields) return -1;
     this.#completeAt(found.next, chunk, fields);
     return found.next;
@@ -262,10 +281,4 @@ export class ResponseParser {
 function readTrailers(text: string): string[] | undefined {
   // It begins with the CRLF of the last chunk's size.
   return isClean(text) ? readFields(text, 2) : undefined;
-}
-
-function hexOf(byte: number): number {
-  if (byte >= 48 && byte <= 57) return byte - 48;
-  const lower = byte | 32;
-  return lower >= 97 && lower <= 102 ? lower - 87 : -1;
 }

@@ -76,6 +76,8 @@ const REFUSALS: Record<FailureCode, (outcome: Outcome, target: string) => string
     `${target} ${BEFORE_ANSWER[outcome.how] ?? "broke off before it answered"}${times(connections(outcome))}`,
   upstream_bad_response: ({ how }, target) =>
     how === "protocol" ? `${target} sent what is not valid HTTP` : `${target} broke off within the head of its answer`,
+  upstream_header_too_large: (_outcome, target) =>
+    `refused: the header fields that ${target} sent are larger than --max-header-size`,
   upstream_unavailable: gaveUp,
   too_many: tooMany,
   draining: () => "refused: this proxy is shutting down",
@@ -113,6 +115,9 @@ export function whatHappened(outcome: Outcome, target: string): string {
   const { kind, by, how, status, error, phase, ms } = outcome;
   if (error !== undefined) return REFUSALS[error]?.(outcome, target) ?? `refused: ${error}`;
   if (how === "done" && kind === "request") return `answered after ${elapsed(ms)}`;
+  if (by === "proxy" && how === "limit" && phase === "response_body") {
+    return `cut off after ${elapsed(ms)}: the trailers that ${target} sent are larger than --max-header-size`;
+  }
   if (by === "proxy") {
     const done = how === "drain" ? "closed by the shutdown of this proxy" : `ended by this proxy (${how})`;
     return `${done} after ${elapsed(ms)}`;

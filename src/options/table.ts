@@ -217,7 +217,7 @@ export const declared: Declared[] = [
     group: GROUPS.limits,
     default: "32k",
     parse: size(1024, 1024 * 1024),
-    text: "header fields of one message, then 431; Cloudflare lets 32 KiB through",
+    text: "header fields of one message, then 431, or 502 for an answer; Cloudflare lets 32 KiB through",
   },
   {
     flags: "--max-connections <n>",

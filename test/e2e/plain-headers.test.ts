@@ -1,6 +1,6 @@
 import { connect } from "node:net";
 import { expect, test } from "vitest";
-import { dial, head } from "../kit/client.ts";
+import { dial, head, upgrade } from "../kit/client.ts";
 import { startDaemon } from "../kit/daemon.ts";
 import { ask, nextResponse, requestHead } from "../kit/messages.ts";
 import { rawUpstream, type RawUpstream } from "../kit/upstream.ts";
@@ -294,7 +294,42 @@ test("ten thousand header fields are no reason to drop one", async () => {
   expect(value(await fieldsAt(up), "X-Last")).toBe("here");
 });
 
-test("a response head up to the limit passes; a larger one is a 502", async () => {
+test("a 426 says which protocol is wanted, on a connection that is kept and on one that closes", async () => {
+  const up = await rawUpstream((peer) => {
+    const answer = head(
+      "HTTP/1.1 426 Upgrade Required",
+      "Upgrade: TLS/1.2, HTTP/2.0",
+      "Sec-WebSocket-Version: 13",
+      "Content-Length: 0",
+    );
+    peer.socket.on("data", () => peer.send(answer));
+  });
+  const daemon = await startDaemon(["--http", String(up.port), "--mux", `${up.port}/mux`]);
+  for (const [bytes, connection] of [
+    [head("GET / HTTP/1.1", "Host: a"), "Upgrade"],
+    [head("GET / HTTP/1.1", "Host: a", "Connection: close"), "Upgrade, close"],
+    [upgrade("/mux", "Sec-WebSocket-Version: 12"), "Upgrade, close"],
+  ] as const) {
+    const answer = await ask(daemon.port, bytes);
+    expect(answer.status).toBe(426);
+    expect(answer.all("upgrade")).toEqual(["TLS/1.2, HTTP/2.0"]);
+    expect(answer.all("connection")).toEqual([connection]);
+    expect(answer.all("sec-websocket-version")).toEqual(["13"]);
+  }
+});
+
+test("bytes of UTF-8 at the end of a value, and a space in front of a colon, are no reason to change or refuse a response", async () => {
+  const voila = Buffer.from("voilà").toString("latin1");
+  const up = await rawUpstream((peer) => {
+    peer.socket.on("data", () => peer.send(head("HTTP/1.1 200 OK", `X-A : ${voila}\t `, "Content-Length : 0")));
+  });
+  const daemon = await startDaemon(["--http", String(up.port)]);
+  const answer = await ask(daemon.port, head("GET / HTTP/1.1", "Host: a"));
+  expect(answer.status).toBe(200);
+  expect(answer.raw).toContain(`\r\nX-A: ${voila}\r\n`);
+});
+
+test("a response head up to the limit passes; a larger one is a 502 that names the limit", async () => {
   const big = (bytes: number): string => head("HTTP/1.1 200 OK", `X-Big: ${"b".repeat(bytes)}`, "Content-Length: 0");
   const up = await rawUpstream();
   const daemon = await startDaemon(["--http", String(up.port)]);
@@ -309,5 +344,13 @@ test("a response head up to the limit passes; a larger one is a 502", async () =
   peer.send(big(40 * 1024));
   const refused = await nextResponse(client);
   expect(refused.status).toBe(502);
-  expect(JSON.parse(refused.body)).toMatchObject({ error: { code: "upstream_bad_response" } });
+  expect(JSON.parse(refused.body)).toMatchObject({
+    error: { code: "upstream_header_too_large", message: expect.stringContaining("--max-header-size") as string },
+  });
+  expect(await daemon.logged(({ path }) => path === "/more", "the exchange")).toMatchObject({
+    error: "upstream_header_too_large",
+    by: "proxy",
+    how: "limit",
+    attempts: [{ code: "header_too_large" }],
+  });
 });

@@ -63,6 +63,8 @@ const line = fc.constantFrom(
   "HTTP/1.1 404",
   "HTTP/1.1 999 what",
   "HTTP/1.1 103 Early Hints\r\nLink: <a>\r\n\r\nHTTP/1.1 200 OK",
+  "\r\nHTTP/1.1 200 OK",
+  "HTTP/1.1 100 Continue\r\n\r\n\r\nHTTP/1.1 200 OK",
 );
 const field = fc.constantFrom(
   "Content-Length: 3",
@@ -76,6 +78,7 @@ const field = fc.constantFrom(
   "Keep-Alive: timeout=5",
   "Set-Cookie: a=b",
   "X: \xe9\t!",
+  "X : \xe0\xa0",
   "X:",
   "Trailer: x",
 );
@@ -95,6 +98,8 @@ const three = fc.constantFrom(
   "3;",
   "3;a=b",
   "3 ;a",
+  "3  ",
+  "3 3",
   "3,",
   "3\t",
   "3;\n",
@@ -206,8 +211,9 @@ test("what it takes for a complete response, node takes for the same", { timeout
       if (!ours.accepted || !ours.events.some((event) => event.startsWith("end")) || ours.surplus) return;
       const nodes = await readNodes(bytes, asked);
       // Where node is the stricter one: extensions of chunks, which are dropped however they look, a tab behind a
-      // length, which is white space like any other (RFC 9110 5.6.3), and folds of fields that it reads itself.
-      if (!nodes && /;|\t|\r\n /.test(text)) return;
+      // length, which is white space like any other (RFC 9110 5.6.3), folds of fields that it reads itself, and blanks
+      // in front of a colon and behind a chunk's size, which are left out.
+      if (!nodes && /;|\t|\r\n | :| \r\n/.test(text)) return;
       expect(nodes, JSON.stringify(text)).toBeDefined();
       const heads = ours.events.map((event) =>
         event.startsWith("head") ? event.split(" ").slice(0, 2).join(" ") : event,

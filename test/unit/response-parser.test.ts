@@ -44,8 +44,29 @@ const CHUNKED = `${OK}Transfer-Encoding: chunked\r\n\r\n`;
 const whole: [string, string, { method?: string; close?: boolean }, Partial<Heard>][] = [
   ["a length", `${OK}A: b\r\nContent-Length: 5\r\n\r\nhello`, {}, { lines: ["200 OK A,b", "end "], body: "hello" }],
   ["no body", `${OK}Content-Length: 0\r\n\r\n`, {}, { lines: ["200 OK ", "end "] }],
-  ["an answer to HEAD", `${OK}Content-Length: 5\r\n\r\n`, { method: "HEAD" }, { lines: ["200 OK ", "end "] }],
-  ["304", "HTTP/1.1 304 \r\nContent-Length: 5\r\n\r\n", {}, { lines: ["304  ", "end "] }],
+  ["an answer to HEAD", `${OK}Content-Length: 0\r\n\r\n`, { method: "HEAD" }, { lines: ["200 OK ", "end "] }],
+  [
+    "space in front of a colon",
+    `${OK}X-A : b\r\nContent-Length\t: 1\r\n\r\nx`,
+    {},
+    { lines: ["200 OK X-A,b", "end "], body: "x" },
+  ],
+  ["blanks behind a size", `${CHUNKED}1 \t \r\nx\r\n0  \r\n\r\n`, {}, { lines: ["200 OK ", "end "], body: "x" }],
+  ["blanks around a ;", `${CHUNKED}1 ; a = b ;c\r\nx\r\n0;\r\n\r\n`, {}, { lines: ["200 OK ", "end "], body: "x" }],
+  [
+    "bytes of UTF-8",
+    `${OK}A: voil\xc3\xa0\r\nContent-Length: 0\r\n\r\n`,
+    {},
+    { lines: ["200 OK A,voil\xc3\xa0", "end "] },
+  ],
+  ["folds", `${OK}A:\r\n\t b\r\n \r\n c \r\nContent-Length:0\r\n\r\n`, {}, { lines: ["200 OK A,b c", "end "] }],
+  [
+    "empty lines in front",
+    `\r\nHTTP/1.1 100 Continue\r\n\r\n\r\n\r\n${OK}Content-Length: 1\r\n\r\nx`,
+    {},
+    { lines: ["100 ", "200 OK ", "end "], body: "x" },
+  ],
+  ["304", "HTTP/1.1 304 \r\n\r\n", {}, { lines: ["304  ", "end "] }],
   ["204 without a reason", "HTTP/1.1 204\r\n\r\n", {}, { lines: ["204  ", "end "] }],
   ["chunks", `${CHUNKED}5\r\nhello\r\n0B;x="y"\r\n, my world\n\r\n0\r\n\r\n`, {}, { body: "hello, my world\n" }],
   ["trailers", `${CHUNKED}1\r\nx\r\n0\r\nA: b\r\nC:d \r\n\r\n`, {}, { lines: ["200 OK ", "end A,b,C,d"], body: "x" }],
@@ -88,6 +109,9 @@ test.each([
 test.each([
   ["Connection: close", `${OK}Connection: Close\r\nContent-Length: 0\r\n\r\n`],
   ["HTTP/1.0", "HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n"],
+  ["a coding in HTTP/1.0", "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: keep-alive\r\n\r\n0\r\n\r\n"],
+  ["a body announced on 204", "HTTP/1.1 204 No\r\nContent-Length: 5\r\n\r\n"],
+  ["a body announced on 304", "HTTP/1.1 304 Same\r\nTransfer-Encoding: chunked\r\n\r\n"],
   ["more bytes behind it", `${OK}Content-Length: 1\r\n\r\nxH`],
 ])("with %s nothing follows on its connection", (_, text) => {
   expect(read(text)).toMatchObject({ accepted: true, complete: true, reusable: false });
@@ -105,9 +129,16 @@ test.each([
   "HTTP/1.1 20 X\r\n\r\n",
   "HTTP/1.1  200 OK\r\n\r\n",
   "HTTP/1.1 200OK\r\n\r\n",
-  "\r\nHTTP/1.1 200 OK\r\n\r\n",
+  "\nHTTP/1.1 200 OK\r\n\r\n",
+  "\r\rHTTP/1.1 200 OK\r\n\r\n",
+  `${"\r\n".repeat(33)}${OK}\r\n`,
   "ICY",
-  `${OK}A : b\r\n\r\n`,
+  `${OK}A\xa0: b\r\n\r\n`,
+  `${OK} : b\r\n\r\n`,
+  `${OK}\t: b\r\n\r\n`,
+  `${OK}A: c\r\nB b : c\r\n\r\n`,
+  `${OK}Content-Length: 2\xa0\r\n\r\n`,
+  `${OK}Transfer-Encoding: chunked\xa0\r\n\r\n`,
   `${OK} A: b\r\n\r\n`,
   `${OK}A b\r\n\r\n`,
   `${OK}: b\r\n\r\n`,
@@ -124,7 +155,11 @@ test.each([
   `${OK}Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n`,
   `${CHUNKED}\r\n`,
   `${CHUNKED}x\r\n`,
-  `${CHUNKED}5 \r\nhello`,
+  `${CHUNKED} 5\r\nhello`,
+  `${CHUNKED}5 5\r\nhello`,
+  `${CHUNKED}5\xa0\r\nhello`,
+  `${CHUNKED}5 \nhello`,
+  `${CHUNKED}5${" ".repeat(16 * 1024 + 1)}`,
   `${CHUNKED}5\nhello`,
   `${CHUNKED}5;a\nb\r\n`,
   `${CHUNKED}5\r\nhello0\r\n\r\n`,
@@ -170,8 +205,36 @@ test("whoever stops it hears no more", () => {
 
 test.each([
   ["head", `${OK}A: ${"b".repeat(512 * 1024)}\r\nContent-Length: 0\r\n\r\n`],
+  ["head of folds", `${OK}A: b\r\n${" b\r\n".repeat(128 * 1024)}Content-Length: 0\r\n\r\n`],
+  ["trailer of folds", `${CHUNKED}0\r\nA: b\r\n${" b\r\n".repeat(128 * 1024)}\r\n`],
   ["trailer", `${CHUNKED}0\r\nA: ${"b".repeat(512 * 1024)}\r\n\r\n`],
 ])("a %s that comes byte by byte costs each byte once", (_, text) => {
   // Looked at anew for each byte it would take minutes.
   expect(read(text, { size: 1, max: Infinity })).toMatchObject({ accepted: true, complete: true });
+});
+
+/** Milliseconds of processor time, the least of three. */
+function cost(text: string): number {
+  const times = [1, 2, 3].map(() => {
+    const before = process.cpuUsage();
+    read(text, { max: Infinity });
+    const { user, system } = process.cpuUsage(before);
+    return (user + system) / 1000;
+  });
+  return Math.min(...times);
+}
+
+test.each([
+  ["folds", " b\r\n"],
+  ["folds of nothing", " \r\n"],
+  ["fields", "a: b\r\n"],
+  ["fields of blanks", `a: ${" ".repeat(50)}\r\n`],
+  ["blanks in front of colons", `a${" ".repeat(50)}:b\r\n`],
+  ["connection options", "Connection: a\r\n"],
+  ["keep-alive parameters", "Keep-Alive: timeout timeout\r\n"],
+  ["codings", "Upgrade: a\r\n"],
+])("what a head of a megabyte may cost: %s", (_, line) => {
+  const of = (bytes: number): string => `${OK}A: b\r\n${line.repeat(bytes / line.length)}Content-Length: 0\r\n\r\n`;
+  // Ten times of what it takes here, and a hundredth of what one of quadratic cost took.
+  expect(cost(of(1024 * 1024))).toBeLessThan(1500);
 });

@@ -2,24 +2,22 @@ import { expect, test } from "vitest";
 import { afterBroken, isRepeatable, MAX_RETRIES, type Broken } from "../../src/exchange/retry.ts";
 
 const broken: Broken = {
-  method: "GET",
-  idempotencyKey: false,
+  repeatable: true,
+  stale: false,
   responded: false,
-  replayable: true,
   retries: 0,
   how: "rst",
 };
 
 test.each(["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"])("%s may be sent twice", (method) => {
   expect(isRepeatable(method, false)).toBe(true);
-  expect(afterBroken({ ...broken, method })).toBe("again");
 });
 
 test.each(["POST", "PATCH", "PROPFIND", "LOCK", "get", "XGET", "PUTX"])(
   "%s may not, unless it says that it is the same one",
   (method) => {
-    expect(afterBroken({ ...broken, method })).toBe("upstream_reset");
-    expect(afterBroken({ ...broken, method, idempotencyKey: true })).toBe("again");
+    expect(isRepeatable(method, false)).toBe(false);
+    expect(isRepeatable(method, true)).toBe(true);
   },
 );
 
@@ -34,8 +32,9 @@ test("a FIN before any answer is treated as a reset", () => {
   expect(afterBroken({ ...broken, how: "fin", retries: 2 })).toBe("upstream_reset");
 });
 
-test("a body that cannot be sent again is not", () => {
-  expect(afterBroken({ ...broken, method: "PUT", replayable: false })).toBe("upstream_reset");
+test("what may not be sent twice is not", () => {
+  expect(afterBroken({ ...broken, repeatable: false })).toBe("upstream_reset");
+  expect(afterBroken({ ...broken, repeatable: false, how: "fin" })).toBe("upstream_reset");
 });
 
 test("never after the first byte of an answer", () => {
@@ -44,5 +43,17 @@ test("never after the first byte of an answer", () => {
 });
 
 test("nonsense is not asked for twice", () => {
-  expect(afterBroken({ ...broken, how: "protocol" })).toBe("upstream_bad_response");
+  expect(afterBroken({ ...broken, how: "protocol", responded: true })).toBe("upstream_bad_response");
+  expect(afterBroken({ ...broken, how: "protocol", responded: true, retries: 2 })).toBe("upstream_bad_response");
+});
+
+test("the rest of an earlier response is no answer: the request is sent again, if it may be", () => {
+  const stale: Broken = { ...broken, stale: true, responded: true, how: "protocol" };
+  expect(afterBroken(stale)).toBe("again");
+  expect(afterBroken({ ...stale, repeatable: false })).toBe("upstream_bad_response");
+  expect(afterBroken({ ...stale, retries: 2 })).toBe("upstream_bad_response");
+});
+
+test("an answer above our limit is not asked for twice, and has its own code", () => {
+  expect(afterBroken({ ...broken, how: "limit", responded: true })).toBe("upstream_header_too_large");
 });

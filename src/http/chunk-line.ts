@@ -1,0 +1,83 @@
+// What stands between the data of two chunks: the line end behind the data, then a line with a size (RFC 9112 7.1).
+// Used by response-parser.ts for each body in chunks; pure. Extensions are read over: they are for one hop only.
+
+// What the next byte belongs to.
+const SIZE = 0;
+/** Blanks behind a size that was padded, or in front of a `;`. */
+const BLANK = 1;
+const EXTENSION = 2;
+const SIZE_LF = 3;
+const DATA_CR = 4;
+const DATA_LF = 5;
+
+const HTAB = 9;
+const LF = 10;
+const CR = 13;
+const SP = 32;
+const SEMICOLON = 59;
+/** 12 hexadecimal digits: exact as a number. */
+const MAX_SIZE_DIGITS = 12;
+/** Blanks and extensions of a whole body: nobody uses them, so many of them are an attack (CVE-2024-22019). */
+const MAX_EXTENSION_BYTES = 16 * 1024;
+
+/** Reads the lines of one body, byte by byte. */
+export class ChunkLine {
+  /** Bytes of data behind the line, once it is complete; 0 for the last chunk. */
+  size = 0;
+  /** Has all of a line come? */
+  complete = false;
+  #state = SIZE;
+  #digits = 0;
+  #extensionBytes = 0;
+
+  /** The data of a chunk has come: its line end is next, and the next line. */
+  afterData(): void {
+    this.size = this.#digits = 0;
+    this.complete = false;
+    this.#state = DATA_CR;
+  }
+
+  /** Takes a byte. False when it cannot stand there. */
+  push(byte: number): boolean {
+    switch (this.#state) {
+      case SIZE: {
+        const digit = hexOf(byte);
+        if (digit < 0) return this.#digits > 0 && this.#behindSize(byte);
+        this.size = this.size * 16 + digit;
+        return ++this.#digits <= MAX_SIZE_DIGITS;
+      }
+      case BLANK:
+        return this.#behindSize(byte);
+      case EXTENSION:
+        if (byte === CR) this.#state = SIZE_LF;
+        // A control byte other than a tab; LF is one.
+        return byte === CR || ((byte > 31 || byte === HTAB) && this.#isInBounds());
+      case SIZE_LF:
+        this.complete = byte === LF;
+        return this.complete;
+      case DATA_CR:
+        this.#state = DATA_LF;
+        return byte === CR;
+      default:
+        this.#state = SIZE;
+        return byte === LF;
+    }
+  }
+
+  #behindSize(byte: number): boolean {
+    const isBlank = byte === SP || byte === HTAB;
+    this.#state = byte === CR ? SIZE_LF : isBlank ? BLANK : EXTENSION;
+    return byte === CR || byte === SEMICOLON || (isBlank && this.#isInBounds());
+  }
+
+  #isInBounds(): boolean {
+    this.#extensionBytes += 1;
+    return this.#extensionBytes <= MAX_EXTENSION_BYTES;
+  }
+}
+
+function hexOf(byte: number): number {
+  if (byte >= 48 && byte <= 57) return byte - 48;
+  const lower = byte | 32;
+  return lower >= 97 && lower <= 102 ? lower - 87 : -1;
+}
