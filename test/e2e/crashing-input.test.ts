@@ -46,21 +46,18 @@ test("an answer's Trailer comes with chunks, and is dropped where there are none
   await expectUnharmed(daemon);
 });
 
-test.each(["http://[::1/x", "http://[::1/mux", "//[", "//[::1", "/%", "/%zz", "/\\[", "http://a:99999/x"])(
-  "the target %s goes up as it is",
-  async (target) => {
-    const { daemon, upstream } = await recorded();
-    const client = await dial(daemon.port);
-    client.send(head(`GET ${target} HTTP/1.1`, "Host: a") + LAST);
-    await within(client.ended, "the end");
-    const tunnel = await dial(daemon.port);
-    tunnel.send(upgrade(target));
-    await within(tunnel.ended, "the end");
-    expect(statuses(client.received() + tunnel.received())).toEqual([200, 200, 200]);
-    expect(upstream.seen().map((request) => request.target)).toEqual([target, "/last", target]);
-    await expectUnharmed(daemon);
-  },
-);
+test.each(["//[", "//[::1", "/%", "/%zz", "/\\["])("the target %s goes up as it is", async (target) => {
+  const { daemon, upstream } = await recorded();
+  const client = await dial(daemon.port);
+  client.send(head(`GET ${target} HTTP/1.1`, "Host: a") + LAST);
+  await within(client.ended, "the end");
+  const tunnel = await dial(daemon.port);
+  tunnel.send(upgrade(target));
+  await within(tunnel.ended, "the end");
+  expect(statuses(client.received() + tunnel.received())).toEqual([200, 200, 200]);
+  expect(upstream.seen().map((request) => request.target)).toEqual([target, "/last", target]);
+  await expectUnharmed(daemon);
+});
 
 test.each([
   ["status 000", "HTTP/1.1 000 X"],
