@@ -11,7 +11,8 @@ import { keepDebuggerShut } from "./life/signals.ts";
 import { installStop } from "./life/stop.ts";
 import { integer } from "./options/types.ts";
 import type { StatusOptions } from "./ops/status.ts";
-import { commanderOptions, completeOptions, readEnvironment, UsageError, type Options } from "./options/options.ts";
+import { readEnvironment } from "./options/environment.ts";
+import { commanderOptions, completeOptions, UsageError, type Options } from "./options/options.ts";
 
 const commander = load("commander") as typeof import("commander");
 
@@ -20,15 +21,32 @@ const EXIT_USAGE = 64;
 const EXIT_NOPERM = 77;
 const EXIT_CONFIG = 78;
 
+const environment = readEnvironment(process.env, process.argv.slice(2));
+/** The command that runs: its options may come from the environment. */
+let running: Command | undefined;
+
 /** Says one line on stderr and exits; what was given may hold anything, line ends and escapes too. */
 function fail(code: number, line: string): never {
-  process.stderr.write(`single-port: ${line.replaceAll(/\p{Cc}+/gu, " ")}\n`);
+  process.stderr.write(`single-port: ${withSources(line).replaceAll(/\p{Cc}+/gu, " ")}\n`);
   process.exit(code);
+}
+
+/** Says where the value of each option that the line names came from, unless it was the command line. */
+function withSources(line: string): string {
+  const variable = (name: string): string => environment.sources.get(name) ?? name;
+  return line
+    .replace(/ from env '(\w+)'/, (_, name: string) => ` from environment ${variable(name)}`)
+    .replaceAll(/option '(--[a-z-]+)'/g, (named, flag: string) => {
+      const option = declared.find(({ long }) => long === flag);
+      const isSet = option?.envVar && running?.getOptionValueSource(option.attributeName()) === "env";
+      return isSet ? `${named} (from environment ${variable(option.envVar ?? "")})` : named;
+    });
 }
 
 /** Runs the proxy; `demo` is what it starts in front of, and ends with. */
 async function run(options: Options, demo?: Demo): Promise<void> {
   const { log, flush } = await createLog(options.logLevel, options.logFormat);
+  for (const { level, text } of environment.notices) log[level](text);
   const lines = new LineLimit((...dropped) => logDropped(log, ...dropped));
   let stop: (reason: string) => void = () => {};
   const proxy = new Proxy(options, log, { lines, control: true, stop: (reason) => stop(reason) });
@@ -56,8 +74,9 @@ async function run(options: Options, demo?: Demo): Promise<void> {
 
 /** Commander's words in one line, with what it leaves out: what was given, and what is accepted. */
 function usageLine(error: CommanderError): string {
-  if (error.code === "commander.excessArguments") {
-    return `there is no command '${program.args.join(" ")}'. Accepted: options and commands as in --help.`;
+  // The second is `help nonsense`.
+  if (error.code === "commander.excessArguments" || error.code === "commander.help") {
+    return `there is no command '${program.args.join(" ").replace(/^help /, "")}'. Accepted: options and commands as in --help.`;
   }
   const said = error.message.replace(/^error: /, "");
   return said.includes("Accepted: ") ? said : `${said}. Accepted: options and commands as in --help.`;
@@ -86,8 +105,9 @@ const program = addOptions(new commander.Command("single-port"))
   .version(VERSION, "-V, --version")
   // Otherwise the program itself takes the options behind a command: they are declared on both.
   .enablePositionalOptions()
+  .helpCommand("help [command]", "say more of a command")
   .exitOverride()
-  .configureOutput({ outputError: () => {} })
+  .configureOutput({ outputError: () => {}, writeErr: () => {} })
   .action(async (given: Partial<Options>) => run(completeOptions(given)));
 
 // What only some commands need is loaded by them: a manager or a user waits for the start.
@@ -95,7 +115,9 @@ addOptions(program.command("check"))
   .description("validate the options, probe the upstreams, print what would run; exit 0 or 78")
   .action(async (given: Partial<Options>) => {
     const { check } = await import("./ops/check.ts");
-    const ok = await check(completeOptions(given), (line) => process.stdout.write(`${line}\n`));
+    const print = (line: string): void => void process.stdout.write(`${line}\n`);
+    for (const { level, text } of environment.notices) print(`${level}: ${text}`);
+    const ok = await check(completeOptions(given), print);
     process.exitCode = ok ? 0 : EXIT_CONFIG;
   });
 
@@ -124,9 +146,13 @@ program.hook("preSubcommand", (_, command) => {
   if (early) throw new UsageError(`option '${early.long}' stands before '${command.name()}'. Accepted: behind it.`);
 });
 
+program.hook("preAction", (_, command) => {
+  running = command;
+  environment.restore();
+});
+
 async function main(): Promise<void> {
   keepDebuggerShut();
-  readEnvironment(process.env);
   try {
     await program.parseAsync();
   } catch (error) {

@@ -31,7 +31,11 @@ export function parseTarget(text: string, minPort: 0 | 1 = 1): Target {
   if (text.startsWith("unix:")) return parseUnix(text);
   const scheme = /^([a-z][a-z0-9+.-]*):\/\//i.exec(text);
   if (scheme && !/^(http|ws)$/i.test(scheme[1] ?? "")) {
-    throw new Error(`${scheme[1]}:// is not spoken to upstreams (TLS ends at the front)`);
+    const isTls = /^(https|wss)$/i.test(scheme[1] ?? "");
+    const why = isTls
+      ? `; TLS ends at the front, so give the plain port that serves ${/^h/i.test(text) ? "http" : "ws"}://`
+      : "";
+    throw new Error(`${scheme[1]}:// is not spoken to upstreams${why}`);
   }
   const rest = scheme ? text.slice(scheme[0].length) : text;
   const slash = rest.indexOf("/");
@@ -84,10 +88,12 @@ export interface MuxTarget {
 
 /** The path browsers of agent-orchestrator use, answered when `--mux` names none. */
 const DEFAULT_MUX_PATH = "/ao-terminal-mux";
+/** Where its mux answers: the path of a target that has none. */
+const OWN_MUX_PATH = "/mux";
 
 /**
  * Parses `[path=]target` of `--mux`. `/term=14801/mux` answers on `/term` only; `14801/mux` on
- * `/ao-terminal-mux` and on the target's own path.
+ * `/ao-terminal-mux` and on the target's own path; `14801` is `14801/mux`, where the mux of agent-orchestrator is.
  */
 export function parseMux(text: string): MuxTarget {
   const named = /^(\/[^=]*)=(.*)$/.exec(text);
@@ -96,9 +102,9 @@ export function parseMux(text: string): MuxTarget {
     checkPath(named[1]);
     return { target, paths: [named[1]] };
   }
-  const paths = [DEFAULT_MUX_PATH];
-  if (target.path !== undefined && target.path !== DEFAULT_MUX_PATH) paths.push(target.path);
-  return { target, paths };
+  const path = target.path ?? OWN_MUX_PATH;
+  const paths = path === DEFAULT_MUX_PATH ? [path] : [DEFAULT_MUX_PATH, path];
+  return { target: { ...target, path }, paths };
 }
 
 const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|::1|::ffff:127(\.\d{1,3}){3})$/i;

@@ -78,21 +78,9 @@ function toCommander(option: Declared): Option {
   return made;
 }
 
-/** How a switch that is given as text is turned off. */
-const OFF = /^(0|false|no|off)?$/i;
-
-/**
- * Makes of the environment what the options read. Empty means unset, as in most supervisors' templates, and a switch is
- * off for `0`, `false`, `no` and `off`. A bare port in `DIRECT_TERMINAL_PORT` has its mux on /mux, as for the replaced
- * server.
- */
-export function readEnvironment(env: NodeJS.ProcessEnv): void {
-  for (const { env: name, parse } of declared) {
-    const value = env[name];
-    if (value === "" || (!parse && OFF.test(value ?? ""))) delete env[name];
-  }
-  const port = env["DIRECT_TERMINAL_PORT"];
-  if (port !== undefined && /^\d+$/.test(port)) env["DIRECT_TERMINAL_PORT"] = `127.0.0.1:${port}/mux`;
+/** Is a switch that is given as text turned off? */
+export function isOff(text: string | undefined): boolean {
+  return /^(0|false|no|off)?$/i.test(text ?? "");
 }
 
 /** The options of `single-port [options]`, for commander. */
@@ -179,7 +167,7 @@ export function optionsFrom(settings: Settings): Options {
 
 /** A program's value: text as on the command line; a number of a duration is in milliseconds, that of a size in bytes. */
 function readSetting({ flags, parse }: Declared, value: unknown): unknown {
-  if (!parse) return !OFF.test(String(value));
+  if (!parse) return !isOff(String(value));
   if (typeof value !== "string" && typeof value !== "number") throw new Error("text or a number");
   return parse(typeof value === "number" && flags.endsWith("<time>") ? `${value}ms` : String(value));
 }

@@ -12,6 +12,7 @@ import {
   mux,
   oneOf,
   origin,
+  parentPid,
   requestPath,
   size,
   target,
@@ -51,7 +52,7 @@ export const declared: Declared[] = [
   },
   {
     flags: "--host <addr>",
-    env: "HOST",
+    env: "SINGLE_PORT_HOST",
     group: GROUPS.main,
     default: "127.0.0.1",
     parse: host,
@@ -293,8 +294,8 @@ export const declared: Declared[] = [
     flags: "--parent-pid <pid>",
     env: "SINGLE_PORT_PARENT_PID",
     group: GROUPS.process,
-    parse: integer(1, 4_194_304),
-    text: "drain and exit when this process is gone; under npx the parent seen from here is npx",
+    parse: parentPid,
+    text: "drain and exit when this process is gone; parent for the one that started this one (under npx that is npx)",
   },
   {
     flags: "--admin <addr>",

@@ -47,6 +47,16 @@ export function size(min: number, max: number): (text: string) => number {
   };
 }
 
+/** A process: its number, or `parent` for the one that started this one. */
+export function parentPid(text: string): number {
+  if (text === "parent") return process.ppid;
+  try {
+    return integer(1, 4_194_304)(text);
+  } catch (error) {
+    throw new Error(`${(error as Error).message}, or parent`, { cause: error });
+  }
+}
+
 /** One of a few words. */
 export function oneOf(values: readonly string[]): (text: string) => string {
   return (text) => {

@@ -71,6 +71,7 @@ describe("a usage error is one line that names the option, what was given and wh
     ["an option without its value", ["--http"], "--http", "missing"],
     ["an option that does not exist", [...http, "--nonsense"], "'--nonsense'", "--help"],
     ["a command that does not exist", [...http, "start"], "'start'", "--help"],
+    ["help for a command that does not exist", ["help", "start"], "no command 'start'", "--help"],
     ["a value for a switch", [...http, "--access-log=yes"], "--access-log=yes", "--help"],
     ["a bad value for check", ["check", ...http, "--hold", "soon"], "--hold", "'soon'"],
   ])("%s", async (_, args, option, given) => {
@@ -86,8 +87,27 @@ describe("a usage error is one line that names the option, what was given and wh
     ["SINGLE_PORT_HOLD", "soon"],
   ])("a bad %s in the environment", async (name, value) => {
     const line = usage(await singlePort([], { NEXT_INTERNAL_PORT: "4000", [name]: value }));
-    expect(line).toContain(`'${name}'`);
-    expect(line).toContain(value);
+    expect(line).toContain(`'${value}' from environment ${name} `);
+  });
+
+  test.each<[string, Record<string, string>, string]>([
+    [
+      "an address of our own",
+      { PORT: "4000" },
+      "option '--http' (from environment NEXT_INTERNAL_PORT) is 127.0.0.1:4000",
+    ],
+    [
+      "an address for operators",
+      { SINGLE_PORT_ADMIN: "3000" },
+      "option '--admin' (from environment SINGLE_PORT_ADMIN)",
+    ],
+    [
+      "a path for the web server",
+      { NEXT_INTERNAL_PORT: "1/x" },
+      "option '--http' (from environment NEXT_INTERNAL_PORT)",
+    ],
+  ])("%s: the line says which variable it came from", async (_, env, words) => {
+    expect(usage(await singlePort([], { NEXT_INTERNAL_PORT: "4000", ...env }))).toContain(words);
   });
 });
 
@@ -124,6 +144,33 @@ test("a host that is not of this machine: exit 78", async () => {
   const { code, stderr } = await singlePort(["--http", "1", "--port", "0", "--host", "192.0.2.1"]);
   expect(code).toBe(78);
   expect(stderr).toMatch(/^single-port: [^\n]*192\.0\.2\.1[^\n]*--host[^\n]*\n$/);
+});
+
+test.each([
+  ["SINGLE_PORT_HOST", "x86_64-conda-linux-gnu"],
+  ["SINGLE_PORT_HOST", "192.0.2.1"],
+  ["HOST", "192.0.2.1"],
+])("%s=%s, which is no address of this machine: the line says where it came from", async (name, host) => {
+  const { code, stderr } = await singlePort(["--http", "1", "--port", "0", "--log-level", "silent"], { [name]: host });
+  expect(code).toBe(78);
+  expect(stderr).toContain(`${host} is no address of this machine`);
+  expect(stderr).toContain(`option '--host' (from environment ${name})`);
+});
+
+test("HOST as conda exports it is not read, and the log says so; a slip in a name is a warning", async () => {
+  const daemon = await startDaemon(["--http", "1"], { HOST: "x86_64-conda-linux-gnu", SINGLE_PORT_HLD: "1s" });
+  const said = daemon.log.map(({ msg }) => msg);
+  expect(said).toContainEqual(expect.stringContaining("HOST=x86_64-conda-linux-gnu is no address, and not read"));
+  expect(said).toContain("not read from the environment: SINGLE_PORT_HLD (did you mean SINGLE_PORT_HOLD?)");
+});
+
+test.each([
+  [["help"], /^Usage: single-port \[options\] \[command\]/],
+  [["help", "status"], /^Usage: single-port status/],
+])("%j helps", async (args, words) => {
+  const { code, stdout, stderr } = await singlePort(args);
+  expect([code, stderr]).toEqual([0, ""]);
+  expect(stdout).toMatch(words);
 });
 
 test("the log is silent with --log-level silent, and stays JSON when asked", async () => {

@@ -12,7 +12,7 @@ import {
   requestPath,
   size,
 } from "../../src/options/types.ts";
-import { commanderOptions, optionsFrom, optionTable, readEnvironment, UsageError } from "../../src/options/options.ts";
+import { commanderOptions, optionsFrom, optionTable, UsageError } from "../../src/options/options.ts";
 import type { Settings } from "../../src/options/settings.ts";
 
 describe("durations", () => {
@@ -162,7 +162,7 @@ test("every option has a variable of its own, a text, and a default that is acce
   const options = commanderOptions();
   expect(new Set(options.map(({ envVar }) => envVar)).size).toBe(options.length);
   expect(new Set(options.map(({ long }) => long)).size).toBe(options.length);
-  const replaced = new Set(["PORT", "HOST", "NEXT_INTERNAL_PORT", "DIRECT_TERMINAL_PORT"]);
+  const replaced = new Set(["PORT", "NEXT_INTERNAL_PORT", "DIRECT_TERMINAL_PORT"]);
   for (const { long, envVar = "", description } of options) {
     expect(description, long ?? "").not.toBe("");
     const wanted = `SINGLE_PORT_${(long ?? "").slice(2).toUpperCase().replaceAll("-", "_")}`;
@@ -179,23 +179,6 @@ test("the table of the README has a row for every option", () => {
       flags,
     ).toBe(true);
   }
-});
-
-describe("the environment", () => {
-  const read = (env: NodeJS.ProcessEnv): NodeJS.ProcessEnv => {
-    readEnvironment(env);
-    return env;
-  };
-  test("empty is unset", () => expect(read({ PORT: "", SINGLE_PORT_HOLD: "", OTHER: "" })).toEqual({ OTHER: "" }));
-  test.each(["0", "false", "no", "OFF"])("a switch that says %s is off", (text) =>
-    expect(read({ SINGLE_PORT_ACCESS_LOG: text })).toEqual({}),
-  );
-  test("a switch that says anything else is on", () =>
-    expect(read({ SINGLE_PORT_ACCESS_LOG: "1" })).toEqual({ SINGLE_PORT_ACCESS_LOG: "1" }));
-  test("the replaced server's bare mux port answers on /mux; anything else is a mux as on the command line", () => {
-    expect(read({ DIRECT_TERMINAL_PORT: "14801" })).toEqual({ DIRECT_TERMINAL_PORT: "127.0.0.1:14801/mux" });
-    expect(read({ DIRECT_TERMINAL_PORT: "14801/x" })).toEqual({ DIRECT_TERMINAL_PORT: "14801/x" });
-  });
 });
 
 describe("options of a program", () => {

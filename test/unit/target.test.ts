@@ -53,6 +53,18 @@ test.each([
   expect(() => parseTarget(text)).toThrow(Error);
 });
 
+test.each([
+  [
+    "https://a:1",
+    "https:// is not spoken to upstreams; TLS ends at the front, so give the plain port that serves http://",
+  ],
+  [
+    "WSS://a:1/mux",
+    "WSS:// is not spoken to upstreams; TLS ends at the front, so give the plain port that serves ws://",
+  ],
+  ["ftp://a:1", "ftp:// is not spoken to upstreams"],
+])("%s is refused in words of its scheme", (text, words) => expect(() => parseTarget(text)).toThrow(new Error(words)));
+
 test("a target's label is a target again, for any port and path", () => {
   const path = fc.stringMatching(/^\/[a-z0-9/._;@%-]{0,20}$/);
   fc.assert(
@@ -79,7 +91,10 @@ test("whatever is given, it is understood or refused with a reason, and never ta
 describe("a mux", () => {
   test.each([
     ["14801/mux", ["/ao-terminal-mux", "/mux"], "/mux"],
-    ["14801", ["/ao-terminal-mux"], undefined],
+    ["14801", ["/ao-terminal-mux", "/mux"], "/mux"],
+    ["ws://host:14801/", ["/ao-terminal-mux", "/mux"], "/mux"],
+    ["unix:/run/app.sock", ["/ao-terminal-mux", "/mux"], "/mux"],
+    ["14801/", ["/ao-terminal-mux", "/"], "/"],
     ["14801/ao-terminal-mux", ["/ao-terminal-mux"], "/ao-terminal-mux"],
     ["/term=14801/mux", ["/term"], "/mux"],
     ["/term=14801", ["/term"], undefined],

@@ -1,0 +1,118 @@
+// What the environment says, for the command line: which variable an option is read from, the rules of the server that
+// is replaced, and names that nobody reads. Called by cli.ts.
+
+import { isIP } from "node:net";
+import { isOff } from "./options.ts";
+import { declared } from "./table.ts";
+
+/** Something about the environment that a person should read. */
+export interface Notice {
+  level: "info" | "warn";
+  text: string;
+}
+
+/** The environment as it was read. */
+export interface Environment {
+  notices: Notice[];
+  /** The variable that was set, where the option is read from another one: `SINGLE_PORT_HOST` may come from `HOST`. */
+  sources: ReadonlyMap<string, string>;
+  /** Puts back what was changed for the options: the commands we run have the environment we were given. */
+  restore: () => void;
+}
+
+/** Where agent-orchestrator's mux listens, and its server looks for it, when nothing else is said. */
+const REPLACED_MUX_PORT = "14801";
+
+/**
+ * Makes of the environment what the options read. Empty means unset, as in most supervisors' templates, and a switch is
+ * off for `0`, `false`, `no` and `off`.
+ *
+ * @param args of the command line: a flag for an upstream means that we are no drop-in for the replaced server.
+ */
+export function readEnvironment(env: NodeJS.ProcessEnv, args: readonly string[]): Environment {
+  const saved = { ...env };
+  for (const { env: name, parse } of declared) {
+    const value = env[name];
+    if (value === "" || (!parse && isOff(value))) delete env[name];
+  }
+  const dropIn = env["NEXT_INTERNAL_PORT"] !== undefined && !args.some((one) => /^--(http|mux)(=|$)/.test(one));
+  if (dropIn) env["DIRECT_TERMINAL_PORT"] ??= REPLACED_MUX_PORT;
+  const notices = unread(env);
+  const { HOST: host, SINGLE_PORT_HOST: own } = env;
+  const sources = new Map<string, string>();
+  if (own === undefined && host !== undefined && host !== "") {
+    if (readsHost(host, dropIn)) {
+      env["SINGLE_PORT_HOST"] = host;
+      sources.set("SINGLE_PORT_HOST", "HOST");
+    } else {
+      const why = dropIn ? "is not read, as by the server that is replaced" : "is no address, and not read";
+      notices.push({ level: "info", text: `environment HOST=${host} ${why}; --host and SINGLE_PORT_HOST are` });
+    }
+  }
+  const restore = (): void => {
+    for (const name of Object.keys(env)) if (!(name in saved)) delete env[name];
+    Object.assign(env, saved);
+  };
+  return { notices, sources, restore };
+}
+
+/**
+ * `HOST` is what web servers listen on by habit; tcsh and conda export it as the name of the machine. Listening there
+ * would show a shell to the network, or fail. So only an address is read from it, and nothing by a drop-in: the
+ * replaced server does not know it.
+ */
+function readsHost(host: string, dropIn: boolean): boolean {
+  return !dropIn && (isIP(host) > 0 || host === "localhost");
+}
+
+/** Set by us for the command of `--on-down`, which may start another of us. */
+const OURS = new Set(["SINGLE_PORT_UPSTREAM", "SINGLE_PORT_TARGET"]);
+/** What Kubernetes sets in every container for a Service of the name `single-port`. */
+const SERVICE = /^SINGLE_PORT_(SERVICE_(HOST|PORT)(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_\w+)?)?)$/;
+
+/** Names that look like ours and that nobody reads: a slip, which would otherwise do nothing and say nothing. */
+function unread(env: NodeJS.ProcessEnv): Notice[] {
+  const known = declared.map((option) => option.env);
+  const slips = Object.entries(env).flatMap(([name, value = ""]) => {
+    if (known.includes(name) || OURS.has(name)) return [];
+    if (SERVICE.test(name) && (name !== "SINGLE_PORT_PORT" || value.includes("://"))) return [];
+    const isOurs = /^SINGLE[_-]?PORT[_-]/i.test(name);
+    const near = nearest(name.toUpperCase(), known, isOurs);
+    if (!isOurs && near === undefined) return [];
+    return [near === undefined ? name : `${name} (did you mean ${near}?)`];
+  });
+  if (slips.length === 0) return [];
+  return [{ level: "warn", text: `not read from the environment: ${slips.join(", ")}` }];
+}
+
+/** A slip may have so many letters wrong, missing or too many. */
+const MAX_SLIPS = 2;
+
+/** The variable that was meant: the option of this name, or one that is spelt nearly the same. */
+function nearest(name: string, known: readonly string[], isOurs: boolean): string | undefined {
+  const option = declared.find(({ flags }) => {
+    const [, long = ""] = /--([a-z-]+)/.exec(flags) ?? [];
+    return isOurs && name.replace(/^SINGLE[_-]?PORT[_-]/, "") === long.toUpperCase().replaceAll("-", "_");
+  });
+  if (option) return option.env;
+  // The short names (PORT) are near to too many others.
+  const candidates = known.filter((one) => one.length > 2 * MAX_SLIPS + 4);
+  const distances = candidates.map((one) => [distance(name, one), one] as const).sort(([a], [b]) => a - b);
+  const [best] = distances;
+  return best !== undefined && best[0] <= MAX_SLIPS ? best[1] : undefined;
+}
+
+/** How many letters have to be put in, left out or changed (Levenshtein). */
+function distance(a: string, b: string): number {
+  if (Math.abs(a.length - b.length) > MAX_SLIPS) return Number.POSITIVE_INFINITY;
+  let row = Array.from({ length: b.length + 1 }, (_, index) => index);
+  for (const [i, letter] of a.split("").entries()) {
+    const next = [i + 1];
+    for (let j = 0; j < b.length; j++) {
+      const changed = (row[j] ?? 0) + (letter === b[j] ? 0 : 1);
+      next.push(Math.min(changed, (row[j + 1] ?? 0) + 1, (next[j] ?? 0) + 1));
+    }
+    row = next;
+  }
+  return row[b.length] ?? 0;
+}
