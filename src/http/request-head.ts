@@ -85,7 +85,8 @@ export function readRequestHead(raw: readonly string[]): RequestHead {
       case "proxy-authenticate":
         continue;
       case "transfer-encoding":
-        head.codings.push(...codingsOf(value));
+        // Not spread: a list may have more elements than a call can have arguments.
+        for (const coding of codingsOf(value)) head.codings.push(coding);
         continue;
       case "content-length":
         head.length = value;
