@@ -19,6 +19,8 @@ export function createHttpServer(limits: ServerLimits, takesUpgrade: (req: Incom
   const options: ServerOptions & { shouldUpgradeCallback(req: IncomingMessage): boolean } = {
     keepAliveTimeout: limits.clientKeepAliveMs,
     maxHeaderSize: limits.maxHeaderBytes,
+    // Said, because the default is NODE_OPTIONS' to set: with --insecure-http-parser node would read smuggled requests.
+    insecureHTTPParser: false,
     // Its limits of time are ours (client-limits.ts).
     headersTimeout: 0,
     requestTimeout: 0,

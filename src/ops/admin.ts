@@ -32,7 +32,9 @@ const MAX_ENDINGS_STREAMED = 20;
 
 /** An admin server, not listening yet. */
 export function createAdmin(parts: AdminParts): Server {
-  const server = createServer({ keepAliveTimeout: 5000, headersTimeout: 10_000 }, (req, res) => {
+  // The last two are NODE_OPTIONS' to set where they are not said.
+  const strictly = { insecureHTTPParser: false, maxHeaderSize: 16 * 1024 };
+  const server = createServer({ keepAliveTimeout: 5000, headersTimeout: 10_000, ...strictly }, (req, res) => {
     answer(parts, req, res).catch(() => cut(req.socket));
   });
   server.prependListener("connection", guard);

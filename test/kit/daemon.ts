@@ -12,6 +12,9 @@ export const BIN: string = fileURLToPath(new URL("../../bin/single-port.js", imp
 /** The node that runs the daemon: another version with SINGLE_PORT_TEST_NODE. */
 export const NODE: string = process.env["SINGLE_PORT_TEST_NODE"] ?? process.execPath;
 
+/** What the daemons of a run have in their environment besides, NODE_OPTIONS for example; JSON (test/long/environment.test.ts). */
+const AROUND = JSON.parse(process.env["SINGLE_PORT_TEST_ENVIRONMENT"] ?? "{}") as Record<string, string>;
+
 /** One line of the log. */
 export type LogLine = Record<string, unknown> & { level: number; msg: string };
 
@@ -73,7 +76,7 @@ export async function startDaemon(
   const own = ["--port", "0", "--access-log", "--log-format", "json", "--probe-interval", "0"];
   const words = [...prefix, NODE, BIN, ...own, ...args];
   const child = spawn(words[0] as string, words.slice(1), {
-    env: cleanEnv(env),
+    env: cleanEnv({ ...AROUND, ...env }),
     stdio: ["ignore", "pipe", "pipe"],
   });
   const log: LogLine[] = [];
