@@ -9,6 +9,7 @@ import { linger } from "../core/sockets.ts";
 
 // After these nobody knows where the next request begins, or the client must not be listened to any more.
 const CLOSES = new Set([400, 405, 408, 431, 508]);
+const METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS, TRACE";
 const RETRY_AFTER_SECONDS = "1";
 const PAGE_POLICY =
   "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; frame-ancestors 'self'";
@@ -25,7 +26,7 @@ function fieldsOf(failure: Failure, type: string, body: string): string[] {
   // The field tells the waiting page that it is still us who answer.
   fields.push("Cache-Control", "no-store", "X-Single-Port-Error", failure.code);
   if (failure.status === 503) fields.push("Retry-After", RETRY_AFTER_SECONDS);
-  if (failure.status === 405) fields.push("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS, TRACE");
+  if (failure.status === 405) fields.push("Allow", METHODS);
   return fields;
 }
 
@@ -53,6 +54,20 @@ export function refuse(res: ServerResponse, failure: Failure, id: string, since?
   // The reason phrase is given: one that could not be relayed may have been set on the response before.
   res.writeHead(failure.status, STATUS_CODES[failure.status], fields);
   res.end(body);
+}
+
+/**
+ * Answers OPTIONS or TRACE as the server they may not go beyond (RFC 9110 7.6.2).
+ *
+ * @param trace the request, to be sent back; undefined for OPTIONS.
+ */
+export function answerSelf(res: ServerResponse, trace: string | undefined): void {
+  const content = Buffer.from(trace ?? "", "latin1");
+  const fields = ["Cache-Control", "no-store", "Content-Length", String(content.length)];
+  if (trace === undefined) fields.push("Allow", METHODS);
+  else fields.push("Content-Type", "message/http", "X-Content-Type-Options", "nosniff");
+  res.writeHead(200, fields);
+  res.end(content);
 }
 
 /** Answers on a socket that has no response object, and ends it. */

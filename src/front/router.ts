@@ -26,11 +26,15 @@ export interface RequestLine {
   path: string | undefined;
   /** `1.0` or `1.1`. */
   version: string;
+  /** How often it may still be passed on; undefined without a limit, NaN when that is no number. */
+  hops?: number | undefined;
 }
 
 /** What to do with a request. */
 export type Decision =
   | { to: "plain" }
+  /** Answered here: OPTIONS or TRACE that may not be passed on. */
+  | { to: "self" }
   /** A tunnel to `upstream`; `path` replaces the request's path, if given. The query goes along. */
   | { to: "tunnel"; upstream: string; path: string | undefined }
   | { to: "refuse"; code: FailureCode; why?: Why | undefined };
@@ -75,7 +79,7 @@ export function wantsTunnel(line: Omit<RequestLine, "path">, facts: Pick<Facts, 
 
 /** Does a body follow the head (RFC 9112 6.3)? */
 function announcesBody(facts: Facts): boolean {
-  return facts.codings.length > 0 || (facts.length !== undefined && Number(facts.length) !== 0);
+  return facts.codings.length > 0 || (facts.length !== undefined && !/^0+$/.test(facts.length));
 }
 
 /** Decides about one request. `trusted` says whether its X-Forwarded-Host is believed. */
@@ -96,6 +100,7 @@ export function route(line: RequestLine, facts: Facts, trusted: boolean, routes:
   // The only transfer coding that can be relayed is one chunked; the parser lets `gzip, chunked` through.
   const [coding, second] = facts.codings;
   if (coding !== undefined && (coding !== "chunked" || second !== undefined)) return refuse("bad_request");
+  if (line.hops !== undefined && !(line.hops > 0)) return line.hops === 0 ? { to: "self" } : refuse("bad_request");
   if (!wantsTunnel(line, facts)) return { to: "plain" };
   // What follows such a head may be its body or the first bytes of the tunnel: a way to smuggle (RFC 9112 11.2).
   if (announcesBody(facts)) return refuse("bad_request");

@@ -31,6 +31,10 @@ export interface RequestHead {
   /** The other fields of front-fields.ts, which only a trusted peer may set. */
   claims: string[];
   trailer: string | undefined;
+  /** `TE: trailers`: the client takes the trailers of an answer (RFC 9110 10.1.4). */
+  takesTrailers: boolean;
+  /** Max-Forwards as sent; repeated ones in one list. */
+  maxForwards: string | undefined;
 }
 
 /**
@@ -56,6 +60,8 @@ export function readRequestHead(raw: readonly string[]): RequestHead {
     forwarded: false,
     claims: [],
     trailer: undefined,
+    takesTrailers: false,
+    maxForwards: undefined,
   };
   const { fields } = head;
   let nominated: Set<string> | undefined;
@@ -78,11 +84,13 @@ export function readRequestHead(raw: readonly string[]): RequestHead {
       // Meant for this hop only: RFC 9110 7.6.1, and Proxy-Connection, which it tells us to treat alike.
       case "keep-alive":
       case "proxy-connection":
-      case "te":
       case "http2-settings":
       // Credentials for a proxy are for this one, and it asks for none (RFC 9110 11.7.2).
       case "proxy-authorization":
       case "proxy-authenticate":
+        continue;
+      case "te":
+        head.takesTrailers ||= tokens(value).includes("trailers");
         continue;
       case "transfer-encoding":
         // Not spread: a list may have more elements than a call can have arguments.
@@ -115,6 +123,9 @@ export function readRequestHead(raw: readonly string[]): RequestHead {
         break;
       case "expect":
         head.expectsContinue ||= value.toLowerCase() === "100-continue";
+        break;
+      case "max-forwards":
+        head.maxForwards = head.maxForwards === undefined ? value : `${head.maxForwards}, ${value}`;
         break;
       case "idempotency-key":
         head.idempotencyKey = true;
@@ -158,14 +169,28 @@ export function isLoop(head: RequestHead, via: string): boolean {
   return head.via.some((value) => value.includes(via));
 }
 
-/** Writes Host anew, where the client wrote it or in front. */
-function setHost(fields: string[], host: string): void {
+/** Writes a field anew, where the client wrote it or in front. */
+function setField(fields: string[], name: string, value: string): void {
+  const lower = name.toLowerCase();
   for (let i = 0; i < fields.length; i += 2) {
-    if (fields[i]?.toLowerCase() !== "host") continue;
-    fields[i + 1] = host;
+    if (fields[i]?.toLowerCase() !== lower) continue;
+    fields[i + 1] = value;
     return;
   }
-  fields.unshift("Host", host);
+  fields.unshift(name, value);
+}
+
+/** More than any chain has, and exact as a number. */
+const MAX_FORWARDS = 1_000_000;
+
+/**
+ * How often a request may still be passed on: a limit that OPTIONS and TRACE have only (RFC 9110 7.6.2).
+ *
+ * @returns undefined without a limit, NaN when it is no number.
+ */
+export function hopsLeft(method: string, { maxForwards }: Pick<RequestHead, "maxForwards">): number | undefined {
+  if (maxForwards === undefined || (method !== "OPTIONS" && method !== "TRACE")) return undefined;
+  return /^\d+$/.test(maxForwards) ? Math.min(Number(maxForwards), MAX_FORWARDS) : Number.NaN;
 }
 
 /**
@@ -182,13 +207,15 @@ export function toUpstream(
   upgrade: boolean,
 ): string {
   const host = head.authority ?? head.hosts[0];
-  if (head.authority !== undefined) setHost(head.fields, head.authority);
+  if (head.authority !== undefined) setField(head.fields, "Host", head.authority);
+  const hops = hopsLeft(method, head);
+  if (hops !== undefined) setField(head.fields, "Max-Forwards", String(hops - 1));
   let text = `${method} ${path} HTTP/1.1\r\n${linesOf(head.fields)}`;
   // An HTTP/1.0 client may leave it out (health checks do); we speak 1.1 to the upstream, which must not.
   if (host === undefined) text += "Host: localhost\r\n";
-  const hops = peer.trusted ? head.forwardedFor.filter((hop) => ows(hop) !== "") : [];
-  if (peer.address !== "") hops.push(peer.address);
-  if (hops.length > 0) text += `X-Forwarded-For: ${hops.join(", ")}\r\n`;
+  const peers = peer.trusted ? head.forwardedFor.filter((one) => ows(one) !== "") : [];
+  if (peer.address !== "") peers.push(peer.address);
+  if (peers.length > 0) text += `X-Forwarded-For: ${peers.join(", ")}\r\n`;
   text += `X-Forwarded-Proto: ${(peer.trusted && head.forwardedProto) || "http"}\r\n`;
   const forwardedHost = (peer.trusted && head.forwardedHost) || host;
   if (forwardedHost) text += `X-Forwarded-Host: ${forwardedHost}\r\n`;
@@ -201,5 +228,7 @@ export function toUpstream(
   } else if (head.length !== undefined) text += `Content-Length: ${head.length}\r\n`;
   // Said for methods that usually have one (RFC 9110 8.6).
   else if (!/^(GET|HEAD|DELETE|OPTIONS|TRACE)$/.test(method)) text += "Content-Length: 0\r\n";
+  // TE is for this hop, so that Connection has to name it (RFC 9110 10.1.4).
+  if (head.takesTrailers) return `${text}TE: trailers\r\nConnection: keep-alive, TE\r\n\r\n`;
   return `${text}Connection: keep-alive\r\n\r\n`;
 }

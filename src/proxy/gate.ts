@@ -5,7 +5,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Client } from "../core/client.ts";
 import { Failure, type FailureCode, type How, type Side, type Why } from "../core/errors.ts";
 import { nextId, type Outcome } from "../core/outcome.ts";
-import { refuse } from "../front/refuse.ts";
+import { answerSelf, refuse } from "../front/refuse.ts";
 import type { Handlers } from "../front/listener.ts";
 import { pathOf, route, wantsTunnel, type RequestLine, type Routes } from "../front/router.ts";
 import type { Links } from "./links.ts";
@@ -13,8 +13,9 @@ import { Exchange } from "../exchange/exchange.ts";
 import type { RelayParts } from "../exchange/parts.ts";
 import { createPlainRelay, type PlainRelay } from "../exchange/plain.ts";
 import { loadFrames } from "../tunnel/control-frames.ts";
-import { isLoop, readRequestHead, toUpstream, type RequestHead } from "../http/request-head.ts";
+import { hopsLeft, isLoop, readRequestHead, toUpstream, type RequestHead } from "../http/request-head.ts";
 import { readTarget } from "../http/request-target.ts";
+import { traceOf } from "../http/trace.ts";
 import type { Target } from "../core/target.ts";
 
 /** What the gate needs of the other rooms. */
@@ -44,7 +45,9 @@ function knownOf(req: IncomingMessage & { [KNOWN]?: Known }): Known {
 }
 
 function lineOf(req: IncomingMessage): RequestLine {
-  return { method: req.method ?? "", path: knownOf(req).path, version: req.httpVersion };
+  const { head, path } = knownOf(req);
+  const method = req.method ?? "";
+  return { method, path, version: req.httpVersion, hops: hopsLeft(method, head) };
 }
 
 /** What is logged of a target that may be nonsense: without the query, and without a password. */
@@ -85,6 +88,8 @@ export class Gate implements Handlers {
       // From here on it is in origin-form, for the upstream and for the log.
       req.url = facts.path = target.path;
     }
+    // An older client cannot be sent any (RFC 9112 7.1).
+    if (req.httpVersion !== "1.1") facts.head.takesTrailers = false;
     // In the log it would lead whoever looks for a request of the front to another one.
     if (!client.trusted) facts.head.ray = undefined;
     return facts;
@@ -94,6 +99,7 @@ export class Gate implements Handlers {
     const facts = this.#meet(req, client);
     const decision = route(lineOf(req), facts.head, client.trusted, this.#parts.routes);
     if (decision.to === "refuse") return this.#refuse(req, res, decision.code, decision.why);
+    if (decision.to === "self") return this.#answer(req, res);
     if (isLoop(facts.head, this.#parts.via)) return this.#refuse(req, res, "loop_detected");
     this.#plain.relay(req, res, (failure) => this.#say(req, res, failure));
   }
@@ -103,7 +109,7 @@ export class Gate implements Handlers {
     const decision = route(lineOf(req), facts.head, client.trusted, this.#parts.routes);
     if (decision.to === "refuse") return this.#refuse(req, res, decision.code, decision.why);
     // The listener asks isUpgrade() first, so the router has no reason to find a plain request here.
-    if (decision.to === "plain") return this.#refuse(req, res, "bad_request");
+    if (decision.to !== "tunnel") return this.#refuse(req, res, "bad_request");
     if (isLoop(facts.head, this.#parts.via)) return this.#refuse(req, res, "loop_detected");
     if (!this.#hasRoom()) return this.#refuse(req, res, "too_many");
     const url = req.url ?? "/";
@@ -163,6 +169,13 @@ export class Gate implements Handlers {
     refuse(res, failure, knownOf(req).id ?? nextId(), link?.monitor.awaySince);
   }
 
+  /** Answers what may not be passed on. */
+  #answer(req: IncomingMessage, res: ServerResponse): void {
+    const { method, url, httpVersion, rawHeaders } = req;
+    answerSelf(res, method === "TRACE" ? traceOf(`${method} ${url} HTTP/${httpVersion}`, rawHeaders) : undefined);
+    this.#parts.relay.observer.ended({ ...this.#outcomeOf(nextId(), req), status: 200, by: "proxy", how: "done" });
+  }
+
   /** Refuses before there is an exchange. */
   #refuse(req: IncomingMessage, res: ServerResponse, code: FailureCode, why?: Why): void {
     const failure = new Failure(code, { why });
@@ -172,25 +185,27 @@ export class Gate implements Handlers {
   }
 
   #account(failure: Failure | undefined, id: string, req?: IncomingMessage, brokeOff?: How, side?: Side): void {
-    const { code, status = 0 } = failure ?? {};
-    const outcome: Outcome = {
+    const { code, status = 0, why } = failure ?? {};
+    const by = side ?? (status === 503 ? "proxy" : "client");
+    const how = brokeOff ?? (code === "request_timeout" ? "timeout" : code === "bad_request" ? "protocol" : "limit");
+    this.#parts.relay.observer.ended({ ...this.#outcomeOf(id, req), status, error: code, why, by, how });
+  }
+
+  /** What every outcome without an exchange has in common. */
+  #outcomeOf(id: string, req: IncomingMessage | undefined): Omit<Outcome, "status" | "by" | "how"> {
+    return {
       id,
       kind: "request",
       route: "",
       method: req?.method ?? "",
       path: loggedPath(req?.url ?? ""),
-      status,
-      error: code,
-      why: failure?.why,
+      error: undefined,
       bytesIn: 0,
       bytesOut: 0,
       ms: 0,
       attempts: [],
-      by: side ?? (status === 503 ? "proxy" : "client"),
-      how: brokeOff ?? (code === "request_timeout" ? "timeout" : code === "bad_request" ? "protocol" : "limit"),
       phase: "head",
       ray: req && knownOf(req).head.ray,
     };
-    this.#parts.relay.observer.ended(outcome);
   }
 }

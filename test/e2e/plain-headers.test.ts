@@ -19,6 +19,13 @@ async function fieldsAt(up: RawUpstream, index = 0): Promise<[string, string][]>
   return (await requestHead(up.accepted[index]!)).fields;
 }
 
+/** The fields of the last request, on whichever connection it came. */
+function lastFields(up: RawUpstream): [string, string][] {
+  const received = up.accepted.at(-1)?.received() ?? "";
+  const lines = received.slice(received.lastIndexOf(" HTTP/1.1\r\n")).split("\r\n").slice(1, -2);
+  return lines.map((line) => line.split(/: (.*)/s, 2) as [string, string]);
+}
+
 function value(fields: [string, string][], name: string): string | undefined {
   const values = fields.filter(([one]) => one === name).map(([, text]) => text);
   return values.length > 0 ? values.join(" | ") : undefined;
@@ -139,6 +146,7 @@ test("hop-by-hop fields and those named in Connection go, in both directions", a
     "x-forwarded-proto",
     "x-forwarded-host",
     "via",
+    "te",
     "connection",
   ]);
   expect(response.fields.map(([name]) => name.toLowerCase())).not.toContain("x-hop");
@@ -353,4 +361,21 @@ test("a response head up to the limit passes; a larger one is a 502 that names t
     how: "limit",
     attempts: [{ code: "header_too_large" }],
   });
+});
+
+test("TE: trailers goes along, named in Connection; of TE nothing else does", async () => {
+  const up = await answering();
+  const daemon = await startDaemon(["--http", String(up.port)]);
+  const te = async (version: string, ...fields: string[]): Promise<(string | undefined)[]> => {
+    await ask(daemon.port, head(`GET / HTTP/${version}`, "Host: a:1", ...fields, "Connection: close, TE"));
+    const got = lastFields(up);
+    return [value(got, "TE"), value(got, "Connection")];
+  };
+  const passed = ["trailers", "keep-alive, TE"];
+  const none = [undefined, "keep-alive"];
+  expect(await te("1.1", "TE: gzip;q=0.5, Trailers")).toEqual(passed);
+  expect(await te("1.1", "TE: gzip")).toEqual(none);
+  expect(await te("1.1", "TE: trailers\xa0")).toEqual(none);
+  expect(await te("1.1")).toEqual(none);
+  expect(await te("1.0", "TE: trailers")).toEqual(none);
 });

@@ -62,7 +62,7 @@ describe("what passes", () => {
   test.each([
     "Keep-Alive: timeout=5",
     "Proxy-Connection: keep-alive",
-    "TE: trailers",
+    "TE: gzip",
     "Upgrade: h2c",
     "HTTP2-Settings: AAA",
     "Proxy-Authorization: Basic eDp5",
@@ -71,6 +71,12 @@ describe("what passes", () => {
     "cONNECTION: close",
   ])("a request's %s is for this hop only", (field) => {
     expect(up(["Host: a", field, "X: y"])).toEqual(up(["Host: a", "X: y"]));
+  });
+
+  test("of TE the wish for trailers goes along, and Connection names it", () => {
+    const sent = up(["Host: a", "TE: gzip, Trailers", "X: y"]);
+    const without = up(["Host: a", "X: y"]).slice(0, -1);
+    expect(sent).toEqual([...without, "TE: trailers", "Connection: keep-alive, TE"]);
   });
 
   test.each([
