@@ -90,11 +90,39 @@ export function howOf(error: unknown): How {
   return code === "ETIMEDOUT" || code === "EHOSTUNREACH" || code === "ENETUNREACH" ? "timeout" : "rst";
 }
 
-const SHORTAGE_CODES = new Set(["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM"]);
+/**
+ * By whose fault there is no connection. `ours`: this machine lacks what a connection takes, which says nothing of the
+ * peer. `busy`: the peer is there, and has no room for another at the moment. `gone`: nobody can be reached there.
+ */
+export type Fault = "ours" | "busy" | "gone";
 
-/** Was there no descriptor or memory for a connection? That is ours, and says nothing of who would have been dialled. */
-export function isShortage(code: string): boolean {
-  return SHORTAGE_CODES.has(code);
+/**
+ * What socket(2) and connect(2) say for want of something here: descriptors (EMFILE, ENFILE), memory (ENOBUFS, ENOMEM),
+ * local ports (EADDRNOTAVAIL, EADDRINUSE), or, with an address of the internet, routes (EAGAIN). EAI_MEMORY is
+ * getaddrinfo's ENOMEM. EINTR is not even a failure.
+ */
+const OURS = new Set([
+  "EMFILE",
+  "ENFILE",
+  "ENOBUFS",
+  "ENOMEM",
+  "EADDRNOTAVAIL",
+  "EADDRINUSE",
+  "EAGAIN",
+  "EAI_MEMORY",
+  "EINTR",
+]);
+
+/**
+ * Whose fault is it that a connection could not be made, by the code of the failure? Whatever is not known is the
+ * peer's: it is held for all the same, and its link then tells.
+ *
+ * @param unix was it a unix socket? There EAGAIN means that the backlog is full; with TCP it is what ETIMEDOUT tells,
+ * late, and nobody can tell that from a host that is gone.
+ */
+export function faultOf(code: string, unix: boolean): Fault {
+  if (unix && code === "EAGAIN") return "busy";
+  return OURS.has(code) ? "ours" : "gone";
 }
 
 const SOCKET_CODES =

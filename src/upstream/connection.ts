@@ -2,8 +2,8 @@
 // Made by upstream.ts. Its listeners stay from dial to close, so a request on a pooled connection adds none.
 
 import { closeSync, openSync } from "node:fs";
-import { connect, type NetConnectOpts, type Socket } from "node:net";
-import { devNull } from "node:os";
+import { connect, isIPv6, type NetConnectOpts, type Socket } from "node:net";
+import { devNull, networkInterfaces } from "node:os";
 import { codeOf } from "../core/errors.ts";
 import { guard, type Fate } from "../core/sockets.ts";
 
@@ -32,11 +32,18 @@ export function dial(options: NetConnectOpts): UpstreamConnection {
 }
 
 /**
- * The code of a failure to connect. To look up a name takes a descriptor as well, and when there is none getaddrinfo
- * says anything: that there is no such name (ENOTFOUND), that it is busy (EBUSY).
+ * The code of a failure to connect, where the system's own would mislead. To look up a name takes a descriptor as well,
+ * and when there is none getaddrinfo says anything: that there is no such name (ENOTFOUND), that it is busy (EBUSY). An
+ * address of IPv6 where there is none at all is not one that is used up (EADDRNOTAVAIL).
  */
-export function dialCodeOf(error: NodeJS.ErrnoException): string {
-  return error.syscall === "getaddrinfo" && !hasDescriptor() ? "EMFILE" : codeOf(error);
+export function dialCodeOf(error: NodeJS.ErrnoException & { address?: string }): string {
+  if (error.syscall === "getaddrinfo" && !hasDescriptor()) return "EMFILE";
+  const code = codeOf(error);
+  return code === "EADDRNOTAVAIL" && isIPv6(error.address ?? "") && !hasIPv6() ? "EAFNOSUPPORT" : code;
+}
+
+function hasIPv6(): boolean {
+  return Object.values(networkInterfaces()).some((some) => some?.some(({ family }) => family === "IPv6"));
 }
 
 function hasDescriptor(): boolean {

@@ -1,7 +1,7 @@
 // Requests that wait for one upstream to come back: it is dialled every now and then, and they go in order of arrival.
 // Made by upstream.ts, which dials. Nobody is served all at once: what has just come up may fall again.
 
-import { Failure, isShortage } from "../core/errors.ts";
+import { Failure, type Fault } from "../core/errors.ts";
 import type { Clock, Deadline } from "../core/timer.ts";
 import type { UpstreamConnection } from "./connection.ts";
 
@@ -56,7 +56,7 @@ export class HeldQueue implements Deadline {
   #credit = 0;
   /** How many a tick adds when no answers come; 0 while it is away. */
   #step = 0;
-  /** Did the last try to connect fail because we have no descriptor left? */
+  /** Did the last try to connect fail for want of something here? */
   #short = false;
 
   /**
@@ -77,10 +77,10 @@ export class HeldQueue implements Deadline {
     return this.#waiters.length;
   }
 
-  /** It could not be connected to, with this code: from now on it is away. */
-  refused(code: string): void {
+  /** It could not be connected to: from now on it is away. */
+  refused(fault: Fault): void {
     this.#step = this.#credit = 0;
-    this.#short = isShortage(code);
+    this.#short = fault === "ours";
   }
 
   /** It was connected to. */

@@ -1,7 +1,7 @@
 // Watches the link to one upstream: learns from its traffic, probes it when there is none, and says when its state
 // changes. Built by links.ts beside each Upstream; state.ts decides, this acts.
 
-import { isShortage } from "../core/errors.ts";
+import { faultOf } from "../core/errors.ts";
 import { thisMoment, type Moment } from "../core/moment.ts";
 import type { Clock } from "../core/timer.ts";
 import type { Target } from "../core/target.ts";
@@ -44,8 +44,8 @@ export interface LinkChange {
 }
 
 const MAX_HISTORY = 50;
-/** Until the next probe when there was no descriptor for one. */
-const SHORTAGE_MS = 1000;
+/** Until the next probe when there was no descriptor for one, or no room. */
+const AGAIN_MS = 1000;
 const NOBODY_LISTENS = new Set(["ECONNREFUSED", "ENOENT"]);
 
 /** Who hears of changes. `since` is when the first failure was. */
@@ -76,6 +76,8 @@ export class Monitor implements UpstreamWatcher {
   #stopped = false;
   /** It let us wait in vain: the kernel of a frozen process takes connections, so nothing but bytes is believed. */
   #inDoubt = false;
+  /** Since when every probe has found its backlog full. */
+  #busySince: number | undefined;
   readonly #history: LinkChange[] = [];
 
   constructor(name: string, target: Target, parts: { options: MonitorOptions; clock: Clock; events: MonitorEvents }) {
@@ -164,6 +166,13 @@ export class Monitor implements UpstreamWatcher {
     this.#fail(code, false);
   }
 
+  /** Whether it takes connections again, or is frozen, is for a probe to find out. */
+  busy(): void {
+    if (this.#stopped || this.#options.intervalMs === 0) return;
+    this.#inDoubt = true;
+    if (this.#busySince === undefined) this.#probe();
+  }
+
   #fail(code: string, probe: boolean): void {
     // It is not frozen but gone. The next one that listens there has let nobody wait.
     if (NOBODY_LISTENS.has(code)) this.#inDoubt = false;
@@ -186,13 +195,13 @@ export class Monitor implements UpstreamWatcher {
     this.#schedule();
   }
 
-  #schedule(leastMs = 1): void {
+  #schedule(afterMs?: number): void {
     clearTimeout(this.#timer);
     if (this.#stopped || this.#options.intervalMs === 0) return;
     let wait = nextProbeMs(this.#facts, this.#options.intervalMs, Math.random());
     // The silence counts from the last answer, not from when the timer found out that there was one.
-    if (this.#facts.state === "up") wait = Math.max(leastMs, wait - (performance.now() - this.#lastAnswer));
-    this.#timer = setTimeout(() => this.#probe(), wait);
+    if (this.#facts.state === "up") wait = Math.max(1, wait - (performance.now() - this.#lastAnswer));
+    this.#timer = setTimeout(() => this.#probe(), afterMs ?? wait);
     this.#timer.unref();
   }
 
@@ -210,8 +219,13 @@ export class Monitor implements UpstreamWatcher {
       if (this.#stopped) return;
       const at = thisMoment();
       const before = this.#facts.state;
-      // A probe that could not be made has found out nothing.
-      if (error !== undefined && isShortage(error)) return this.#schedule(SHORTAGE_MS);
+      const fault = error === undefined ? undefined : faultOf(error, "path" in this.#target.address);
+      // A probe that could not be made has found out nothing. One that found a full backlog is made again, for as long
+      // as one to a port would wait.
+      if (fault === "busy") this.#busySince ??= at.ms;
+      else this.#busySince = undefined;
+      const waits = this.#busySince !== undefined && at.ms - this.#busySince < timeoutMs;
+      if (fault === "ours" || waits) return this.#schedule(AGAIN_MS);
       this.#lastProbe = { at, error };
       if (error !== undefined) this.#fail(error, true);
       else if (httpPath !== undefined || doubted) this.answered(at.ms);

@@ -1,7 +1,7 @@
 // One upstream: dials it, keeps its idle connections, and has requests held while it is away.
 // Called by the relay for plain requests and tunnels alike; knows connections, never HTTP.
 
-import { isShortage } from "../core/errors.ts";
+import { faultOf } from "../core/errors.ts";
 import { cut } from "../core/sockets.ts";
 import type { Clock } from "../core/timer.ts";
 import type { Target } from "../core/target.ts";
@@ -22,6 +22,8 @@ export interface UpstreamWatcher {
   connected(): void;
   /** Could not connect. A reset after that is no failure of the link: one bad route must not cut all other streams. */
   failed(code: string): void;
+  /** Its backlog is full: it is there, or was when it stopped taking connections. */
+  busy(): void;
   /** It answered a request, at this time of the clock. */
   answered(now: number): void;
   /**
@@ -165,8 +167,10 @@ export class Upstream {
       socket.off("error", onError);
       if (failure !== undefined) {
         cut(socket);
-        this.#held.refused(failure);
-        if (!isShortage(failure)) this.#watcher.failed(failure);
+        const fault = faultOf(failure, "path" in address);
+        this.#held.refused(fault);
+        if (fault === "gone") this.#watcher.failed(failure);
+        else if (fault === "busy") this.#watcher.busy();
       } else {
         this.#held.reached();
         this.#watcher.connected();
