@@ -62,13 +62,13 @@ export class Exchange implements Asker, Caller, Occupant, Live, Waiting {
 
   /** Begins an attempt: the first, or another one on a fresh connection. */
   start(): void {
-    const { req, head, upstream, upgrade } = this.#in;
+    const { req, head, upstream, patience, upgrade } = this.#in;
     this.#phase = "connect";
     // The hold limits the wait for a connection; what was left of an earlier attempt's time does not.
     this.#limits.await("nothing");
     const repeatable = isRepeatable(req.method ?? "", head.idempotencyKey);
     const reusable = this.#retries === 0 && repeatable && isKept(head, this.#parts.options.replayBytes);
-    this.#giveUp = upstream.acquire(this, { pooled: reusable, halfOpen: upgrade !== undefined });
+    this.#giveUp = upstream.acquire(this, { pooled: reusable, halfOpen: upgrade !== undefined, patience });
   }
 
   onUnavailable({ code }: Failure): void {

@@ -9,7 +9,7 @@ import type { Clock } from "../core/timer.ts";
 import type { RequestHead } from "../http/request-head.ts";
 import type { TunnelOptions } from "../tunnel/limits.ts";
 import type { Tunnel } from "../tunnel/tunnel.ts";
-import type { Upstream } from "../upstream/upstream.ts";
+import type { Patience, Upstream } from "../upstream/upstream.ts";
 import type { Exchange } from "./exchange.ts";
 import type { ExchangeTimes } from "./limits.ts";
 
@@ -36,6 +36,8 @@ export interface Admitted {
   head: RequestHead;
   client: Client;
   upstream: Upstream;
+  /** Is it held while the upstream is away? */
+  patience: Patience;
   /** The head to send. */
   text: string;
   /** Is a 101 welcome? `early` are the bytes that came behind the head. */

@@ -2,12 +2,19 @@
 // Self-contained: whatever it would load from outside is most likely behind the same broken upstream.
 
 import type { Failure, FailureCode } from "../core/errors.ts";
+import { icon, TIMES, WAITING } from "./error-page-script.ts";
+
+/** An upstream that cannot be reached. */
+export interface Away {
+  since: Date;
+  triedAt: Date;
+}
 
 /** What the page can say beyond the failure itself. */
 export interface PageFacts {
   id: string;
-  /** Since when the upstream cannot be reached. */
-  since: Date | undefined;
+  /** Since when the upstream cannot be reached, and when it was last tried. */
+  away: Away | undefined;
   /** May the page ask again by itself? Only what a GET asked for. */
   repeatable: boolean;
 }
@@ -52,20 +59,29 @@ const STYLE = `:root{color-scheme:light dark;--bg:#f6f7f9;--fg:#1c2733;--dim:#5a
 main{width:100%;max-width:32rem;padding:2rem;background:var(--card);border:1px solid var(--line);border-radius:12px;border-top:4px solid var(--mark)}
 h1{margin:0 0 .5rem;font-size:1.5rem;line-height:1.25;text-wrap:balance}p{margin:.5rem 0}.state{margin-top:1.25rem;font-weight:600}
 dl{display:grid;grid-template-columns:auto 1fr;gap:.25rem 1rem;margin:1.25rem 0 0;padding-top:1.25rem;border-top:1px solid var(--line);font-size:.875rem;color:var(--dim)}
-dt{font-weight:600}dd{margin:0;overflow-wrap:anywhere}a{color:inherit}`;
-
-const LOCAL_TIME = `for(const t of document.querySelectorAll("time"))t.textContent=new Date(t.dateTime).toLocaleTimeString();`;
-
-// Asks for the very page, with a HEAD that wants no page: the answer is anything but ours once the upstream is back.
-// Cloudflare puts answers of its own in place of 502, 504 and what it cannot reach (52x): they are not it either.
-// The state is written only when it changes, so that a screen reader is not interrupted and nothing flashes.
-const SCRIPT = `(()=>{const state=document.getElementById("state"),say=t=>{if(state.textContent!==t)state.textContent=t};let wait=1500;
-const ask=async()=>{try{const r=await fetch(location.href,{method:"HEAD",cache:"no-store",headers:{Accept:"application/json"}});
-if(![502,504].includes(r.status)&&r.status<520&&!r.headers.has("x-single-port-error")){say("It is back. Opening it…");location.reload();return}say("Waiting for it to come back…")}
-catch{say("The connection to this server is lost. Still trying…")}setTimeout(ask,wait=Math.min(wait*1.2,5000))};setTimeout(ask,1000)})()`;
+dt{font-weight:600}dd{margin:0;overflow-wrap:anywhere;font-variant-numeric:tabular-nums}a{color:inherit}
+button{font:inherit;font-weight:600;min-height:44px;padding:.5rem 1.25rem;margin-top:.5rem;color:inherit;background:none;border:1px solid var(--dim);border-radius:8px;cursor:pointer}
+button:hover{border-color:var(--fg)}:focus-visible{outline:2px solid var(--mark);outline-offset:2px}
+@media(max-width:30rem){body{padding:.75rem}main{padding:1.25rem}dl{gap:.25rem .75rem}}`;
 
 function escape(text: string): string {
   return text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll('"', "&quot;");
+}
+
+/** How long, since when, last tried. The page counts on from here by its own clock, which may differ from ours. */
+function waitingRows(away: Away | undefined): string[] {
+  const now = Date.now();
+  const ago = (date: Date): number => Math.max(0, now - date.getTime());
+  const seconds = (ms: number): string => `${Math.round(ms / 1000)} s`;
+  // The request that is answered by this page was a try, too.
+  const tried = `<dt>Last tried</dt><dd id="tried" data-ms="${away ? ago(away.triedAt) : 0}">just now</dd>`;
+  if (!away) return [tried];
+  const iso = away.since.toISOString();
+  const ms = ago(away.since);
+  return [
+    `<dt>Away for</dt><dd><span id="away" data-ms="${ms}">${seconds(ms)}</span>, since <time datetime="${iso}">${iso}</time></dd>`,
+    tried,
+  ];
 }
 
 /** The page for one failure. */
@@ -74,17 +90,14 @@ export function errorPage(failure: Failure, facts: PageFacts): string {
   const asks = facts.repeatable && PASSING.has(failure.code);
   const server = failure.upstream === undefined || failure.upstream === "http" ? "web server" : failure.upstream;
   const rows = [`<dt>Server</dt><dd>${escape(server)}</dd>`];
-  if (facts.since) {
-    const iso = facts.since.toISOString();
-    rows.push(`<dt>Away since</dt><dd><time datetime="${iso}">${iso}</time></dd>`);
-  }
+  rows.push(...(asks ? waitingRows(facts.away) : []));
   const { why } = failure;
   if (why) {
     rows.push(`<dt>Seen</dt><dd>${escape(why.seen)}</dd>`, `<dt>To let it in</dt><dd>${escape(why.option)}</dd>`);
   }
   rows.push(`<dt>Error</dt><dd>${failure.status} ${failure.code}</dd>`, `<dt>Request</dt><dd>${escape(facts.id)}</dd>`);
   const state = asks
-    ? `<p class="state" id="state" role="status">Waiting for it to come back…</p><noscript><meta http-equiv="refresh" content="5"></noscript>`
+    ? `<p class="state" id="state" role="status">Waiting for it to come back…</p><button id="try">Try now</button><noscript><meta http-equiv="refresh" content="5"><style>#try{display:none}</style></noscript>`
     : facts.repeatable
       ? `<p class="state"><a href="">Try again</a></p>`
       : UNSURE.has(failure.code)
@@ -93,8 +106,8 @@ export function errorPage(failure: Failure, facts: PageFacts): string {
   const promise = asks ? " This page opens it as soon as it is back." : "";
   return `<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">
-<meta name="robots" content="noindex"><title>${escape(headline)}</title><style>${STYLE}</style></head>
+<meta name="robots" content="noindex"><title>${escape(headline)}</title><link rel="icon" id="icon" href="${icon("c46210")}"><style>${STYLE}</style></head>
 <body><main><h1>${escape(headline)}</h1><p>${escape(sentence)}${promise}</p>${state}<dl>${rows.join("")}</dl></main>
-<script>${LOCAL_TIME}${asks ? SCRIPT : ""}</script></body></html>
+<script>${TIMES}${asks ? WAITING : ""}</script></body></html>
 `;
 }

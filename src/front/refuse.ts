@@ -3,7 +3,7 @@
 
 import { STATUS_CODES, type IncomingMessage, type ServerResponse } from "node:http";
 import type { Socket } from "node:net";
-import { errorPage } from "./error-page.ts";
+import { errorPage, type Away } from "./error-page.ts";
 import type { Failure } from "../core/errors.ts";
 import { linger } from "../core/sockets.ts";
 
@@ -12,7 +12,7 @@ const CLOSES = new Set([400, 405, 408, 431, 508]);
 const METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS, TRACE";
 const RETRY_AFTER_SECONDS = "1";
 const PAGE_POLICY =
-  "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; frame-ancestors 'self'";
+  "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; img-src data:; frame-ancestors 'self'";
 
 function jsonOf(failure: Failure, id: string): string {
   const { code, status, upstream, attempts, why } = failure;
@@ -30,6 +30,16 @@ function fieldsOf(failure: Failure, type: string, body: string): string[] {
   return fields;
 }
 
+/**
+ * Is a person at a browser waiting for this page? Browsers say so (Fetch Metadata, Sec-Fetch-Mode); of older ones the
+ * Accept field tells. Only a GET: what a form sends is better held than lost.
+ */
+export function isNavigation({ method, headers }: IncomingMessage): boolean {
+  if (method !== "GET") return false;
+  const mode = headers["sec-fetch-mode"];
+  return mode === undefined ? /\btext\/html\b/i.test(headers.accept ?? "") : mode === "navigate";
+}
+
 /** A person at a browser reads HTML; everybody else gets JSON. */
 function wantsPage(req: IncomingMessage): boolean {
   return /\btext\/html\b/i.test(req.headers.accept ?? "") && req.headers.upgrade === undefined;
@@ -38,15 +48,15 @@ function wantsPage(req: IncomingMessage): boolean {
 /**
  * Answers a request with a failure. The connection stays open where the next request can be trusted.
  *
- * @param since since when the upstream is away, if it is.
+ * @param away since when the upstream cannot be reached, if it cannot.
  */
-export function refuse(res: ServerResponse, failure: Failure, id: string, since?: Date): void {
+export function refuse(res: ServerResponse, failure: Failure, id: string, away?: Away): void {
   const { req } = res;
   // Its body is read and dropped at once: node would keep it until the client has taken the answer.
   req.resume();
   const page = wantsPage(req);
   const repeatable = req.method === "GET" || req.method === "HEAD";
-  const body = page ? errorPage(failure, { id, since, repeatable }) : jsonOf(failure, id);
+  const body = page ? errorPage(failure, { id, away, repeatable }) : jsonOf(failure, id);
   const fields = fieldsOf(failure, page ? "text/html; charset=utf-8" : "application/json", body);
   fields.push("Vary", "Accept");
   if (page) fields.push("Content-Security-Policy", PAGE_POLICY);

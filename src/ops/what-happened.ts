@@ -35,6 +35,7 @@ function times(count: number): string {
 }
 
 function gaveUp(outcome: Outcome, target: string): string {
+  if (outcome.attempts.length === 0) return `did not wait: ${target} is known to be down`;
   const code = outcome.attempts.findLast(({ phase }) => phase === "connect")?.code;
   const does = code === undefined ? "is not there" : (DIALS[code] ?? `cannot be connected to (${code})`);
   return `gave up after ${elapsed(outcome.ms)}: ${target} ${does}`;
@@ -119,6 +120,7 @@ export function whatHappened(outcome: Outcome, target: string): string {
     return `cut off after ${elapsed(ms)}: the trailers that ${target} sent are larger than --max-header-size`;
   }
   if (by === "proxy") {
+    if (phase === "head") return "not begun: the request came after this proxy had ended its side of the connection";
     const done = how === "drain" ? "closed by the shutdown of this proxy" : `ended by this proxy (${how})`;
     return `${done} after ${elapsed(ms)}`;
   }

@@ -5,10 +5,11 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Client } from "../core/client.ts";
 import { Failure, type FailureCode, type How, type Side, type Why } from "../core/errors.ts";
 import { nextId, type Outcome } from "../core/outcome.ts";
-import { answerSelf, refuse } from "../front/refuse.ts";
+import { answerSelf, isNavigation, refuse } from "../front/refuse.ts";
 import type { Handlers } from "../front/listener.ts";
 import { pathOf, route, wantsTunnel, type RequestLine, type Routes } from "../front/router.ts";
-import type { Links } from "./links.ts";
+import type { Link, Links } from "./links.ts";
+import type { Patience } from "../upstream/upstream.ts";
 import { Exchange } from "../exchange/exchange.ts";
 import type { RelayParts } from "../exchange/parts.ts";
 import { createPlainRelay, type PlainRelay } from "../exchange/plain.ts";
@@ -26,6 +27,8 @@ export interface GateParts {
   /** How this instance signs the Via field. */
   via: string;
   maxTunnels: number;
+  /** So long into an outage navigations are held, like everything else. */
+  navigationHoldMs: number;
   http: Target;
 }
 
@@ -145,8 +148,8 @@ export class Gate implements Handlers {
   ): void {
     const facts = knownOf(req);
     const { head, client } = facts;
-    const upstream = this.#parts.links.byName.get(upstreamName)?.upstream;
-    if (!client || !upstream) throw new Error(`a request without a client, or for no upstream (${upstreamName})`);
+    const link = this.#parts.links.byName.get(upstreamName);
+    if (!client || !link) throw new Error(`a request without a client, or for no upstream (${upstreamName})`);
     const line = { method: req.method ?? "", path: upgrade?.path ?? req.url ?? "/" };
     const text = toUpstream(head, line, client, this.#parts.via, upgrade !== undefined);
     const exchange = new Exchange(this.#parts.relay, {
@@ -154,7 +157,8 @@ export class Gate implements Handlers {
       res,
       head,
       client,
-      upstream,
+      upstream: link.upstream,
+      patience: this.#patience(link, req),
       text,
       upgrade,
       refused,
@@ -163,10 +167,21 @@ export class Gate implements Handlers {
     exchange.start();
   }
 
+  /**
+   * A person who opens a page of an upstream that is known to be down gets the waiting page at once: it says more than a
+   * spinning tab, and opens what was asked for by itself. Programs are held, and in the beginning persons are, too.
+   */
+  #patience({ monitor }: Link, req: IncomingMessage): Patience {
+    const { downMs } = monitor;
+    if (downMs === undefined || downMs < this.#parts.navigationHoldMs || !isNavigation(req)) return "hold";
+    // A frozen server takes the connection, and would have them wait for the 504.
+    return monitor.isMute ? "none" : "try";
+  }
+
   /** Tells a client why its exchange failed; the exchange has accounted for itself. */
   #say(req: IncomingMessage, res: ServerResponse, failure: Failure): void {
     const link = failure.upstream === undefined ? undefined : this.#parts.links.byName.get(failure.upstream);
-    refuse(res, failure, knownOf(req).id ?? nextId(), link?.monitor.awaySince);
+    refuse(res, failure, knownOf(req).id ?? nextId(), link?.monitor.away);
   }
 
   /** Answers what may not be passed on. */

@@ -43,6 +43,8 @@ export interface Process {
   stop(reason: string): void;
 }
 
+/** A restart takes no longer; who opens a page of what is down for longer than that is told so at once. */
+const NAVIGATION_HOLD_MS = 10_000;
 /** Of the drain, what is kept for last words: who is cut off is told, and has that long to take it. */
 const LAST_WORDS_MS = 250;
 /** How often it is looked whether anything is open still. */
@@ -154,6 +156,7 @@ export class Proxy {
       relay,
       via: viaOf(randomBytes(4).toString("hex")),
       maxTunnels: options.maxTunnels,
+      navigationHoldMs: Math.min(options.hold, NAVIGATION_HOLD_MS),
       http: options.http,
     });
     this.#listener = new Listener(

@@ -68,6 +68,8 @@ export class Monitor implements UpstreamWatcher {
   #lastHeard = -Infinity;
   #lastAnswer = -Infinity;
   #lastProbe: { at: Moment; error: string | undefined } | undefined;
+  /** When a try failed last. */
+  #lastTried: Moment | undefined;
   /** The moments of `firstFailure` and `connectedSince` in the facts. */
   #awaySince: Moment | undefined;
   #connectedSince: Moment | undefined;
@@ -88,9 +90,23 @@ export class Monitor implements UpstreamWatcher {
     this.#events = parts.events;
   }
 
-  /** When the first of its failures in a row was; undefined while it is up. */
-  get awaySince(): Date | undefined {
-    return this.#awaySince && new Date(this.#awaySince.date);
+  /** When the first of its failures in a row was, and the last try; undefined while it is up. */
+  get away(): { since: Date; triedAt: Date } | undefined {
+    const since = this.#awaySince;
+    return since && { since: new Date(since.date), triedAt: new Date((this.#lastTried ?? since).date) };
+  }
+
+  /** For how long it has been down for certain: lost, or never seen; undefined while it is up, or only suspect. */
+  get downMs(): number | undefined {
+    const { state, firstFailure } = this.#facts;
+    if (state === "up" || state === "suspect" || firstFailure === undefined) return undefined;
+    return performance.now() - firstFailure;
+  }
+
+  /** Is it down, and would a connection prove nothing? Its first byte is watched for then. */
+  get isMute(): boolean {
+    const { intervalMs, httpPath } = this.#options;
+    return (this.#inDoubt || httpPath !== undefined) && intervalMs > 0 && this.downMs !== undefined;
   }
 
   get status(): LinkStatus {
@@ -174,6 +190,7 @@ export class Monitor implements UpstreamWatcher {
   }
 
   #fail(code: string, probe: boolean): void {
+    this.#lastTried = thisMoment();
     // It is not frozen but gone. The next one that listens there has let nobody wait.
     if (NOBODY_LISTENS.has(code)) this.#inDoubt = false;
     this.#move(failed(this.#facts, performance.now(), probe), code);

@@ -9,13 +9,23 @@ import { dial, dialCodeOf, type UpstreamConnection } from "./connection.ts";
 import { HeldQueue, type Asker, type Dialled, type HeldCount, type Waiter } from "./held.ts";
 import { Pool } from "./pool.ts";
 
+/**
+ * What an asker does while there is no connection: `hold` waits for the upstream to come back, `try` dials once and has
+ * no time for a slow dial, `none` does not even dial.
+ */
+export type Patience = "hold" | "try" | "none";
+
 /** What kind of connection is asked for. */
 export interface Want {
   /** Will one from the pool do? Else it is a fresh one. */
   pooled: boolean;
   /** May each side close by itself (a tunnel)? */
   halfOpen: boolean;
+  patience: Patience;
 }
+
+/** One try for somebody who is not held, of an upstream that is known to be down. */
+const TRY_MS = 300;
 
 /** What is known of an upstream from its traffic; the link's state machine listens. */
 export interface UpstreamWatcher {
@@ -79,7 +89,7 @@ export class Upstream {
    * Gets a connection: a pooled one at once, else a fresh one, else waits for the upstream to come back.
    * Returns the function that gives up (the client left).
    */
-  acquire(asker: Asker, { pooled, halfOpen }: Want): () => void {
+  acquire(asker: Asker, { pooled, halfOpen, patience }: Want): () => void {
     const idle = pooled && !halfOpen ? this.#pool.take() : undefined;
     if (idle) {
       asker.onGranted(idle);
@@ -88,17 +98,23 @@ export class Upstream {
     const arrived = performance.now();
     const deadline = arrived + this.#options.holdMs;
     const waiter: Waiter = { asker, halfOpen, arrived, deadline, cancelDial: undefined };
-    // Others wait already: overtaking them would serve late comers first.
-    if (this.#held.size > 0) {
+    const holds = patience === "hold" && this.#options.holdMs > 0;
+    // Others wait already: overtaking them would serve late comers first, and they try for all.
+    if (this.#held.size > 0 && patience === "hold") {
       this.#held.add(waiter);
+    } else if (this.#held.size > 0 || patience === "none") {
+      asker.onUnavailable(this.#held.unavailable());
     } else {
-      waiter.cancelDial = this.#dial(halfOpen, (result) => {
+      const dialled = (result: UpstreamConnection | string): void => {
         waiter.cancelDial = undefined;
         if (typeof result !== "string") return asker.onGranted(result);
         asker.onTried(result);
-        if (this.#options.holdMs > 0 && !this.#draining) this.#held.add(waiter);
+        if (holds && !this.#draining) this.#held.add(waiter);
         else asker.onUnavailable(this.#held.unavailable());
-      });
+      };
+      const { connectTimeoutMs } = this.#options;
+      const withinMs = patience === "try" ? Math.min(TRY_MS, connectTimeoutMs) : connectTimeoutMs;
+      waiter.cancelDial = this.#dial(halfOpen, dialled, withinMs);
     }
     return () => {
       waiter.cancelDial?.();
@@ -148,7 +164,7 @@ export class Upstream {
   }
 
   /** Tries once to connect; returns the function that gives up. */
-  #dial(halfOpen: boolean, done: Dialled): () => void {
+  #dial(halfOpen: boolean, done: Dialled, withinMs: number = this.#options.connectTimeoutMs): () => void {
     const { address } = this.target;
     const connection = dial({
       ...address,
@@ -177,7 +193,7 @@ export class Upstream {
       }
       done(failure ?? connection);
     };
-    const inTime = this.#clock.after(this.#options.connectTimeoutMs, () => settle("ETIMEDOUT"));
+    const inTime = this.#clock.after(withinMs, () => settle("ETIMEDOUT"));
     const onError = (error: Error): void => settle(dialCodeOf(error));
     socket.once("connect", () => settle(undefined));
     socket.once("error", onError);

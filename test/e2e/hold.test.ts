@@ -1,7 +1,7 @@
 import { expect, test, vi } from "vitest";
 import { WebSocket } from "ws";
 import { childServer, type ChildServer } from "../kit/child.ts";
-import { startDaemon, type TestDaemon } from "../kit/daemon.ts";
+import { faultsIn, startDaemon, type TestDaemon } from "../kit/daemon.ts";
 import { client, every, type Answer } from "../kit/load.ts";
 import { deadPort, httpUpstream, rawUpstream, type RawUpstream } from "../kit/upstream.ts";
 import { until, within } from "../kit/until.ts";
@@ -76,8 +76,7 @@ function expectActedOnce(posted: Answer[], web: ChildServer, kills: Kill[]): voi
 
 /** Nothing is held or open any more, and nothing went wrong inside. */
 async function expectQuiet(daemon: TestDaemon): Promise<void> {
-  // That an upstream was lost is an error, and true.
-  expect(daemon.log.filter(({ level, state }) => level >= 50 && state === undefined)).toEqual([]);
+  expect(faultsIn(daemon.log)).toEqual([]);
   expect(await daemon.stop()).toBe(0);
   expect(daemon.stderr()).toBe("");
 }

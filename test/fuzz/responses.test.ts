@@ -4,7 +4,7 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { dial, head, upgrade } from "../kit/client.ts";
-import { startDaemon, type TestDaemon } from "../kit/daemon.ts";
+import { faultsIn, startDaemon, type TestDaemon } from "../kit/daemon.ts";
 import { anyBytes, cutAt, mangled, messagesOf, oddBytes, patience, places, sendPieces, tryOut } from "../kit/fuzz.ts";
 import { forFile } from "../kit/lifetime.ts";
 import { parseResponse } from "../kit/messages.ts";
@@ -161,7 +161,7 @@ async function tryAll(said: fc.Arbitrary<string>, asks: (query: string) => strin
   );
   expect(stage().child.exitCode).toBeNull();
   expect(stage().stderr()).toBe("");
-  expect(stage().log.filter(({ level }) => level >= 50)).toEqual([]);
+  expect(faultsIn(stage().log)).toEqual([]);
 }
 
 test("any bytes as an answer to a request", { timeout: patience() }, () => tryAll(response, get));

@@ -2,7 +2,7 @@
 
 import { expect } from "vitest";
 import { dial, head, type RawClient } from "./client.ts";
-import { startDaemon, type TestDaemon } from "./daemon.ts";
+import { faultsIn, startDaemon, type TestDaemon } from "./daemon.ts";
 import { parseStrictly, type StrictRequest } from "./strict.ts";
 import { rawUpstream, type RawUpstream } from "./upstream.ts";
 import { until, within } from "./until.ts";
@@ -92,5 +92,5 @@ export async function expectUnharmed(daemon: TestDaemon, path = "/alive"): Promi
   expect(daemon.child.signalCode).toBeNull();
   expect(process.kill(daemon.pid, 0)).toBe(true);
   expect(daemon.stderr()).toBe("");
-  expect(daemon.log.filter(({ level }) => level >= 50)).toEqual([]);
+  expect(faultsIn(daemon.log)).toEqual([]);
 }

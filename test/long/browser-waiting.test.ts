@@ -1,7 +1,9 @@
 // The page a person sees while the dashboard is away, in a real browser.
 
 import type { Page } from "playwright-core";
+import type { Attempt } from "../../src/core/outcome.ts";
 import { describe, expect, onTestFinished, test, vi } from "vitest";
+import { expectAccessible } from "../kit/axe.ts";
 import { browserForFile, IN_CHROMIUM, noChromium } from "../kit/browser.ts";
 import { childServer } from "../kit/child.ts";
 import { startDaemon } from "../kit/daemon.ts";
@@ -43,23 +45,80 @@ describe.skipIf(noChromium)(IN_CHROMIUM, () => {
     expect(await page.title()).toBe("The dashboard is not running");
     await says(page, "Waiting for it to come back");
     const since = (await page.locator("time").textContent()) ?? "";
-    expect(since, "a time of day, not a timestamp").toMatch(/^\d{1,2}:\d\d:\d\d/);
+    const iso = (await page.locator("time").getAttribute("datetime")) ?? "";
+    expect(since, "a time of day as its reader writes it").toBe(
+      await page.evaluate((date) => new Date(date).toLocaleTimeString(), iso),
+    );
+    await until(async () => /^\d+ s$/.test((await page.textContent("#away")) ?? ""), "how long");
     expect(await page.locator("dl").textContent()).toContain("web server");
 
-    // While it waits nothing is loaded anew and nothing changes, so nothing flashes and no screen reader is interrupted.
+    // While it waits nothing is loaded anew, and nothing changes but what counts up: no screen reader is interrupted.
     const loadedAt = await page.evaluate(() => performance.timeOrigin);
-    await page.evaluate(`changes = 0; new MutationObserver(() => (changes += 1))
+    await page.evaluate(`changes = []; new MutationObserver((seen) => changes.push(...seen.map(({ target }) => target.id)))
       .observe(document, { subtree: true, childList: true, characterData: true, attributes: true })`);
     const before = asked.length;
     await until(() => asked.length >= before + 2, "it to ask twice", 8000);
     expect(await page.evaluate(() => performance.timeOrigin)).toBe(loadedAt);
-    expect(await page.evaluate("changes")).toBe(0);
+    expect(await page.evaluate("[...new Set(changes)].sort()")).toEqual(["away", "tried"]);
 
     await web.start();
     await until(async () => (await headline(page).catch(() => "")) === "The dashboard", "the dashboard", 8000);
     expect(page.url()).toBe(url);
     expect([...new Set(asked)], "needs nothing from anywhere else").toEqual([url]);
     expect(errors).toEqual([]);
+  });
+
+  test("later in an outage it is there at once; its tab tells when the dashboard is back", async () => {
+    const web = await childServer();
+    await web.kill();
+    const daemon = await startDaemon(["--http", String(web.port), "--hold", "1s", "--probe-interval", "200ms"]);
+    const { page, errors } = await newPage();
+    await page.goto(`http://127.0.0.1:${daemon.port}/held`);
+    await page.goto(`http://127.0.0.1:${daemon.port}/`);
+    const dials = async (path: string): Promise<number> => {
+      const { attempts } = await daemon.logged((line) => line["path"] === path && line["method"] === "GET", path);
+      return (attempts as Attempt[]).reduce((sum, { times }) => sum + times, 0);
+    };
+    expect(await dials("/held")).toBeGreaterThan(2);
+    expect(await dials("/")).toBeLessThan(2);
+    expect(await page.textContent("#away")).toMatch(/^[1-9]\d* s$/);
+    const waiting = await page.getAttribute("#icon", "href");
+    // What it looks like in the moment before the dashboard is opened.
+    await page.exposeFunction("tell", (title: string, icon: string) => told.push([title, icon]));
+    const told: [string, string][] = [];
+    await page.evaluate(`new MutationObserver(() => tell(document.title, document.getElementById("icon").href))
+      .observe(document.head, { subtree: true, childList: true, characterData: true, attributes: true })`);
+    await web.start();
+    await until(async () => (await headline(page).catch(() => "")) === "The dashboard", "the dashboard", 10_000);
+    expect(told.at(-1)?.[0]).toBe("It is back");
+    expect(told.at(-1)?.[1]).not.toBe(waiting);
+    expect(errors).toEqual([]);
+  });
+
+  test("Try now asks at once, and says that it does", async () => {
+    const port = await deadPort();
+    const daemon = await startDaemon(["--http", String(port), "--hold", "0", "--probe-interval", "0"]);
+    const { page, asked } = await newPage();
+    await page.goto(`http://127.0.0.1:${daemon.port}/`);
+    // Nothing but the button asks from now on.
+    await page.evaluate("for (let i = 0; i < 1000; i += 1) clearTimeout(i)");
+    const before = asked.length;
+    let go = (): void => {};
+    const gate = new Promise<void>((resolve) => (go = resolve));
+    await page.route("**/*", async (route) => {
+      await gate;
+      await route.continue();
+    });
+    await page.getByRole("button", { name: "Try now" }).click();
+    await says(page, "Trying now…");
+    expect(await page.textContent("#tried")).toBe("now");
+    go();
+    await says(page, "Waiting for it to come back…");
+    await until(async () => (await page.textContent("#tried")) === "just now", "when it was");
+    expect(asked.slice(before)).toHaveLength(1);
+    await httpUpstream((_req, res) => res.end("<h1>back</h1>"), port);
+    await page.getByRole("button", { name: "Try now" }).click();
+    await until(async () => (await page.textContent("body").catch(() => "")) === "back", "it to open");
   });
 
   test("it says so when the proxy itself is gone, and goes on trying", async () => {
@@ -124,6 +183,7 @@ describe.skipIf(noChromium)(IN_CHROMIUM, () => {
       expect(wide, "no scrolling sideways").toBeLessThanOrEqual(size.width);
       if (colorScheme === "dark") expect(lightness).toBeLessThan(60);
       else expect(lightness).toBeGreaterThan(200);
+      await expectAccessible(page, `${colorScheme}, ${size.width} wide`);
     }
   });
 

@@ -28,7 +28,7 @@ test("the dates of a link are those of its changes, after a step of the clock, t
   expect(monitor.status).toMatchObject({ connectedSince: NOON });
   vi.setSystemTime(NEXT_DAY);
   monitor.failed("ECONNREFUSED");
-  expect(monitor.awaySince?.toISOString()).toBe(NEXT_DAY);
+  expect(monitor.away?.since?.toISOString()).toBe(NEXT_DAY);
   expect(monitor.status.connectedSince).toBe(NOON);
   expect(monitor.status.history.map(({ at }) => at)).toEqual([NOON, NEXT_DAY]);
 });
