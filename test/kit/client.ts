@@ -27,9 +27,9 @@ export interface RawClient {
 /** Wraps a socket, dialled or accepted; the accepted ones of test/kit/upstream.ts come as these, too. */
 export function wrap(socket: Socket): RawClient {
   socket.on("error", () => {});
-  const chunks: Buffer[] = [];
-  socket.on("data", (chunk: Buffer) => chunks.push(chunk));
-  const received = (): string => Buffer.concat(chunks).toString("latin1");
+  let text = "";
+  socket.on("data", (chunk: Buffer) => (text += chunk.toString("latin1")));
+  const received = (): string => text;
   const ended = new Promise<End>((resolve) => {
     // Node reports a RST right behind the last bytes as an end, but then the kernel knows no peer any more.
     socket.once("end", () => resolve(socket.remoteAddress === undefined && !socket.destroyed ? "rst" : "fin"));

@@ -4,7 +4,7 @@ import type { Socket } from "node:net";
 import fc from "fast-check";
 
 /** For one property; SINGLE_PORT_FUZZ_SECONDS looks longer. */
-const SECONDS: number = Number(process.env["SINGLE_PORT_FUZZ_SECONDS"] ?? 3);
+const SECONDS: number = Number(process.env["SINGLE_PORT_FUZZ_SECONDS"] ?? 1);
 /** The same each time, or nobody could tell a failure from a flake; SINGLE_PORT_FUZZ_SEED is another one, or `random`. */
 const seed: string = process.env["SINGLE_PORT_FUZZ_SEED"] ?? "1";
 
