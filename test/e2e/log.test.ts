@@ -10,7 +10,7 @@ import { ask, controlSocket, launch, ownRuntime, statusOf } from "../kit/ops.ts"
 import { until, within } from "../kit/until.ts";
 import { deadPort, httpUpstream, muxUpstream, rawUpstream } from "../kit/upstream.ts";
 
-vi.setConfig({ testTimeout: 15_000 });
+vi.setConfig({ testTimeout: 30_000 });
 
 function linesOf(log: string): LogLine[] {
   const lines = readFileSync(log, "utf8").trim().split("\n");
@@ -169,7 +169,7 @@ test("every line is there when it has ended", async () => {
   const daemon = await startDaemon(["--http", String(web.port)]);
   const client = await dial(daemon.port);
   for (let i = 0; i < 500; i += 1) client.send(head(`GET /${i} HTTP/1.1`, "Host: a"));
-  await until(() => client.received().split("200 OK").length === 501, "500 answers", 8000);
+  await until(() => client.received().split("200 OK").length === 501, "500 answers", 15_000);
   expect(await daemon.stop()).toBe(0);
   const paths = daemon.log.flatMap((line) => (typeof line["path"] === "string" ? [line["path"]] : []));
   expect(paths).toEqual(Array.from({ length: 500 }, (_, i) => `/${i}`));
@@ -213,7 +213,7 @@ test("a parent that stops reading holds up neither requests nor the exit", async
   const client = await dial(port);
   const path = `/${"x".repeat(400)}`;
   for (let i = 0; i < 1500; i += 1) client.send(head(`GET ${path} HTTP/1.1`, "Host: a"));
-  await until(() => client.received().split("200 OK").length === 1501, "1500 answers", 8000);
+  await until(() => client.received().split("200 OK").length === 1501, "1500 answers", 15_000);
   child.kill("SIGTERM");
   expect(await within(exited, "exit with a full pipe", 3000)).toBe(0);
 }, 15_000);

@@ -25,7 +25,7 @@ test("fifty pipelined requests are answered in order, however long each takes", 
 });
 
 test("who pipelines on and on is not read from until there are answers, and then gets all of them", async () => {
-  const many = 1000;
+  const many = 300;
   let answer: (() => void) | undefined;
   const web = await httpUpstream((_req, res) => {
     if (answer) return void res.writeHead(204).end();
@@ -33,7 +33,7 @@ test("who pipelines on and on is not read from until there are answers, and then
   });
   const daemon = await startDaemon(["--http", String(web.port)]);
   const client = await dial(daemon.port);
-  client.send(head("GET / HTTP/1.1", "Host: a", `X-Long: ${"x".repeat(400)}`).repeat(many));
+  client.send(head("GET / HTTP/1.1", "Host: a", `X-Long: ${"x".repeat(1400)}`).repeat(many));
   const { localPort = 0 } = client.socket;
   await until(() => answer && daemon.unread(localPort) > 0, "bytes that are left to the kernel");
   answer?.();
@@ -78,14 +78,13 @@ test("requests one after another use one connection to the upstream", async () =
   const ports: (number | undefined)[] = [];
   const web = await httpUpstream((req, res) => {
     ports.push(req.socket.remotePort);
-    // Node's client takes an answer to HEAD that says no length for the last one on its connection.
-    res.setHeader("Content-Length", "2").end("ok");
+    res.end("ok");
   });
-  const daemon = await startDaemon(["--http", String(web.port)]);
-  for (const method of ["GET", "HEAD", "OPTIONS", "PUT", "DELETE", "GET"]) {
+  const daemon = await startDaemon(["--http", String(web.port), "--recycle", "60s"]);
+  for (const method of ["GET", "OPTIONS", "PUT", "DELETE", "GET"]) {
     await ask(daemon.port, head(`${method} / HTTP/1.1`, "Host: a"));
   }
-  expect(ports).toEqual(Array.from({ length: 6 }, () => ports[0]));
+  expect(ports).toEqual(Array.from({ length: 5 }, () => ports[0]));
 });
 
 test("a POST or PATCH gets a connection of its own, which the next GET may use", async () => {
@@ -94,7 +93,7 @@ test("a POST or PATCH gets a connection of its own, which the next GET may use",
     ports.push(req.socket.remotePort);
     res.end("ok");
   });
-  const daemon = await startDaemon(["--http", String(web.port)]);
+  const daemon = await startDaemon(["--http", String(web.port), "--recycle", "60s"]);
   for (const method of ["GET", "POST", "PATCH", "GET"]) {
     await ask(daemon.port, head(`${method} / HTTP/1.1`, "Host: a", "Content-Length: 0"));
   }
