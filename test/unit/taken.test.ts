@@ -20,7 +20,7 @@ test.runIf(process.platform === "linux").each(["127.0.0.1", "::1"])(
     const early = await until(() => takenBytes(socket) || undefined, "the first bytes");
     expect(early).toBeLessThan(31 * MB);
     peer.resume();
-    await until(() => takenBytes(socket) === 32 * MB, "all of them");
+    await until(() => takenBytes(socket) === 32 * MB, "all of them", 15_000);
     expect(socket.writableLength).toBe(0);
   },
 );
