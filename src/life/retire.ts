@@ -29,6 +29,8 @@ interface Handle {
 export interface Retirement {
   /** The successor listens already (SO_REUSEPORT), and gets its share of the connections. */
   shared: boolean;
+  /** Nobody serves after us. */
+  alone: boolean;
   /** Stops listening, at once. */
   close: () => void;
   /** After that it is closed in any case. Nobody is worse off for waiting: until then it goes on accepting. */
@@ -36,7 +38,7 @@ export interface Retirement {
 }
 
 /** Closes a listener when no connection is in its queue. */
-export async function retire(server: Server, { shared, close, withinMs }: Retirement): Promise<void> {
+export async function retire(server: Server, { shared, alone, close, withinMs }: Retirement): Promise<void> {
   const handle = (server as Server & { _handle?: Partial<Handle> | null })._handle;
   const address = server.address();
   let accepted = 0;
@@ -45,6 +47,9 @@ export async function retire(server: Server, { shared, close, withinMs }: Retire
   if (process.platform === "linux" && handle?.listen && address && typeof address === "object") {
     const deadline = performance.now() + withinMs;
     const way = wayTo(address);
+    const backlog = alone ? 0 : BACKLOG;
+    // Clients that are told to close dial again at once: as long as all of them get in, the queue is never empty.
+    if (alone) handle.listen(backlog);
     let localPort = shared ? undefined : 0;
     let tries = 0;
     while (server.listening && performance.now() < deadline) {
@@ -53,7 +58,7 @@ export async function retire(server: Server, { shared, close, withinMs }: Retire
       // Whoever is on the way in while the queue is plugged waits for a second: only when it is likely to be empty.
       if (accepted > before) continue;
       if (localPort === undefined) localPort = await portThatLeadsTo(server, way, deadline);
-      else if (await closePlugged(handle as Handle, { ...way, localPort }, close)) break;
+      else if (await closePlugged(handle as Handle, { ...way, localPort }, { close, backlog })) break;
       else if (shared && (tries += 1) % TRIES_PER_PORT === 0) localPort = undefined;
     }
   }
@@ -64,7 +69,11 @@ export async function retire(server: Server, { shared, close, withinMs }: Retire
 }
 
 /** Closes in the same turn of the event loop in which the plug is put in, so that nothing is accepted in between. */
-async function closePlugged(handle: Handle, way: Way & { localPort: number }, close: () => void): Promise<boolean> {
+async function closePlugged(
+  handle: Handle,
+  way: Way & { localPort: number },
+  { close, backlog }: { close: () => void; backlog: number },
+): Promise<boolean> {
   handle.listen(0);
   const plug = connect(way);
   guard(plug);
@@ -72,7 +81,7 @@ async function closePlugged(handle: Handle, way: Way & { localPort: number }, cl
   await new Promise<void>((resolve) => process.nextTick(resolve));
   const plugged = isConnected(plug);
   if (plugged) close();
-  else handle.listen(BACKLOG);
+  else handle.listen(backlog);
   cut(plug);
   return plugged;
 }

@@ -51,8 +51,6 @@ const LAST_WORDS_MS = 250;
 const LOOK_MS = 10;
 /** Without a successor: a connection that has been idle for so long is ended as soon as nothing else is in flight. */
 const IDLE_MS = 1000;
-/** Without a successor: how long the queue of connections to accept may take to become empty. */
-const LAST_ACCEPT_MS = 100;
 
 /** The version of this package, found by its own name: this file is also part of `dist/cli.cjs`, elsewhere. */
 export const VERSION: string = (load("single-port/package.json") as { version: string }).version;
@@ -256,7 +254,7 @@ export class Proxy {
     else this.#admins.hide();
     this.#listener.stop();
     // Before a tunnel is told to go: its client would come back at once, and to us again.
-    await this.#stopListening(this.#takenOver ? drain / 2 : Math.min(LAST_ACCEPT_MS, drain / 4));
+    await this.#stopListening(drain / 2);
     this.#exchanges.drain();
     this.#tunnels.drain();
     // Nobody serves until we are gone, so nobody is kept waiting for an upstream that is away: "try again in a second"
@@ -281,7 +279,10 @@ export class Proxy {
     const close = (): void => this.#listener.close();
     // What systemd has passed is its own: those who wait on it are accepted by whoever it starts next.
     if (this.#inherited) close();
-    else await retire(this.#listener.server, { shared: this.#shared && this.#takenOver, close, withinMs });
+    else {
+      const [alone, shared] = [!this.#takenOver, this.#shared && this.#takenOver];
+      await retire(this.#listener.server, { shared, alone, close, withinMs });
+    }
   }
 
   /**

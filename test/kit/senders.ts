@@ -51,6 +51,7 @@ export function send(port: number, done: Set<string>, breaksMs: number[], stays:
   const tally: Tally = { answered: 0, lost: [], doneButLost: [], refused: 0, wrong: [] };
   const over = new AbortController();
   setMaxListeners(breaksMs.length, over.signal);
+  atEnd(() => over.abort());
   let count = 0;
   const work = breaksMs.map(async (breakMs, index) => {
     let socket: Socket | undefined;
@@ -89,7 +90,6 @@ export function send(port: number, done: Set<string>, breaksMs: number[], stays:
 function open(port: number): Promise<Socket | undefined> {
   return new Promise((resolve) => {
     const socket = connect({ port, host: "127.0.0.1", noDelay: true, allowHalfOpen: true });
-    atEnd(() => void socket.destroy());
     socket.once("connect", () => resolve(socket));
     socket.on("error", () => resolve(undefined));
     // A FIN is only seen by who reads.

@@ -32,7 +32,7 @@ test.skipIf(process.platform !== "linux")("a way to its own port that leads nowh
     _handle: { listen: () => 0 },
   });
   const close = (): void => void (server.listening = false);
-  const retired = retire(server as unknown as Server, { shared: true, close, withinMs: 200 });
+  const retired = retire(server as unknown as Server, { shared: true, alone: false, close, withinMs: 200 });
   await within(retired, "the end", 4000);
   expect(server.listening).toBe(false);
 });
