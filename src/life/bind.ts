@@ -2,12 +2,12 @@
 // Called by proxy.ts; knows nothing of what is served on it.
 
 import { lstatSync, unlinkSync } from "node:fs";
-import { createServer, Server, type AddressInfo, type ListenOptions } from "node:net";
+import { Server, type AddressInfo, type ListenOptions } from "node:net";
 import { askControl } from "../ops/control.ts";
 import { codeOf } from "../core/errors.ts";
-import { cut } from "../core/sockets.ts";
 import { sleep } from "../core/timer.ts";
 import { hostPort, type Address } from "../core/target.ts";
+import { tryToLock } from "./lock.ts";
 import { findOlderSelf, HANDOVER_MS, handOver, RETRY_HANDOVER_MS } from "./older-self.ts";
 
 /** What to bind, and how hard to try. */
@@ -70,33 +70,40 @@ export async function bind(server: Server, place: Place, signal: AbortSignal): P
     if (error) throw new CannotListen(`the socket that LISTEN_FDS promises cannot be listened on (${codeOf(error)}).`);
     return { address: addressOf(server), shared: false, inherited: true, older: undefined };
   }
-  const shared = place.takeover && canShare();
-  const unlock = shared && place.port !== 0 ? await lock(place, signal) : undefined;
-  try {
-    return await take(server, place, shared, signal);
-  } finally {
-    unlock?.();
-  }
+  return await take(server, place, signal);
 }
 
-async function take(server: Server, place: Place, shared: boolean, signal: AbortSignal): Promise<Bound> {
+async function take(server: Server, place: Place, signal: AbortSignal): Promise<Bound> {
   let deadline = performance.now() + place.retryMs - RETRY_SLACK_MS;
   let older: Bound["older"];
-  for (;;) {
-    const error = await tryToListen(server, place, shared);
-    if (!error) return { address: addressOf(server), shared, inherited: false, older };
-    if (codeOf(error) !== "EADDRINUSE") throw explain(error, place);
-    const self = place.takeover && !older ? await findOlderSelf(place.port, addressIn(error)) : undefined;
-    // It may have ended in the meantime, and a stranger have come: then it goes on as if there had been nobody.
-    const beside = self?.shared === true && shared && !(await tryTo(server, { ...where(place), reusePort: true }));
-    if (self) {
-      older = { pid: self.pid, hears: await handOver(self.control, self.pid, signal) };
-      if (beside) return { address: addressOf(server), shared, inherited: false, older };
-      deadline = performance.now() + HANDOVER_MS;
-    } else {
-      if (performance.now() >= deadline || signal.aborted) throw await busy(place, addressIn(error));
-      await sleep(older ? RETRY_HANDOVER_MS : RETRY_EVERY_MS, signal);
+  let lock: HeldLock | undefined;
+  const bound = (shared: boolean): Bound => ({ address: addressOf(server), shared, inherited: false, older });
+  try {
+    for (;;) {
+      lock ??= await waitForLock(place, signal);
+      const { shared } = lock;
+      const error = await tryToListen(server, place, shared);
+      if (!error) return bound(shared);
+      if (codeOf(error) !== "EADDRINUSE") throw explain(error, place);
+      const self = place.takeover && !older ? await findOlderSelf(place.port, addressIn(error)) : undefined;
+      // It may have ended in the meantime, and a stranger have come: then it goes on as if there had been nobody.
+      const beside = self?.shared === true && shared && !(await tryTo(server, { ...where(place), reusePort: true }));
+      if (self) {
+        older = { pid: self.pid, hears: await handOver(self.control, self.pid, signal) };
+        if (beside) return bound(shared);
+        deadline = performance.now() + HANDOVER_MS;
+      } else {
+        if (performance.now() >= deadline || signal.aborted) throw await busy(place, addressIn(error));
+        // A start that waits for a stranger is in nobody's way; what an older self leaves is for the one it left it to.
+        if (!older) {
+          lock.unlock();
+          lock = undefined;
+        }
+        await sleep(older ? RETRY_HANDOVER_MS : RETRY_EVERY_MS, signal);
+      }
     }
+  } finally {
+    lock?.unlock();
   }
 }
 
@@ -179,17 +186,24 @@ async function tryToListen(server: Server, place: Place, shared: boolean): Promi
   return await tryTo(server, { host: place.host, port, reusePort: true });
 }
 
-/**
- * One start at a time on a port that can be shared: two that find it free, or find the same older self, would both end
- * up on it. The kernel lets go of an abstract socket with its process, however that ends.
- */
-async function lock(place: Place, signal: AbortSignal): Promise<() => void> {
-  const holder = createServer(cut);
+/** While it is held, no other start on the port is in progress. */
+interface HeldLock {
+  /** May the port be bound so that a successor can bind beside us? */
+  shared: boolean;
+  unlock(): void;
+}
+
+/** Without a lock a port is not shared: then only one can have it, whatever the others do. */
+async function waitForLock(place: Place, signal: AbortSignal): Promise<HeldLock> {
+  const none = { unlock: () => {} };
+  if (!canShare()) return { ...none, shared: false };
+  // A port that the kernel picks is nobody else's.
+  if (place.port === 0) return { ...none, shared: true };
   const deadline = performance.now() + place.retryMs + HANDOVER_MS;
   for (;;) {
-    const error = await tryTo(holder, { path: `\0single-port-${process.getuid?.()}-${place.port}` });
-    // Anything else than another start: better without a lock than not at all.
-    if (codeOf(error) !== "EADDRINUSE") return () => void (holder.listening && holder.close());
+    const lock = await tryToLock(place.port);
+    if (lock === "none") return { ...none, shared: false };
+    if (lock !== "held") return { shared: true, unlock: lock };
     if (performance.now() >= deadline || signal.aborted) throw await busy(place, "");
     await sleep(RETRY_LOCK_MS, signal);
   }

@@ -2,7 +2,8 @@
 // Called by bind.ts for the port, and by proxy.ts for the address of --admin. Only ever asks: it never kills.
 
 import { existsSync } from "node:fs";
-import { askControl, controlPaths } from "../ops/control.ts";
+import { askControl, askSelf, controlPaths, type Self } from "../ops/control.ts";
+import { isOurNetwork } from "../ops/control-place.ts";
 import { sleep } from "../core/timer.ts";
 import type { Address } from "../core/target.ts";
 import { isAlive } from "./alive.ts";
@@ -12,31 +13,22 @@ export const HANDOVER_MS = 5000;
 /** How often it is looked whether it has. */
 export const RETRY_HANDOVER_MS = 5;
 
-/** What a single-port says of itself. */
-interface Self {
-  pid: number;
-  state: string;
-  /** Where it listens, as `address:port`, an IPv6 address in brackets. */
-  listening: string;
-  /** Another one can bind beside it. */
-  shared: boolean;
-}
-
 /** The one that holds the port on this address, and its control socket. */
 export async function findOlderSelf(port: number, address: string): Promise<(Self & { control: string }) | undefined> {
   for (const control of controlPaths(port)) {
-    const self = await askStatus(control);
+    const self = await askSelf(control);
     const host = self?.listening.replace(/^\[?(.*?)\]?:\d+$/, "$1") ?? "";
     // The control socket is by port: it may be that of one which holds the port on another address.
-    if (self?.state === "running" && overlap(host, address)) return { ...self, control };
+    if (self?.state !== "running" || !isOurNetwork(self.network)) continue;
+    if (overlap(host, address)) return { ...self, control };
   }
   return undefined;
 }
 
 /** Is the one that has this admin address on this public port? Then it gives it up together with the port. */
 export async function isOlderSelf(at: Address, port: number): Promise<boolean> {
-  const self = await askStatus("path" in at ? at.path : at);
-  return self?.listening.endsWith(`:${port}`) ?? false;
+  const self = await askSelf("path" in at ? at.path : at);
+  return self !== undefined && isOurNetwork(self.network) && self.listening.endsWith(`:${port}`);
 }
 
 /** Tells it to drain. False if it lives and does not answer; it may hear it later. */
@@ -56,16 +48,4 @@ export function overlap(one: string, other: string): boolean {
   const covers = (wide: string, narrow: string): boolean =>
     wide === narrow || wide === "::" || (wide === "0.0.0.0" && !narrow.includes(":"));
   return covers(one, other) || covers(other, one);
-}
-
-async function askStatus(at: string | { host: string; port: number }): Promise<Self | undefined> {
-  const answer = await askControl(at, "GET", "/status");
-  if (answer?.status !== 200) return undefined;
-  try {
-    const { name, pid, state, shared, listening } = JSON.parse(answer.body) as Record<string, unknown>;
-    if (name !== "single-port" || typeof pid !== "number") return undefined;
-    return { pid, state: String(state), listening: String(listening), shared: shared === true };
-  } catch {
-    return undefined;
-  }
 }

@@ -1,53 +1,34 @@
 // The control socket: where it is, how it is put there, and how another process asks on it.
 // Used by admins.ts to serve it, by `single-port status` to ask, and by a takeover to tell an older self to drain.
 
-import { chmodSync, linkSync, lstatSync, mkdirSync, readdirSync, renameSync, statSync, unlinkSync } from "node:fs";
+import { chmodSync, linkSync, lstatSync, readdirSync, renameSync, statSync, unlinkSync } from "node:fs";
 import { request, type Server } from "node:http";
-import { tmpdir, userInfo } from "node:os";
+import { userInfo } from "node:os";
 import { join } from "node:path";
 import { codeOf } from "../core/errors.ts";
+import { isOurNetwork, ourFolders, portOf, prepareFolder, socketNames } from "./control-place.ts";
 
 /** Answers of a control socket come from this machine and from memory: slower is dead. */
 const ASK_TIMEOUT_MS = 1000;
 
-/** Where we put ours. */
-function folder(): string {
-  return folderIn(process.env["XDG_RUNTIME_DIR"] || tmpdir());
-}
-
-function folderIn(base: string): string {
-  return join(base, `single-port-${userInfo().uid}`);
-}
-
-/**
- * Where proxies of this user put theirs: a service has no XDG_RUNTIME_DIR, and a login shell has one. A folder of
- * somebody else is not asked: whatever answered there would be believed.
- */
-function folders(): string[] {
-  const { uid } = userInfo();
-  const all = new Set([folder(), folderIn(`/run/user/${uid}`), folderIn(tmpdir())]);
-  return [...all].filter((path) => lstatSync(path, { throwIfNoEntry: false })?.uid === uid);
-}
-
-/** Where our control socket is, if we listen on this port. */
-export function controlPath(port: number): string {
-  if (process.platform === "win32") return `\\\\.\\pipe\\single-port-${userInfo().username}-${port}`;
-  return join(folder(), `${port}.sock`);
-}
-
-/** Where the control socket of a user's proxy on this port may be; ours comes first. */
+/** Where the control socket of a user's proxy on this port may be. Not all of them need be there, or of this network. */
 export function controlPaths(port: number): string[] {
-  if (process.platform === "win32") return [controlPath(port)];
-  return folders().map((path) => join(path, `${port}.sock`));
+  if (process.platform === "win32") return [`\\\\.\\pipe\\single-port-${userInfo().username}-${port}`];
+  return ourFolders().flatMap((folder) => socketNames(port).map((name) => join(folder, name)));
 }
 
 /** The control sockets of this user that answer, by port. */
 export async function findControls(): Promise<Map<number, string>> {
   const found = new Map<number, string>();
   if (process.platform === "win32") return found;
-  for (const path of folders()) {
-    const asked = socketsIn(path).map(async (port) => ({ port, at: await answering([join(path, `${port}.sock`)]) }));
-    for (const { port, at } of await Promise.all(asked)) if (at) found.set(port, at);
+  for (const folder of ourFolders()) {
+    const ports = new Set(namesIn(folder).map(portOf));
+    const asked = [...ports].map(async (port) => {
+      const names = port === undefined ? [] : socketNames(port);
+      const at = await answering(names.map((name) => join(folder, name)));
+      if (port !== undefined && at !== undefined) found.set(port, at);
+    });
+    await Promise.all(asked);
     // Those elsewhere are for whoever has none here.
     if (found.size > 0) break;
   }
@@ -61,17 +42,48 @@ export function findControl(port: number): Promise<string | undefined> {
 
 async function answering(paths: string[]): Promise<string | undefined> {
   for (const path of paths) {
-    if ((await askControl(path, "GET", "/live"))?.status === 200) return path;
+    const self = await askSelf(path);
+    if (self && isOurNetwork(self.network)) return path;
   }
   return undefined;
 }
 
-/** The ports of all control sockets in a folder, dead ones too. */
-function socketsIn(path: string): number[] {
+function namesIn(folder: string): string[] {
   try {
-    return readdirSync(path).flatMap((name) => (/^\d+\.sock$/.test(name) ? [Number.parseInt(name, 10)] : []));
+    return readdirSync(folder);
   } catch {
     return [];
+  }
+}
+
+/** What a single-port says of itself. */
+export interface Self {
+  pid: number;
+  state: string;
+  /** Where it listens, as `address:port`, an IPv6 address in brackets. */
+  listening: string;
+  /** Another one can bind beside it. */
+  shared: boolean;
+  /** Its network namespace, where it says that. */
+  network: string | undefined;
+}
+
+/** Asks who answers on a control socket, or an admin address; undefined when that is no single-port. */
+export async function askSelf(at: string | { host: string; port: number }): Promise<Self | undefined> {
+  const answer = await askControl(at, "GET", "/status");
+  if (answer?.status !== 200) return undefined;
+  try {
+    const { name, pid, state, shared, listening, network } = JSON.parse(answer.body) as Record<string, unknown>;
+    if (name !== "single-port" || typeof pid !== "number") return undefined;
+    return {
+      pid,
+      state: String(state),
+      listening: String(listening),
+      shared: shared === true,
+      network: typeof network === "string" ? network : undefined,
+    };
+  } catch {
+    return undefined;
   }
 }
 
@@ -138,13 +150,12 @@ export function followControl(path: string, follower: Follower): () => void {
   };
 }
 
-/** Makes the folder, or checks it: ours, and for nobody else. Anything else in its place is refused. */
-function prepareFolder(): void {
-  const path = folder();
-  mkdirSync(path, { mode: 0o700, recursive: true });
-  const found = lstatSync(path);
-  if (!found.isDirectory() || found.uid !== userInfo().uid) throw new Error(`${path} is not a folder of this user`);
-  if ((found.mode & 0o077) !== 0) chmodSync(path, 0o700);
+/** A control socket that was put in its place. */
+export interface Served {
+  /** Takes it away, if it still is ours. */
+  remove(): void;
+  /** Is it there still? It may be removed with the folder it is in (a cleanup of /tmp, the end of a login). */
+  isThere(): boolean;
 }
 
 /**
@@ -152,45 +163,51 @@ function prepareFolder(): void {
  * one in one step: whoever asks there always meets somebody, and an older self that closes cannot take ours away.
  *
  * @param replace move it over one that still answers: an older self that drains.
- * @returns the function that takes the socket away, if it still is ours.
  * @throws when the place is not safe, or another proxy answers there.
  */
-export async function serveControl(server: Server, port: number, replace: boolean): Promise<() => void> {
-  const path = controlPath(port);
+export async function serveControl(server: Server, port: number, replace: boolean): Promise<Served> {
   if (process.platform === "win32") {
-    await listen(server, path);
-    return () => {};
+    await listen(server, controlPaths(port)[0] ?? "");
+    return { remove: () => {}, isThere: () => true };
   }
-  prepareFolder();
-  const own = join(folder(), `${port}.${process.pid}.tmp`);
+  const folder = prepareFolder();
+  const own = join(folder, `${port}.${process.pid}.tmp`);
   removeIfThere(own);
   await listen(server, own);
   chmodSync(own, 0o600);
   const { ino } = statSync(own);
   try {
-    await moveTo(own, path, replace);
+    const path = await moveToFreeName(own, folder, port, replace);
+    const isThere = (): boolean => lstatSync(path, { throwIfNoEntry: false })?.ino === ino;
+    return { isThere, remove: () => void (isThere() && removeIfThere(path)) };
   } catch (error) {
     removeIfThere(own);
     throw error;
   }
-  return () => {
-    try {
-      if (lstatSync(path).ino === ino) unlinkSync(path);
-    } catch {
-      // Gone already.
-    }
-  };
 }
 
 /** A file system that has no second names for sockets (some of macOS do not). */
 const NO_LINKS = /^(EPERM|ENOTSUP|EOPNOTSUPP|EINVAL)$/;
 
-/** Puts our socket under the known name, unless somebody else answers there. */
-async function moveTo(own: string, path: string, replace: boolean): Promise<void> {
+/** Puts our socket under the first known name that no proxy of another network has. */
+async function moveToFreeName(own: string, folder: string, port: number, replace: boolean): Promise<string> {
+  const names = socketNames(port);
+  for (const name of names) {
+    const path = join(folder, name);
+    const holder = await moveTo(own, path, replace);
+    if (!holder) return path;
+    if (isOurNetwork(holder.network)) throw new Error(`another single-port answers on ${path}`);
+  }
+  throw new Error(`a single-port of another network answers on ${names.map((name) => join(folder, name)).join(", ")}`);
+}
+
+/** Puts our socket under this name, unless a proxy answers there that is not replaced: then it is returned. */
+async function moveTo(own: string, path: string, replace: boolean): Promise<Self | undefined> {
   for (let linkable = true; ;) {
     try {
       linkSync(own, path);
-      return unlinkSync(own);
+      unlinkSync(own);
+      return undefined;
     } catch (error) {
       linkable = codeOf(error) === "EEXIST";
       if (!linkable && !NO_LINKS.test(codeOf(error))) throw error;
@@ -198,10 +215,12 @@ async function moveTo(own: string, path: string, replace: boolean): Promise<void
     const found = lstatSync(path, { throwIfNoEntry: false });
     // An older self took its own away just now.
     if (!found && linkable) continue;
-    if (!found) return renameSync(own, path);
-    if (!found.isSocket() || found.uid !== userInfo().uid) throw new Error(`${path} is not a socket of this user`);
-    if (!replace && (await askControl(path, "GET", "/live"))) throw new Error(`another single-port answers on ${path}`);
-    return renameSync(own, path);
+    if (found && (!found.isSocket() || found.uid !== userInfo().uid))
+      throw new Error(`${path} is not a socket of this user`);
+    const holder = found && (await askSelf(path));
+    if (holder && !(replace && isOurNetwork(holder.network))) return holder;
+    renameSync(own, path);
+    return undefined;
   }
 }
 

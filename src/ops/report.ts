@@ -92,6 +92,8 @@ export interface Report {
   listening: string;
   /** Another single-port can bind beside this one (SO_REUSEPORT). */
   shared: boolean;
+  /** The network namespace it is in (the number of the kernel); undefined where there is none. */
+  network: string | undefined;
   connections: number;
   /** Requests being served. */
   requests: number;

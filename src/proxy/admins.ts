@@ -60,7 +60,8 @@ export class Admins {
   async serveControl(port: number, replace: boolean, drain: () => void): Promise<void> {
     const server = createAdmin({ ...this.#parts, allowHost: undefined, drain });
     try {
-      this.#add(server, await serveControl(server, port, replace));
+      const served = await serveControl(server, port, replace);
+      this.#add(server, () => served.remove());
     } catch (error) {
       // It serves all the same: only `single-port status` and a takeover will not find it.
       server.close();

@@ -5,6 +5,7 @@ import type { Moment } from "../core/moment.ts";
 import type { LiveSet } from "../core/live-set.ts";
 import type { Listener } from "../front/listener.ts";
 import type { Links } from "./links.ts";
+import { network } from "../ops/control-place.ts";
 import type { History, Readings } from "../ops/history.ts";
 import type { Metrics } from "../ops/metrics.ts";
 import type { Report, TunnelReport, TunnelSideReport } from "../ops/report.ts";
@@ -49,6 +50,7 @@ export function reportOf({ metrics, history, exchanges, links, listener, ...room
     uptimeSeconds: Math.round(now - self.started.ms) / 1000,
     listening: nameOf(self.address),
     shared: self.shared,
+    network,
     connections: listener.connections,
     requests: exchanges.size,
     held: links.heldCount.held,

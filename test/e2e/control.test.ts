@@ -103,32 +103,9 @@ test("a symlink in its place is refused, and what it points to is left alone", a
   expect(statSync(victim).size).toBe(8);
 });
 
-test("a symlink in the place of its folder is refused", async () => {
-  const env = ownRuntime();
-  const elsewhere = join(env.XDG_RUNTIME_DIR, "elsewhere");
-  mkdirSync(elsewhere);
-  symlinkSync(elsewhere, dirname(controlSocket(env, 0)));
-  const daemon = await start(env);
-  await refusedControl(daemon, /is not a folder of this user/);
-  expect(readdirSync(elsewhere)).toEqual([]);
-});
-
-test("a file in the place of its folder is refused", async () => {
-  const env = ownRuntime();
-  writeFileSync(dirname(controlSocket(env, 0)), "");
-  await refusedControl(await start(env), /EEXIST|ENOTDIR/);
-});
-
-test.skipIf(!isRoot)("a folder of somebody else is refused (needs root)", async () => {
-  const env = ownRuntime();
-  const folder = dirname(controlSocket(env, 0));
-  execFileSync("install", ["-d", "-o", String(NOBODY), folder]);
-  await refusedControl(await start(env), /is not a folder of this user/);
-  expect(readdirSync(folder)).toEqual([]);
-});
-
-test("a runtime folder that is not there, or whose name is too long for a socket, only costs the socket", async () => {
+test("a runtime folder whose name is too long for a socket only costs the socket", async () => {
   const env = { XDG_RUNTIME_DIR: join(ownRuntime().XDG_RUNTIME_DIR, "x".repeat(120)) };
+  mkdirSync(env.XDG_RUNTIME_DIR);
   await refusedControl(await start(env), /./);
 });
 

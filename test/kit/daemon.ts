@@ -3,7 +3,7 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { readdirSync, readFileSync, readlinkSync, rmSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { askControl, controlPath } from "../../src/ops/control.ts";
+import { askControl, controlPaths } from "../../src/ops/control.ts";
 import { atEnd } from "./lifetime.ts";
 import { until, within } from "./until.ts";
 
@@ -117,8 +117,10 @@ export async function startDaemon(
     child.kill("SIGKILL");
     await exited;
     // It could not take it away, and whoever lists the control sockets of this user would ask all that ever were.
-    const control = controlPath(daemon.port);
-    if (!("XDG_RUNTIME_DIR" in env) && !(await askControl(control, "GET", "/live"))) rmSync(control, { force: true });
+    if ("XDG_RUNTIME_DIR" in env) return;
+    for (const control of controlPaths(daemon.port)) {
+      if (!(await askControl(control, "GET", "/live"))) rmSync(control, { force: true });
+    }
   });
   const ready = daemon.logged((line) => line.msg.startsWith("listening on"), "listening", 10_000);
   const early = exited.then((code) => {

@@ -16,6 +16,7 @@ const report: Report = {
   uptimeSeconds: 1,
   listening: "",
   shared: false,
+  network: undefined,
   connections: 3,
   requests: 0,
   held: 2,

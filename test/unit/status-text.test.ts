@@ -40,6 +40,7 @@ function table(about: Partial<Report>): string {
     uptimeSeconds: 18_000,
     listening: "127.0.0.1:3000",
     shared: false,
+    network: undefined,
     connections: 0,
     requests: 0,
     held: 0,
