@@ -162,6 +162,18 @@ export class Connection implements Client {
     socket.resume();
   }
 
+  /**
+   * Reads again, once node's parser has let go of the socket. For a body that nobody takes yet the parser stops the
+   * system's handle, and goes on by a listener that an upgrade in the same read removes; the stream then believes that a
+   * read is under way, and `resume()` does nothing. `_read` asks the handle itself.
+   */
+  readAgain(): void {
+    const socket: HttpSocket = this.socket;
+    socket._paused = false;
+    socket.resume();
+    socket._read(0);
+  }
+
   /** The exchange whose turn it was is over. Returns false when none follows. */
   nextTurn(): boolean {
     const run = this.#turns?.shift();

@@ -222,18 +222,20 @@ export class Listener implements ConnectionListener, ClientJudge {
       socket.resume();
       return this.#tooLate(req, connection);
     }
-    if (this.#deferred.has(req)) connection.stopReading();
+    const kept = keep(socket, early);
     connection.takeTurn(() => {
-      if (this.#deferred.has(req)) return this.#putBack(req, connection, early);
+      const bytes = kept();
+      if (this.#deferred.has(req)) return this.#putBack(req, connection, bytes);
       if (req.method !== "CONNECT" && !this.#handlers.isUpgrade(req))
-        return this.#putBack(req, connection, early, "upgrade");
+        return this.#putBack(req, connection, bytes, "upgrade");
       connection.limits?.stop();
       // Nothing reads the socket now, so a client that leaves would not be noticed: what it sends early is kept.
+      connection.readAgain();
       const res = new ServerResponse(req);
       res.shouldKeepAlive = false;
       res.assignSocket(socket);
       res.once("finish", () => linger(socket));
-      this.#handlers.upgrade(req, res, connection, early);
+      this.#handlers.upgrade(req, res, connection, bytes);
     });
   }
 
@@ -253,7 +255,7 @@ export class Listener implements ConnectionListener, ClientJudge {
     connection.socket.removeAllListeners("pause").removeAllListeners("resume");
     connection.socket.unshift(Buffer.concat([Buffer.from(`${head}\r\n`, "latin1"), early]));
     this.server.emit("connection", connection.socket);
-    connection.socket.resume();
+    connection.readAgain();
   }
 
   /** What its client sends is no request, or comes too slowly. */
@@ -287,6 +289,24 @@ export class Listener implements ConnectionListener, ClientJudge {
     }
     this.#onBroken(connection, code, codeOf(error) === "HPE_INVALID_EOF_STATE" ? "fin" : undefined);
   }
+}
+
+/**
+ * Keeps what comes on a socket that waits for its turn; returns the function that ends it and hands over all of it. Not
+ * by a pause alone: when an answer in front has been sent, node lets its sockets flow again, and nobody would listen.
+ */
+function keep(socket: Socket, first: Buffer): () => Buffer {
+  const chunks = [first];
+  const onData = (chunk: Buffer): void => {
+    chunks.push(chunk);
+    socket.pause();
+  };
+  socket.pause();
+  socket.on("data", onData);
+  return () => {
+    socket.off("data", onData);
+    return chunks.length === 1 ? first : Buffer.concat(chunks);
+  };
 }
 
 function hasPort(server: Server): boolean {

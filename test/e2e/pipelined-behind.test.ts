@@ -1,0 +1,61 @@
+// What stands behind a request in the same read, or comes while it waits for its turn, is neither lost nor left unread.
+
+import { expect, test } from "vitest";
+import { dial, head, upgrade } from "../kit/client.ts";
+import { startDaemon } from "../kit/daemon.ts";
+import { nextResponse } from "../kit/messages.ts";
+import { rawUpstream } from "../kit/upstream.ts";
+import { until } from "../kit/until.ts";
+
+const SWITCHING = head("HTTP/1.1 101 Switching Protocols", "Upgrade: websocket", "Connection: Upgrade");
+/** More than a stream takes before its source has to stop: 16 KiB. */
+const BIG = 20_000;
+
+test("an upgrade in one read with the upload in front of it, which was answered early, opens a tunnel that is read", async () => {
+  let tunnel = "";
+  const web = await rawUpstream((peer) => {
+    let text = "";
+    let answered = false;
+    peer.socket.on("data", (chunk: Buffer) => {
+      text += chunk.toString("latin1");
+      if (text.startsWith("GET")) tunnel = text.slice(text.indexOf("\r\n\r\n") + 4);
+      if (answered || !text.includes("\r\n\r\n")) return;
+      answered = true;
+      peer.send(text.startsWith("GET") ? SWITCHING : head("HTTP/1.1 200 OK", "Content-Length: 0"));
+    });
+  });
+  const daemon = await startDaemon(["--http", String(web.port)]);
+  const client = await dial(daemon.port);
+  client.send(head("POST / HTTP/1.1", "Host: a", `Content-Length: ${BIG}`));
+  expect((await nextResponse(client)).status).toBe(200);
+  client.send("x".repeat(BIG) + upgrade("/"));
+  expect((await nextResponse(client)).status).toBe(101);
+  client.send("\x82\x82\0\0\0\0ab");
+  await until(() => tunnel === "\x82\x82\0\0\0\0ab", "the frame at the upstream");
+});
+
+test("a request behind an upload that waits for a large answer is answered, though it came by itself", async () => {
+  const answers: (() => void)[] = [];
+  const web = await rawUpstream((peer) => {
+    let text = "";
+    peer.socket.on("data", (chunk: Buffer) => {
+      text += chunk.toString("latin1");
+      if (!text.endsWith("\r\n\r\n")) return;
+      const size = text.startsWith("GET /big") ? BIG : 2;
+      text = "";
+      answers.push(() => peer.send(`${head("HTTP/1.1 200 OK", `Content-Length: ${size}`)}${"y".repeat(size)}`));
+    });
+  });
+  const daemon = await startDaemon(["--http", String(web.port)]);
+  const client = await dial(daemon.port);
+  const post = `${head("POST /2 HTTP/1.1", "Host: a", "Transfer-Encoding: chunked")}2\r\nab\r\n0\r\n\r\n`;
+  client.send(head("GET /big HTTP/1.1", "Host: a") + post);
+  const first = await until(() => answers.shift(), "the first request at the upstream");
+  client.send(head("GET /3 HTTP/1.1", "Host: a"));
+  first();
+  expect((await nextResponse(client)).body.length).toBe(BIG);
+  for (const n of [2, 3]) {
+    (await until(() => answers.shift(), `request ${n} at the upstream`))();
+    expect((await nextResponse(client)).body).toBe("yy");
+  }
+});
