@@ -1,0 +1,140 @@
+// Makes schedules up (fast-check, so that one that fails shrinks). Most are ordinary in most ways: what is odd about a
+// schedule stands beside others who must not notice.
+
+import fc from "fast-check";
+import type { AnswerSpec, ClientSpec, ExchangeSpec, Fault, Pick, RequestSpec, Schedule, World } from "./schedule.ts";
+
+/** One of these values, as often as its weight says; the first is what it shrinks to. */
+function often<T>(...choices: [weight: number, value: T][]): fc.Arbitrary<T> {
+  return fc.oneof(...choices.map(([weight, value]) => ({ weight, arbitrary: fc.constant(value) })));
+}
+
+const size = fc.oneof(
+  { weight: 6, arbitrary: fc.nat({ max: 40 }) },
+  { weight: 2, arbitrary: fc.constantFrom(0, 1, 200, 1000) },
+  { weight: 1, arbitrary: fc.constantFrom(5000, 20_000, 70_000) },
+);
+
+const request: fc.Arbitrary<RequestSpec> = fc
+  .record({
+    method: often<RequestSpec["method"]>(
+      [9, "GET"],
+      [3, "HEAD"],
+      [5, "POST"],
+      [3, "PUT"],
+      [1, "DELETE"],
+      [1, "OPTIONS"],
+    ),
+    framing: often<RequestSpec["framing"]>([1, "none"], [2, "length"], [2, "chunked"]),
+    size,
+    version: often<RequestSpec["version"]>([12, "1.1"], [1, "1.0"]),
+    extra: often<RequestSpec["extra"]>([14, "none"], [1, "close"], [1, "expect"], [1, "idempotent"], [1, "trailers"]),
+    upgrade: fc.constant<"none">("none"),
+  })
+  .map((one) => {
+    const bare = one.method === "GET" || one.method === "HEAD" || one.method === "OPTIONS";
+    // An HTTP/1.0 client knows no chunks.
+    const framing = bare ? "none" : one.framing === "chunked" && one.version === "1.0" ? "length" : one.framing;
+    const expects = one.extra === "expect" && (framing === "none" || one.version === "1.0");
+    return { ...one, framing, extra: expects ? "none" : one.extra };
+  });
+
+const answer: fc.Arbitrary<AnswerSpec> = fc.record({
+  status: often<AnswerSpec["status"]>([14, 200], [1, 204], [1, 304], [1, 404], [1, 503]),
+  framing: often<AnswerSpec["framing"]>([8, "length"], [6, "chunked"], [2, "close"]),
+  size,
+  version: often<AnswerSpec["version"]>([14, "1.1"], [1, "1.0"]),
+  interims: often<number[]>([16, []], [1, [100]], [1, [103]], [1, [103, 100, 103]]),
+  keeps: often<AnswerSpec["keeps"]>([8, "default"], [1, "close"], [3, "hint"], [1, "keep-alive"]),
+  trailers: often([9, false], [1, true]),
+  events: often([14, false], [1, true]),
+  early: often([7, false], [1, true]),
+  flaw: often<AnswerSpec["flaw"]>(
+    [30, "none"],
+    [1, "garbage"],
+    [1, "bad-chunk"],
+    [1, "two-lengths"],
+    [1, "bad-status"],
+    [2, "surplus"],
+    [1, "surplus-answer"],
+  ),
+  switches: fc.constant(false),
+});
+
+/** Places to cut bytes at: ends of heads and messages by name, and any share of the whole. */
+const cuts: fc.Arbitrary<number[]> = fc.array(
+  fc.oneof(
+    { weight: 3, arbitrary: fc.integer({ min: 1, max: 6 }) },
+    { weight: 2, arbitrary: fc.double({ min: 0, max: 0.999, noNaN: true }) },
+  ),
+  { maxLength: 4 },
+);
+
+function faults(weight: number, ...kinds: [number, Fault["kind"]][]): fc.Arbitrary<Fault> {
+  return fc.record({
+    kind: often<Fault["kind"]>([weight, "none"], ...kinds),
+    at: fc.nat({ max: 4 }),
+    times: often([5, 1], [1, 2], [2, 4]),
+  });
+}
+
+const sizes = fc.array(fc.oneof({ weight: 5, arbitrary: fc.nat({ max: 30 }) }, fc.constantFrom(125, 126, 3000)), {
+  maxLength: 3,
+});
+
+const exchange: fc.Arbitrary<ExchangeSpec> = fc.record({
+  request,
+  answer,
+  cuts,
+  fault: faults(14, [2, "fin"], [2, "rst"], [1, "pause"]),
+  frames: fc.constant({ client: [], upstream: [], closes: "none" as const }),
+});
+
+/** The last of a connection may ask for a tunnel, and is refused one now and then. */
+const tunnel: fc.Arbitrary<ExchangeSpec> = fc
+  .record({
+    base: exchange,
+    upgrade: fc.constantFrom<"mux" | "web">("mux", "web"),
+    switches: often([8, true], [1, false]),
+    frames: fc.record({
+      client: sizes,
+      upstream: sizes,
+      closes: often<"none" | "client" | "upstream">([3, "none"], [1, "client"], [1, "upstream"]),
+    }),
+  })
+  .map(({ base, upgrade, switches, frames }) => ({
+    ...base,
+    request: { method: "GET", framing: "none", size: 0, version: "1.1", extra: "none", upgrade },
+    answer: { ...base.answer, switches, early: false, flaw: switches ? "none" : base.answer.flaw },
+    frames,
+  }));
+
+const client: fc.Arbitrary<ClientSpec> = fc
+  .record({
+    exchanges: fc.array(exchange, { minLength: 1, maxLength: 3 }),
+    last: fc.option(tunnel, { freq: 4 }),
+    hasLast: often([5, false], [1, true]),
+    cuts,
+    fault: faults(12, [2, "fin"], [2, "rst"], [1, "pause"]),
+  })
+  .map(({ exchanges, last, hasLast, cuts, fault }) => ({
+    exchanges: last && hasLast ? [...exchanges.slice(1), last] : exchanges,
+    cuts,
+    fault,
+  }));
+
+const picks: fc.Arbitrary<Pick[]> = fc.array(
+  fc.record({ who: fc.nat({ max: 11 }), turns: often([5, 0], [4, 1], [2, 2], [2, 4], [1, 8]) }),
+  { minLength: 4, maxLength: 40 },
+);
+
+/** Any schedule. */
+export const schedules: fc.Arbitrary<Schedule> = fc.record({
+  clients: fc.oneof(
+    { weight: 2, arbitrary: fc.array(client, { minLength: 1, maxLength: 1 }) },
+    { weight: 4, arbitrary: fc.array(client, { minLength: 2, maxLength: 2 }) },
+    { weight: 1, arbitrary: fc.array(client, { minLength: 3, maxLength: 3 }) },
+  ),
+  world: often<World>([40, "none"], [1, "kill"], [2, "drain"]),
+  order: picks,
+});

@@ -1,0 +1,128 @@
+// npm run schedules -- [--count N] [--seconds S] [--seed N] [--workers K] [--lanes L] [--replay FILE|-] [--dist DIR] [--first]
+// Plays so many schedules, judges everybody who took part, and prints each that failed as a script that replays it.
+// Bundled and started by run.mjs; its workers are the same file.
+
+import { fork } from "node:child_process";
+import { readFileSync, writeFileSync } from "node:fs";
+import { availableParallelism, tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { parseArgs } from "node:util";
+import { Lane } from "./lane.ts";
+import type { Schedule } from "./schedule.ts";
+import { playOnce, work, type Done, type Failed, type Job } from "./worker.ts";
+
+const say = (text: string): void => void process.stdout.write(`${text}\n`);
+
+interface Message {
+  played?: number;
+  done?: Done;
+}
+
+async function beWorker(): Promise<void> {
+  const job = JSON.parse(process.argv[3] ?? "{}") as Job;
+  process.on("disconnect", () => process.exit());
+  const done = await work(job, (played) => process.send?.({ played } satisfies Message));
+  process.send?.({ played: done.played, done } satisfies Message, () => process.disconnect());
+}
+
+/** Plays one schedule again, so many times; says what was found. */
+async function replay(file: string, dist: string, times: number): Promise<number> {
+  const schedule = JSON.parse(readFileSync(file === "-" ? 0 : file, "utf8")) as Schedule;
+  let failed = 0;
+  for (let n = 0; n < times; n += 1) {
+    const lane = await Lane.open(dist, "127.19.0.1");
+    const told: string[] = [];
+    const findings = await playOnce(lane, schedule, told);
+    await lane.close();
+    if (findings.length === 0) continue;
+    failed += 1;
+    if (failed === 1) for (const line of [...told, ...findings]) say(line);
+  }
+  say(`${failed} of ${times} plays failed`);
+  return failed === 0 ? 0 : 1;
+}
+
+function print({ findings, schedule, after }: Failed, seed: number, n: number): void {
+  const file = join(tmpdir(), `schedule-${seed}-${n}.json`);
+  writeFileSync(file, `${JSON.stringify(schedule)}\n`);
+  say(`FAILED after ${after}:`);
+  for (const finding of findings) say(`  ${finding}`);
+  say(`  again: npm run schedules -- --replay - <<'END'\n${JSON.stringify(schedule)}\nEND`);
+}
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({
+    options: {
+      count: { type: "string", default: "100000" },
+      seconds: { type: "string", default: "3600" },
+      seed: { type: "string", default: String(Math.floor(Math.random() * 2 ** 31)) },
+      workers: { type: "string", default: String(availableParallelism()) },
+      lanes: { type: "string", default: "24" },
+      replay: { type: "string" },
+      times: { type: "string", default: "20" },
+      dist: { type: "string", default: "dist" },
+      first: { type: "boolean", default: false },
+    },
+  });
+  const number = (name: "count" | "seconds" | "seed" | "workers" | "lanes" | "times"): number => {
+    const value = Number(values[name]);
+    if (Number.isInteger(value) && value >= 0) return value;
+    process.stderr.write(`--${name} is '${values[name]}'. Accepted: a whole number.\n`);
+    return process.exit(64);
+  };
+  const dist = resolve(values.dist);
+  if (values.replay !== undefined) process.exit(await replay(values.replay, dist, number("times")));
+  const [count, seconds, seed, workers, lanes] = (["count", "seconds", "seed", "workers", "lanes"] as const).map(
+    number,
+  ) as [number, number, number, number, number];
+  say(`seed ${seed}: ${count} schedules, at most ${seconds} s, ${workers} workers of ${lanes} lanes`);
+  const began = performance.now();
+  const played = Array.from({ length: workers }, () => 0);
+  const failed: Failed[] = [];
+  const broken: string[] = [];
+  const children = played.map((_, n) => {
+    const job: Job = { dist, seed, count: Math.ceil(count / workers), seconds, lanes, worker: n, first: values.first };
+    return fork(process.argv[1] ?? "", ["--worker", JSON.stringify(job)]);
+  });
+  const report = setInterval(
+    () => say(`${Math.round((performance.now() - began) / 1000)} s: ${sum(played)} schedules`),
+    10_000,
+  );
+  await Promise.all(
+    children.map(
+      (child, n) =>
+        new Promise<void>((over) => {
+          let done = false;
+          child.on("message", (message: Message) => {
+            // The proxy tells an IPC parent of its links, too.
+            if (message.played === undefined) return;
+            played[n] = message.played;
+            if (!message.done) return;
+            done = true;
+            failed.push(...message.done.failed);
+            if (values.first && message.done.failed.length > 0)
+              for (const other of children) if (other !== child) other.kill();
+          });
+          child.once("exit", (code, signal) => {
+            if (!done && !(values.first && signal === "SIGTERM")) broken.push(`a worker ended with ${code ?? signal}`);
+            over();
+          });
+        }),
+    ),
+  );
+  clearInterval(report);
+  const took = (performance.now() - began) / 1000;
+  failed.forEach((one, n) => print(one, seed, n));
+  for (const one of broken) say(`FAILED ${one}`);
+  say(
+    `${sum(played)} schedules in ${took.toFixed(1)} s, ${Math.round(sum(played) / took)} a second; ${failed.length} failed`,
+  );
+  process.exit(failed.length + broken.length === 0 ? 0 : 1);
+}
+
+function sum(numbers: number[]): number {
+  return numbers.reduce((all, one) => all + one, 0);
+}
+
+if (process.argv[2] === "--worker") await beWorker();
+else await main();
