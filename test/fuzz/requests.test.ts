@@ -29,6 +29,12 @@ const line = fc.constantFrom(
   "OPTIONS * HTTP/1.1",
   "CONNECT a:1 HTTP/1.1",
   "DELETE //x HTTP/1.1",
+  "GET HTTPS://b?c HTTP/1.1",
+  "OPTIONS http://b HTTP/1.1",
+  "GET http://u:p@b/c HTTP/1.1",
+  "GET * HTTP/1.1",
+  "GET /a#b HTTP/1.1",
+  "TRACE /x HTTP/1.1",
 );
 const field = fc.constantFrom(
   "Host: a",
@@ -50,6 +56,10 @@ const field = fc.constantFrom(
   " folded",
   "Via: 1.1 x",
   "Origin: http://a",
+  "Max-Forwards: 0",
+  "Max-Forwards: 1",
+  "X_Forwarded_For: 1",
+  "Transfer_Encoding: chunked",
 );
 const body = fc.constantFrom(
   "",
