@@ -3,6 +3,7 @@
 
 import { lstatSync, unlinkSync } from "node:fs";
 import { Server, type AddressInfo, type ListenOptions } from "node:net";
+import { getSystemErrorMap } from "node:util";
 import { askControl } from "../ops/control.ts";
 import { codeOf } from "../core/errors.ts";
 import { sleep } from "../core/timer.ts";
@@ -122,9 +123,11 @@ export async function bindAdmin(server: Server, at: Address): Promise<AddressInf
   if (!error) return server.address() ?? "";
   const code = codeOf(error);
   const what = "path" in at ? `unix:${at.path}` : hostPort(at.host, at.port);
-  const why =
-    code === "EADDRINUSE" ? "in use" : code === "EACCES" ? "not ours to listen on" : `not to be had (${code})`;
-  throw new CannotListen(`${what} is ${why}. Accepted for option '--admin': a free address.`, code === "EACCES");
+  const why = code === "EADDRINUSE" ? "in use" : code === "EACCES" ? "not ours to listen on" : "not to be had";
+  throw new CannotListen(
+    `${what} is ${why} (${systemWords(code)}). Accepted for option '--admin': a free address.`,
+    code === "EACCES",
+  );
 }
 
 function isSocket(path: string): boolean {
@@ -149,7 +152,8 @@ function explain(error: Error, { host, port }: Place): Error {
     case "EACCES":
     case "EPERM":
       return new CannotListen(
-        `no right to listen on ${hostPort(host, port)}. Accepted for option '--port': 1024 and up, or 0.`,
+        `no right to listen on ${hostPort(host, port)} (${systemWords(codeOf(error))}). ` +
+          `Accepted for option '--port': 1024 and up, or 0${lowPorts(port)}.`,
         true,
       );
     case "EADDRNOTAVAIL":
@@ -157,7 +161,9 @@ function explain(error: Error, { host, port }: Place): Error {
     case "EAI_AGAIN":
     case "EINVAL":
     case "ENOTFOUND":
-      return new CannotListen(`${host} is no address of this machine. Accepted for option '--host': one that is.`);
+      return new CannotListen(
+        `${host} is no address of this machine (${systemWords(codeOf(error))}). Accepted for option '--host': one that is.`,
+      );
     default:
       return error;
   }
@@ -168,9 +174,23 @@ async function busy(place: Place, address: string): Promise<CannotListen> {
   const { findHolder } = await import("./holder.ts");
   const holder = await findHolder(place.port, address);
   const by = holder ? `by process ${holder.pid} (${holder.command})` : "by a process the system does not name";
+  const older = place.takeover ? undefined : await findOlderSelf(place.port, address);
   return new CannotListen(
-    `${hostPort(place.host, place.port)} is held ${by}. Accepted for option '--port': a free port, or 0.`,
+    `${hostPort(place.host, place.port)} is held ${by} (${systemWords("EADDRINUSE")}). ` +
+      `Accepted for option '--port': a free port, or 0${older ? "; or --takeover, since that is a single-port of yours" : ""}.`,
   );
+}
+
+/** What the system and everybody else calls it, for those who search: `EADDRINUSE: address already in use`. */
+function systemWords(code: string): string {
+  const known = new Map(getSystemErrorMap().values()).get(code);
+  return known === undefined ? code : `${code}: ${known}`;
+}
+
+/** How a user who is not root listens below 1024. */
+function lowPorts(port: number): string {
+  if (process.platform !== "linux" || port >= 1024) return "";
+  return `; any after 'sudo setcap cap_net_bind_service=+ep ${process.execPath}'`;
 }
 
 /**

@@ -60,7 +60,7 @@ async function find(port: number | undefined, fail: Fail): Promise<string> {
   if (only === undefined) return fail(EXIT_UNAVAILABLE, "no single-port of this user is running.");
   if (found.size === 1) return only;
   const list = [...found.keys()].sort((a, b) => a - b).join(", ");
-  return fail(EXIT_USAGE, `several are running. Accepted for option '--port': ${list}.`);
+  return fail(EXIT_USAGE, `several are running; choose with --port: ${list}.`);
 }
 
 function look(): Look {

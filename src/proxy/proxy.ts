@@ -31,7 +31,7 @@ import type { Tunnel } from "../tunnel/tunnel.ts";
 import { readingsOf, reportOf, type Rooms } from "./reports.ts";
 import type { Why } from "../core/errors.ts";
 import { hostsOf } from "../core/hosts.ts";
-import { isSameAddress, type Target } from "../core/target.ts";
+import { isSameAddress, urlOf, type Target } from "../core/target.ts";
 
 /** What a process adds to a daemon. */
 export interface Process {
@@ -229,6 +229,8 @@ export class Proxy {
     }
     if (older?.hears) this.#log.info({ older: older.pid }, "took over from an older single-port");
     else if (older) this.#log.warn({ older: older.pid }, "the older single-port does not answer, and may keep clients");
+    // A unix socket of systemd's has no port, and nothing to open.
+    if (address.port > 0) routes.push(urlOf(address.address, address.port));
     this.#log.info(`listening on ${address.port || address.address}; ${routes.join("; ")}`);
   }
 

@@ -95,6 +95,15 @@ describe("the port is held by a stranger", () => {
   });
 });
 
+test("the port is held by one of ours: the line suggests --takeover", async () => {
+  const env = ownRuntime();
+  const older = await startDaemon(["--http", "1"], env);
+  const { code, stderr } = await singlePort(["--http", "1", "--port", String(older.port), "--bind-retry", "0"], env);
+  expect(code).toBe(78);
+  expect(stderr).toContain("(EADDRINUSE: address already in use)");
+  expect(stderr).toContain("; or --takeover, since that is a single-port of yours.");
+});
+
 /** Root may listen anywhere: it is run without that right. */
 const RIGHTLESS = process.getuid?.() === 0 ? ["setpriv", "--bounding-set=-net_bind_service", "--"] : [];
 const forbidsLowPorts =
@@ -108,7 +117,9 @@ test.skipIf(!forbidsLowPorts)("a port below 1024 without the right to it: one li
   const { code, stderr } = await run(words[0] ?? "", words.slice(1), { env: cleanEnv(env) });
   expect([code, stderr]).toEqual([
     77,
-    expect.stringMatching(/^single-port: no right to [^\n]*127\.0\.0\.1:99\.[^\n]*\n$/),
+    expect.stringMatching(
+      /^single-port: no right to [^\n]*127\.0\.0\.1:99 \(EACCES: permission denied\)[^\n]*setcap cap_net_bind_service[^\n]*\n$/,
+    ),
   ]);
   expect(tries()).toHaveLength(1);
 });

@@ -137,7 +137,9 @@ test("a port in use: one line that names who has it, exit 78", async () => {
   expect([code, stdout]).toEqual([78, ""]);
   expect(stderr).toMatch(/^single-port: [^\n]+\n$/);
   expect(stderr).toContain(`127.0.0.1:${taken.port}`);
+  expect(stderr).toContain("(EADDRINUSE: address already in use)");
   expect(stderr).toContain("--port");
+  expect(stderr).not.toContain("--takeover");
 });
 
 test("a host that is not of this machine: exit 78", async () => {

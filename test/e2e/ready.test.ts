@@ -29,7 +29,7 @@ test("one line says where it listens and what goes where", async () => {
     [
       30,
       `listening on ${daemon.port}; HTTP → localhost:4000; /ao-terminal-mux → 127.0.0.1:14801/mux; ` +
-        "/mux → 127.0.0.1:14801/mux; /term → [::1]:14802",
+        `/mux → 127.0.0.1:14801/mux; /term → [::1]:14802; http://127.0.0.1:${daemon.port}`,
     ],
   ]);
 });

@@ -68,7 +68,7 @@ test("several are running: one line with their ports, exit 64; --port picks one"
   expect(await singlePort(["status"], env)).toEqual({
     code: 64,
     stdout: "",
-    stderr: `single-port: several are running. Accepted for option '--port': ${ports.join(", ")}.\n`,
+    stderr: `single-port: several are running; choose with --port: ${ports.join(", ")}.\n`,
   });
   const picked = await singlePort(["status", "--port", String(ports[1])], env);
   expect(picked).toMatchObject({ code: 0, stderr: "" });
