@@ -16,8 +16,15 @@ import { openTunnel } from "./opened.ts";
 import type { Admitted, RelayParts } from "./parts.ts";
 import { ExchangeRecord, type Ending } from "./record.ts";
 import { bodyOf, isKept, type RequestBody } from "./request-body.ts";
+import { acceptsOnlyEvents } from "../core/event-source.ts";
 import { isWebSocket, switchingHead, type ResponseHead } from "../http/response-head.ts";
 import { afterBroken, howRefused, isRepeatable } from "./retry.ts";
+
+/**
+ * An event stream would wait anyway, so its request is held as long as a response may take, and comes again after that.
+ * Less than any front waits for a head: nginx does for 60 s, and its 504 would end an EventSource for good.
+ */
+const EVENTS_PATIENCE_MS = 50_000;
 
 /** An exchange in progress. */
 export class Exchange implements Asker, Caller, Occupant, Live, Waiting {
@@ -69,6 +76,11 @@ export class Exchange implements Asker, Caller, Occupant, Live, Waiting {
     const repeatable = isRepeatable(req.method ?? "", head.idempotencyKey);
     const reusable = this.#retries === 0 && repeatable && isKept(head, this.#parts.options.replayBytes);
     this.#giveUp = upstream.acquire(this, { pooled: reusable, halfOpen: upgrade !== undefined, patience });
+  }
+
+  get patienceMs(): number {
+    const { responseTimeoutMs } = this.#parts.options;
+    return acceptsOnlyEvents(this.#in.req) ? Math.min(responseTimeoutMs || Infinity, EVENTS_PATIENCE_MS) : 0;
   }
 
   onUnavailable({ code }: Failure): void {

@@ -5,6 +5,7 @@ import { STATUS_CODES, type IncomingMessage, type ServerResponse } from "node:ht
 import type { Socket } from "node:net";
 import { errorPage, type Away } from "./error-page.ts";
 import type { Failure } from "../core/errors.ts";
+import { acceptsOnlyEvents, refusedStream } from "../core/event-source.ts";
 import { linger } from "../core/sockets.ts";
 
 // After these nobody knows where the next request begins, or the client must not be listened to any more.
@@ -54,6 +55,7 @@ export function refuse(res: ServerResponse, failure: Failure, id: string, away?:
   const { req } = res;
   // Its body is read and dropped at once: node would keep it until the client has taken the answer.
   req.resume();
+  if (failure.status >= 500 && failure.status !== 508 && acceptsOnlyEvents(req)) return refuseStream(res, failure);
   const page = wantsPage(req);
   const repeatable = req.method === "GET" || req.method === "HEAD";
   const body = page ? errorPage(failure, { id, away, repeatable }) : jsonOf(failure, id);
@@ -78,6 +80,13 @@ export function answerSelf(res: ServerResponse, trace: string | undefined): void
   else fields.push("Content-Type", "message/http", "X-Content-Type-Options", "nosniff");
   res.writeHead(200, fields);
   res.end(content);
+}
+
+/** What passes by itself must not end an EventSource for good: the log and the figures know it as what it is. */
+function refuseStream(res: ServerResponse, failure: Failure): void {
+  const body = refusedStream(failure.code, failure.message);
+  res.writeHead(200, STATUS_CODES[200], [...fieldsOf(failure, "text/event-stream", body), "Vary", "Accept"]);
+  res.end(body);
 }
 
 /** Answers on a socket that has no response object, and ends it. */

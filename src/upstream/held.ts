@@ -7,6 +7,8 @@ import type { UpstreamConnection } from "./connection.ts";
 
 /** Who asks for a connection. Exactly one of `onGranted` and `onUnavailable` is called, unless it gives up before. */
 export interface Asker {
+  /** It may be held for so many milliseconds, if that is longer than others are. */
+  readonly patienceMs: number;
   onGranted(connection: UpstreamConnection): void;
   onUnavailable(failure: Failure): void;
   /** A try to connect failed with this code; the asker still waits. */

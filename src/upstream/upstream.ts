@@ -96,12 +96,11 @@ export class Upstream {
       return nothingToGiveUp;
     }
     const arrived = performance.now();
-    const deadline = arrived + this.#options.holdMs;
-    const waiter: Waiter = { asker, halfOpen, arrived, deadline, cancelDial: undefined };
+    const waiter: Waiter = { asker, halfOpen, arrived, deadline: Infinity, cancelDial: undefined };
     const holds = patience === "hold" && this.#options.holdMs > 0;
     // Others wait already: overtaking them would serve late comers first, and they try for all.
     if (this.#held.size > 0 && patience === "hold") {
-      this.#held.add(waiter);
+      this.#hold(waiter);
     } else if (this.#held.size > 0 || patience === "none") {
       asker.onUnavailable(this.#held.unavailable());
     } else {
@@ -109,7 +108,7 @@ export class Upstream {
         waiter.cancelDial = undefined;
         if (typeof result !== "string") return asker.onGranted(result);
         asker.onTried(result);
-        if (holds && !this.#draining) this.#held.add(waiter);
+        if (holds && !this.#draining) this.#hold(waiter);
         else asker.onUnavailable(this.#held.unavailable());
       };
       const { connectTimeoutMs } = this.#options;
@@ -120,6 +119,11 @@ export class Upstream {
       waiter.cancelDial?.();
       this.#held.leave(waiter);
     };
+  }
+
+  #hold(waiter: Waiter): void {
+    waiter.deadline = waiter.arrived + Math.max(this.#options.holdMs, waiter.asker.patienceMs);
+    this.#held.add(waiter);
   }
 
   /** Takes back a connection after a complete exchange. `hintMs`: the upstream's own keep-alive timeout. */
