@@ -112,7 +112,7 @@ const program = addOptions(new commander.Command("single-port"))
 
 // What only some commands need is loaded by them: a manager or a user waits for the start.
 addOptions(program.command("check"))
-  .description("validate the options, probe the upstreams, print what would run; exit 0 or 78")
+  .description("try the addresses, ask each upstream once, print what came back; exit 0, or 78 when it would not work")
   .action(async (given: Partial<Options>) => {
     const { check } = await import("./ops/check.ts");
     const print = (line: string): void => void process.stdout.write(`${line}\n`);

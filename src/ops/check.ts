@@ -1,25 +1,100 @@
-// `single-port check`: would this run? Probes the upstreams once each. Called by cli.ts.
+// `single-port check`: would this run? Binds the addresses, asks the web server for its page, and makes one handshake
+// with each mux. Called by cli.ts.
 
+import { once } from "node:events";
+import { createServer, type ListenOptions } from "node:net";
 import type { Options } from "../options/options.ts";
-import { Clock } from "../core/timer.ts";
-import { hostPort, type Target } from "../core/target.ts";
-import { probeConnect } from "../upstream/probe.ts";
+import { codeOf } from "../core/errors.ts";
+import { hostPort, type Address, type MuxTarget, type Target } from "../core/target.ts";
+import { askMux, askWeb, speaksTls, type Answer } from "./check-answers.ts";
+import { findControl } from "./control.ts";
 
-/** Prints what would run and whether each upstream answers; resolves with whether all do. */
+/** What was found of one part, in words, and whether it would work. */
+interface Finding {
+  words: string;
+  ok: boolean;
+}
+
+/** Prints what would run and what each upstream answers; resolves with whether all of it would work. */
 export async function check(options: Options, print: (line: string) => void): Promise<boolean> {
-  print(`would listen on ${hostPort(options.host, options.port)}`);
-  const routes: [string, Target][] = [["HTTP", options.http]];
-  for (const { target, paths } of options.mux) routes.push([paths.join(", "), target]);
-  const clock = new Clock();
-  const results = await Promise.all(
-    routes.map(async ([what, target]) => {
-      const problem = await new Promise<string | undefined>((resolve) => {
-        probeConnect(target.address, { clock, timeoutMs: options.connectTimeout }, resolve);
-      });
-      const found = problem === undefined ? "answers" : `cannot be reached (${problem})`;
-      print(`${what} → ${target.label}${target.path ?? ""}: ${found}`);
-      return problem === undefined;
-    }),
-  );
-  return results.every(Boolean);
+  const { http, mux, host, port, admin, connectTimeout: timeoutMs } = options;
+  const findings = await Promise.all([
+    tryToBind({ host, port }, options).then(({ words, ok }) => ({ words: `would listen on ${words}`, ok })),
+    ...(admin ? [tryToBind(admin, options).then(({ words, ok }) => ({ words: `admin on ${words}`, ok }))] : []),
+    tryWeb(http, timeoutMs),
+    ...mux.map((one) => tryMux(one, http, timeoutMs)),
+  ]);
+  for (const { words } of findings) print(words);
+  return findings.every(({ ok }) => ok);
+}
+
+/** Listens for a moment. */
+async function tryToBind(at: Address, { port, takeover }: Options): Promise<Finding> {
+  const what = "path" in at ? `unix:${at.path}` : hostPort(at.host, at.port);
+  const server = createServer();
+  try {
+    const listening = once(server, "listening");
+    server.listen({ ...at, exclusive: true } satisfies ListenOptions);
+    await listening;
+    await new Promise((resolve) => server.close(resolve));
+    return { words: what, ok: true };
+  } catch (error) {
+    const code = codeOf(error);
+    if (code !== "EADDRINUSE") return { words: `${what}: not possible (${(error as Error).message})`, ok: false };
+    const isOurs = (await findControl(port)) !== undefined;
+    if (isOurs && takeover) return { words: `${what}, which a running single-port hands over`, ok: true };
+    const hint = isOurs ? "; a single-port of yours runs there, which --takeover would have hand over" : "";
+    return { words: `${what}: address already in use (EADDRINUSE)${hint}`, ok: false };
+  }
+}
+
+async function tryWeb({ address, label }: Target, timeoutMs: number): Promise<Finding> {
+  const answer = await askWeb(address, timeoutMs);
+  const words = `HTTP → ${label}: ${told(answer)}`;
+  if (await isTls(address, answer, timeoutMs)) return { words: `${words}; ${TLS}`, ok: false };
+  if (answer.kind === "status" && answer.status === 426) {
+    return { words: `${words}: it wants WebSockets only. Are --http and --mux swapped?`, ok: false };
+  }
+  return { words, ok: answer.kind === "status" };
+}
+
+async function tryMux({ target, paths }: MuxTarget, http: Target, timeoutMs: number): Promise<Finding> {
+  const { address, label } = target;
+  const path = target.path ?? paths[0] ?? "/";
+  const answer = await askMux(address, path, timeoutMs);
+  const words = `${paths.join(", ")} → ${label}${path}: ${told(answer)}`;
+  if (answer.kind !== "status") {
+    const tls = await isTls(address, answer, timeoutMs);
+    return { words: tls ? `${words}; ${TLS}` : words, ok: false };
+  }
+  const { status } = answer;
+  if (status === 101) return { words, ok: true };
+  // It may want what only a browser has: a cookie, an Origin.
+  if (status === 401 || status === 403) return { words: `${words} to one without Origin and cookies`, ok: true };
+  if (await isTls(address, answer, timeoutMs)) return { words: `${words}; ${TLS}`, ok: false };
+  const other = await askMux(http.address, path, timeoutMs);
+  const swapped = other.kind === "status" && other.status === 101;
+  const why = swapped ? `${http.label} opens one. Are --http and --mux swapped?` : "no WebSocket was opened";
+  return { words: `${words}; ${why}`, ok: false };
+}
+
+function told(answer: Answer): string {
+  switch (answer.kind) {
+    case "status":
+      return `answers ${answer.status} ${answer.reason}`.trimEnd();
+    case "nonsense":
+      return "answers something that is no HTTP";
+    case "nothing":
+      return `connects, and then nothing (${answer.why})`;
+    default:
+      return `cannot be reached (${answer.why})`;
+  }
+}
+
+const TLS = "it speaks TLS. Give the port that serves plain http:// or ws://; TLS ends at the front";
+
+/** Servers that speak TLS close when they are spoken to plainly, say nonsense, or answer 400. */
+async function isTls(address: Address, answer: Answer, timeoutMs: number): Promise<boolean> {
+  if (answer.kind === "unreachable" || (answer.kind === "status" && answer.status !== 400)) return false;
+  return await speaksTls(address, timeoutMs);
 }

@@ -3,7 +3,7 @@ import { singlePort, type Ended } from "../kit/command.ts";
 import { head } from "../kit/client.ts";
 import { startDaemon } from "../kit/daemon.ts";
 import { ask } from "../kit/messages.ts";
-import { deadPort, httpUpstream } from "../kit/upstream.ts";
+import { httpUpstream } from "../kit/upstream.ts";
 
 test("--version prints the version, and nothing else", async () => {
   const { default: manifest } = await import("../../package.json", { with: { type: "json" } });
@@ -109,25 +109,6 @@ describe("a usage error is one line that names the option, what was given and wh
   ])("%s: the line says which variable it came from", async (_, env, words) => {
     expect(usage(await singlePort([], { NEXT_INTERNAL_PORT: "4000", ...env }))).toContain(words);
   });
-});
-
-test("check prints what would run and exits 0 when everything answers", async () => {
-  const web = await httpUpstream((_req, res) => res.end());
-  const args = ["--port", "3000", "--http", String(web.port), "--mux", `${web.port}/mux`];
-  const { code, stdout, stderr } = await singlePort(["check", ...args]);
-  expect([code, stderr]).toEqual([0, ""]);
-  expect(stdout).toContain("127.0.0.1:3000");
-  expect(stdout).toMatch(new RegExp(`HTTP → 127\\.0\\.0\\.1:${web.port}: answers`));
-  expect(stdout).toMatch(new RegExp(`/ao-terminal-mux.*/mux.*127\\.0\\.0\\.1:${web.port}/mux: answers`));
-});
-
-test("check exits 78 and says which upstream does not answer", async () => {
-  const web = await httpUpstream((_req, res) => res.end());
-  const dead = await deadPort();
-  const { code, stdout } = await singlePort(["check", "--http", String(web.port), "--mux", `${dead}/mux`]);
-  expect(code).toBe(78);
-  expect(stdout).toMatch(new RegExp(`HTTP → 127\\.0\\.0\\.1:${web.port}: answers`));
-  expect(stdout).toMatch(new RegExp(`127\\.0\\.0\\.1:${dead}/mux: cannot be reached`));
 });
 
 test("a port in use: one line that names who has it, exit 78", async () => {
