@@ -229,7 +229,11 @@ async function waitForLock(place: Place, signal: AbortSignal): Promise<HeldLock>
   }
 }
 
-/** The listening descriptor that systemd passed to this very process, if it did. */
+/**
+ * The listening descriptor that systemd passed to this very process, if it did.
+ *
+ * @throws {CannotListen} when there are several.
+ */
 function activatedFd(): number | undefined {
   const { LISTEN_FDS: count, LISTEN_PID: pid } = process.env;
   if (Number(pid) !== process.pid || !(Number(count) >= 1)) return undefined;
@@ -237,6 +241,12 @@ function activatedFd(): number | undefined {
   delete process.env["LISTEN_FDS"];
   delete process.env["LISTEN_PID"];
   delete process.env["LISTEN_FDNAMES"];
+  // Nobody would accept on the others, and their clients would wait for ever.
+  if (Number(count) > 1) {
+    throw new CannotListen(
+      `LISTEN_FDS passes ${count} sockets. Accepted: one (a single ListenStream= in the socket units of the service).`,
+    );
+  }
   return LISTEN_FDS_START;
 }
 

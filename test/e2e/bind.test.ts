@@ -231,6 +231,12 @@ test("LISTEN_FDS that promises a socket where there is none: one line, exit 78",
   expect([code, stderr]).toEqual([78, expect.stringMatching(/^single-port: [^\n]*LISTEN_FDS[^\n]*\n$/)]);
 });
 
+test("LISTEN_FDS that passes two sockets: one line that says why not, exit 78", async () => {
+  const script = `LISTEN_FDS=2 LISTEN_PID=$$ exec '${NODE}' '${BIN}' --http 1 --port 0 3</dev/null 4</dev/null`;
+  const { code, stderr } = await run("sh", ["-c", script], { env: cleanEnv(ownRuntime()) });
+  expect([code, stderr]).toEqual([78, expect.stringMatching(/^single-port: LISTEN_FDS passes 2 [^\n]*one[^\n]*\n$/)]);
+});
+
 test("LISTEN_FDS that was meant for another process, by its LISTEN_PID, is of no account", async () => {
   const daemon = await startDaemon(["--http", "1"], { LISTEN_FDS: "1", LISTEN_PID: "1" });
   expect(await accepts(daemon.port)).toBe(true);
