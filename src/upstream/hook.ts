@@ -133,13 +133,20 @@ export class DownHook {
         // A group of its own: a shell's children are killed with it.
         detached: process.platform !== "win32",
         stdio: ["ignore", "pipe", "pipe"],
-        env: { ...process.env, ...this.#env },
+        env: { ...environment(), ...this.#env },
       });
     } catch (error) {
       // Some failures of spawn are thrown (E2BIG), and must not come out of whoever noticed the loss.
       return (error as Error).message;
     }
   }
+}
+
+/** What is ours alone to use: with these, a command could speak to systemd for the unit that we are. */
+const OURS = new Set(["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"]);
+
+function environment(): NodeJS.ProcessEnv {
+  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !OURS.has(name)));
 }
 
 function kill({ pid }: ChildProcess): void {

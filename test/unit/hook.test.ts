@@ -26,6 +26,15 @@ test("the command knows which upstream was lost, and its output is kept", async 
   expect(result.output).toContain("http at 127.0.0.1:4000");
 });
 
+test("what speaks for our unit to systemd is not passed on", async () => {
+  for (const name of ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"]) vi.stubEnv(name, "ours");
+  vi.stubEnv("SOMETHING", "else");
+  onTestFinished(() => void vi.unstubAllEnvs());
+  const { hook: down, ended } = hook('echo "[$NOTIFY_SOCKET$WATCHDOG_USEC$WATCHDOG_PID] [$SOMETHING]"');
+  down.down();
+  expect((await ended()).output).toBe("[] [else]");
+});
+
 test("a second loss within the break is not forgotten: its run is put off", async () => {
   const { hook: down, starts, ended } = hookAsItIs("true");
   down.down();
