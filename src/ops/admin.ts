@@ -1,6 +1,7 @@
 // For operators: live, ready, status, metrics and the live page, on --admin and on the control socket.
 // Made by proxy.ts. Never on the public port: behind a tunnel everybody comes from loopback.
 
+import { readFileSync } from "node:fs";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { Why } from "../core/errors.ts";
 import { isHostAllowed, whyHost } from "../core/hosts.ts";
@@ -26,23 +27,50 @@ export interface AdminParts {
   drain?: () => void;
 }
 
+/** What one server keeps count of. */
+interface Serving extends AdminParts {
+  streams: { open: number; most: number };
+}
+
 /** The latest, on /events, where a report is sent each second; /status has all of them. */
 const MAX_TUNNELS_STREAMED = 200;
 const MAX_ENDINGS_STREAMED = 20;
 
-/** An admin server, not listening yet. */
-export function createAdmin(parts: AdminParts): Server {
+/** Connections that operators may have at most, and the share of all descriptors: the others are for the clients. */
+const MAX_CONNECTIONS = 64;
+const SHARE_OF_DESCRIPTORS = 1 / 8;
+
+/** How many connections an admin server takes. */
+function connectionLimit(): number {
+  let descriptors = Infinity;
+  try {
+    descriptors = Number(/^Max open files\s+(\d+)/m.exec(readFileSync("/proc/self/limits", "utf8"))?.[1] ?? Infinity);
+  } catch {
+    // Only Linux says so.
+  }
+  return Math.max(4, Math.min(MAX_CONNECTIONS, Math.floor(descriptors * SHARE_OF_DESCRIPTORS)));
+}
+
+/**
+ * An admin server, not listening yet. Its connections are limited, and half of them are kept for questions: readers of
+ * /events, which stay, get a 503 beyond that.
+ */
+export function createAdmin(given: AdminParts): Server {
+  const limit = connectionLimit();
+  const parts = { ...given, streams: { open: 0, most: Math.floor(limit / 2) } };
   // The last two are NODE_OPTIONS' to set where they are not said.
   const strictly = { insecureHTTPParser: false, maxHeaderSize: 16 * 1024 };
   const server = createServer({ keepAliveTimeout: 5000, headersTimeout: 10_000, ...strictly }, (req, res) => {
     answer(parts, req, res).catch(() => cut(req.socket));
   });
+  // Node accepts and closes what is above.
+  server.maxConnections = limit;
   server.prependListener("connection", guard);
   server.on("clientError", (_error, socket) => cut(socket as Parameters<typeof cut>[0]));
   return server;
 }
 
-async function answer(parts: AdminParts, req: IncomingMessage, res: ServerResponse): Promise<void> {
+async function answer(parts: Serving, req: IncomingMessage, res: ServerResponse): Promise<void> {
   if (!comesFromHere(parts, req)) return refuseHost(parts, req, res);
   const path = (req.url ?? "/").replace(/\?.*$/s, "");
   if (path === "/drain" && parts.drain) {
@@ -111,7 +139,16 @@ function send(res: ServerResponse, status: number, fields: string[], body: strin
 }
 
 /** The seconds so far, then a report each second, as server-sent events. */
-function stream(parts: AdminParts, req: IncomingMessage, res: ServerResponse): void {
+function stream(parts: Serving, req: IncomingMessage, res: ServerResponse): void {
+  const { streams } = parts;
+  if (streams.open >= streams.most) {
+    return send(
+      res,
+      503,
+      ["Content-Type", "text/plain; charset=utf-8", "Retry-After", "5"],
+      "too many follow already\n",
+    );
+  }
   res.writeHead(200, ["Content-Type", "text/event-stream", ...COMMON]);
   if (req.method === "HEAD") return void res.end();
   const next = (): string => {
@@ -121,6 +158,8 @@ function stream(parts: AdminParts, req: IncomingMessage, res: ServerResponse): v
     return `data: ${JSON.stringify({ ...report, ready: readiness(report), tunnels, endedBadly })}\n\n`;
   };
   res.write(`event: seconds\ndata: ${JSON.stringify(parts.history.seconds)}\n\n${next()}`);
+  streams.open += 1;
+  res.once("close", () => (streams.open -= 1));
   // A reader that does not read gets the next one it can take, not all it has missed.
   const push = (): void => void (res.writableNeedDrain || res.write(next()));
   res.once("close", parts.history.follow(push));
