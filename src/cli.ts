@@ -129,7 +129,8 @@ program
   .option("--json", "for programs: all of it; with --watch a line each second, with the latest 200 tunnels")
   .action(async (given: StatusOptions) => {
     const { status } = await import("./ops/status.ts");
-    await status(given, fail);
+    const { whoListens } = await import("./life/holder.ts");
+    await status(given, fail, whoListens);
   });
 
 addOptions(program.command("demo"), ["http", "mux"])

@@ -1,4 +1,5 @@
-// Who has the port? Called by bind.ts when it is busy, to name the holder in the error.
+// Who has the port? Called by bind.ts when it is busy, to name the holder in the error,
+// and by cli.ts for `status`.
 // Best effort: another user's process may not be looked into, and then nobody is named.
 
 import { execFile } from "node:child_process";
@@ -33,7 +34,21 @@ export async function findHolder(port: number, address: string): Promise<Holder 
 /** The state of a listening socket in /proc/net/tcp. */
 const LISTENING = "0A";
 
+/** Who listens on a port of this machine, in words; undefined when nobody does, as far as the system tells. */
+export async function whoListens(port: number): Promise<string | undefined> {
+  const holder = await findHolder(port, "::");
+  if (holder) return `process ${holder.pid} (${holder.command})`;
+  return listenersOn(port, "::").size > 0 ? "a process the system does not name" : undefined;
+}
+
 function findByProc(port: number, address: string): Holder | undefined {
+  const inodes = listenersOn(port, address);
+  const pid = readdirSync("/proc").find((name) => /^\d+$/.test(name) && holds(name, inodes));
+  return pid === undefined ? undefined : { pid: Number(pid), command: readFileSync(`/proc/${pid}/cmdline`, "utf8") };
+}
+
+/** The sockets that listen there, as /proc/pid/fd names them. */
+function listenersOn(port: number, address: string): Set<string> {
   const inodes = new Set<string>();
   for (const file of ["/proc/net/tcp", "/proc/net/tcp6"]) {
     for (const line of linesOf(file)) {
@@ -43,8 +58,7 @@ function findByProc(port: number, address: string): Holder | undefined {
         inodes.add(`socket:[${inode}]`);
     }
   }
-  const pid = readdirSync("/proc").find((name) => /^\d+$/.test(name) && holds(name, inodes));
-  return pid === undefined ? undefined : { pid: Number(pid), command: readFileSync(`/proc/${pid}/cmdline`, "utf8") };
+  return inodes;
 }
 
 /** Without IPv6 one of the files is missing. */

@@ -14,6 +14,9 @@ export interface StatusOptions {
 /** Says one line on stderr and ends the process. */
 type Fail = (code: number, line: string) => never;
 
+/** Who listens on a port, in words; undefined when nobody does. */
+type WhoListens = (port: number) => Promise<string | undefined>;
+
 // sysexits.h.
 const EXIT_USAGE = 64;
 const EXIT_UNAVAILABLE = 69;
@@ -24,8 +27,8 @@ const KEPT_SECONDS = 120;
 const LEAVE = new Set(["q", "Q", "\x1b", "\x03", "\x04"]);
 
 /** Prints the status once, or follows it until the user has seen enough. */
-export async function status(options: StatusOptions, fail: Fail): Promise<void> {
-  const path = await find(options.port, fail);
+export async function status(options: StatusOptions, fail: Fail, whoListens: WhoListens): Promise<void> {
+  const path = await find(options.port, fail, whoListens);
   const first = await askControl(path, "GET", "/status");
   if (first?.status !== 200) return fail(EXIT_UNAVAILABLE, "it went away while it was asked.");
   // `status | head` is no failure.
@@ -51,13 +54,19 @@ function pastSeconds(path: string): Promise<Second[]> {
 }
 
 /** The control socket of the one on this port, or of the only one that runs. */
-async function find(port: number | undefined, fail: Fail): Promise<string> {
+async function find(port: number | undefined, fail: Fail, whoListens: WhoListens): Promise<string> {
   if (port !== undefined) {
-    return (await findControl(port)) ?? fail(EXIT_UNAVAILABLE, `no single-port of this user runs on port ${port}.`);
+    const path = await findControl(port);
+    if (path !== undefined) return path;
+    const who = await whoListens(port);
+    const line = who
+      ? `no control socket of this user answers for port ${port}, though ${who} listens there.`
+      : `no single-port of this user runs on port ${port}: nothing listens there.`;
+    return fail(EXIT_UNAVAILABLE, line);
   }
   const found = await findControls();
   const [only] = found.values();
-  if (only === undefined) return fail(EXIT_UNAVAILABLE, "no single-port of this user is running.");
+  if (only === undefined) return fail(EXIT_UNAVAILABLE, "no single-port of this user answers on a control socket.");
   if (found.size === 1) return only;
   const list = [...found.keys()].sort((a, b) => a - b).join(", ");
   return fail(EXIT_USAGE, `several are running; choose with --port: ${list}.`);

@@ -3,7 +3,7 @@
 
 import type { Server } from "node:http";
 import type { Logger } from "pino";
-import { serveControl } from "../ops/control.ts";
+import { serveControl, type Served } from "../ops/control.ts";
 import { sleep } from "../core/timer.ts";
 import { bindAdmin } from "../life/bind.ts";
 import { createAdmin, type AdminParts } from "../ops/admin.ts";
@@ -13,6 +13,13 @@ import type { Address } from "../core/target.ts";
 /** While an older self still has the address. */
 const RETRY_MS = 100;
 const WARN_AFTER_MS = 10_000;
+/** How often it is looked whether the control socket is there still: more than once in the --bind-retry of a successor. */
+const LOOK_MS = 1000;
+/** How often it is tried where it could not be had. */
+const RETRY_CONTROL_MS = 5000;
+
+/** The control socket in its place, and who answers on it. */
+type Control = Served & { server: Server };
 
 /** The servers for operators. */
 export class Admins {
@@ -58,14 +65,37 @@ export class Admins {
    * @param replace the socket of an older self is there still.
    */
   async serveControl(port: number, replace: boolean, drain: () => void): Promise<void> {
-    const server = createAdmin({ ...this.#parts, allowHost: undefined, drain });
+    const parts = { ...this.#parts, allowHost: undefined, drain };
+    const served = await this.#tryControl(parts, port, replace, true);
+    void this.#keepControl(parts, port, served);
+  }
+
+  /** Puts the control socket back when it was removed, and goes on trying where it could not be had. */
+  async #keepControl(parts: AdminParts, port: number, first: Control | undefined): Promise<void> {
+    let served = first;
+    for (;;) {
+      await sleep(served ? LOOK_MS : RETRY_CONTROL_MS, this.#closing.signal);
+      if (this.#closing.signal.aborted) return;
+      if (served?.isThere()) continue;
+      const before = served;
+      // Those who follow on it go on.
+      before?.server.close();
+      served = await this.#tryControl(parts, port, false, before !== undefined);
+      if (served) this.#log.warn(before ? "the control socket was removed, and is put back" : "control socket at last");
+    }
+  }
+
+  async #tryControl(parts: AdminParts, port: number, replace: boolean, warns: boolean): Promise<Control | undefined> {
+    const server = createAdmin(parts);
     try {
       const served = await serveControl(server, port, replace);
       this.#add(server, () => served.remove());
+      return { ...served, server };
     } catch (error) {
       // It serves all the same: only `single-port status` and a takeover will not find it.
       server.close();
-      this.#log.warn({ err: error }, "no control socket");
+      if (warns) this.#log.warn({ err: error }, "no control socket");
+      return undefined;
     }
   }
 

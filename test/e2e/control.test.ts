@@ -7,12 +7,14 @@ import {
   lstatSync,
   mkdirSync,
   readdirSync,
+  rmSync,
   statSync,
   symlinkSync,
   writeFileSync,
 } from "node:fs";
 import { dirname, join } from "node:path";
 import { expect, test, vi } from "vitest";
+import { followControl } from "../../src/ops/control.ts";
 import { startDaemon, type TestDaemon } from "../kit/daemon.ts";
 import { singlePort } from "../kit/command.ts";
 import { ask, controlSocket, ownRuntime, statusOf } from "../kit/ops.ts";
@@ -131,6 +133,24 @@ test("the stale socket of one that was killed is taken over, and disturbs nobody
   );
   expect(statSync(path).mode & 0o777).toBe(0o600);
 });
+
+test.each(["its socket", "its folder"])(
+  "%s is removed by a cleanup: it is put back, and those who follow it stay",
+  async (what) => {
+    const env = ownRuntime();
+    const daemon = await start(env);
+    const path = controlSocket(env, daemon.port);
+    await until(() => existsSync(path), "the socket");
+    const following = new Promise((resolve) => followControl(path, { event: () => {}, lost: () => resolve("lost") }));
+    rmSync(what === "its socket" ? path : dirname(path), { recursive: true });
+    await until(() => existsSync(path), "the socket to be put back");
+    expect((await statusOf(path)).pid).toBe(daemon.pid);
+    expect(await Promise.race([following, Promise.resolve("there")])).toBe("there");
+    await daemon.logged(({ msg }) => msg.startsWith("the control socket was removed"), "a word of it");
+    expect(await daemon.stop()).toBe(0);
+    expect(readdirSync(dirname(path))).toEqual([]);
+  },
+);
 
 test("two proxies on two ports have a socket each; the end of one leaves the other's", async () => {
   const env = ownRuntime();

@@ -33,17 +33,27 @@ async function serving(env: Env, tunnels = 0, port = 0): Promise<TestDaemon> {
   return daemon;
 }
 
+test("who listens on the port without a control socket is named", async () => {
+  const web = await httpUpstream((_req, res) => res.end("ok"));
+  const { code, stderr } = await singlePort(["status", "--port", String(web.port)], ownRuntime());
+  const who = `though process ${process.pid} \\([^\n]+\\) listens there\\.\n$`;
+  expect([code, stderr]).toEqual([
+    69,
+    expect.stringMatching(new RegExp(`no control socket .* port ${web.port}, ${who}`)),
+  ]);
+});
+
 test("none is running: one line, exit 69", async () => {
   const env = ownRuntime();
   expect(await singlePort(["status"], env)).toEqual({
     code: 69,
     stdout: "",
-    stderr: "single-port: no single-port of this user is running.\n",
+    stderr: "single-port: no single-port of this user answers on a control socket.\n",
   });
   expect(await singlePort(["status", "--watch", "--port", "1"], env)).toEqual({
     code: 69,
     stdout: "",
-    stderr: "single-port: no single-port of this user runs on port 1.\n",
+    stderr: "single-port: no single-port of this user runs on port 1: nothing listens there.\n",
   });
 });
 
