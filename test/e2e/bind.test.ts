@@ -191,7 +191,7 @@ describe("the address of --admin", () => {
     const args = ["--http", "1", "--port", "0", "--admin", String(taken.port), "--log-format", "json"];
     const { code, stdout, stderr } = await singlePort(args, ownRuntime());
     expect(code).toBe(78);
-    expect(stderr).toMatch(/^single-port: 127\.0\.0\.1:\d+ is in use\. [^\n]*'--admin'[^\n]*\n$/);
+    expect(stderr).toMatch(/^single-port: 127\.0\.0\.1:\d+ is in use \(EADDRINUSE[^\n]*\)\. [^\n]*'--admin'[^\n]*\n$/);
     expect(stdout).not.toContain("listening on");
   });
 
