@@ -21,7 +21,7 @@ import { ask, controlSocket, ownRuntime, statusOf } from "../kit/ops.ts";
 import { until } from "../kit/until.ts";
 import { deadPort, httpUpstream } from "../kit/upstream.ts";
 
-vi.setConfig({ testTimeout: 15_000 });
+vi.setConfig({ testTimeout: 30_000 });
 
 const NOBODY = 65534;
 const isRoot = process.getuid?.() === 0;
