@@ -47,7 +47,7 @@ function socketOnEnd(this: Guarded): void {
  * Node remembers `remoteAddress` once it was asked for, so its handle is asked: an internal of node, and where that is
  * missing (a unix socket has no such call either) the end is taken for the FIN that it looks like.
  */
-function isReset(socket: Socket): boolean {
+export function isReset(socket: Socket): boolean {
   if (socket.destroyed || socket.writableEnded) return false;
   const { _handle: handle } = socket as { _handle?: { getpeername?(name: object): number } };
   return (handle?.getpeername?.({}) ?? 0) !== 0;

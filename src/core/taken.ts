@@ -1,7 +1,7 @@
 // How much a peer has taken of what was written for it. Asked by the relay before it calls a slow reader a stalled one.
 
-import { readFileSync } from "node:fs";
 import type { Socket } from "node:net";
+import { eachConnection, keyOf } from "./tcp-table.ts";
 
 /** What node's handle knows of a socket: bytes it was given, and those of them that the kernel has not. */
 interface Handle {
@@ -30,36 +30,17 @@ function heldByKernel({ localPort, remotePort }: Socket): number {
   if (localPort === undefined || remotePort === undefined) return 0;
   const now = performance.now();
   if (now - readAt > FRESH_MS) {
-    held = readTables();
+    held = readHeld();
     readAt = now;
   }
   return held.get(keyOf(localPort, remotePort)) ?? 0;
 }
 
-// Peers of two addresses may share a pair of ports. Then their bytes are added up, and one that moves speaks for both.
-function keyOf(localPort: number, remotePort: number): number {
-  return localPort * 65536 + remotePort;
-}
-
-/** Of a line `0: 0100007F:0BB8 0100007F:C350 01 0000002A:00000000 ...`: both ports, and the bytes that are not acknowledged. */
-const LINE = /^ *\d+: [\dA-F]+:([\dA-F]{4}) [\dA-F]+:([\dA-F]{4}) [\dA-F]{2} ([\dA-F]{8}):/gm;
-
-function readTables(): Map<number, number> {
+// Of two with the same ports the bytes are added up, and one that moves speaks for both.
+function readHeld(): Map<number, number> {
   const table = new Map<number, number>();
-  for (const file of ["/proc/net/tcp", "/proc/net/tcp6"]) {
-    for (const [, local = "", remote = "", bytes = ""] of textOf(file).matchAll(LINE)) {
-      if (bytes === "00000000") continue;
-      const key = keyOf(Number.parseInt(local, 16), Number.parseInt(remote, 16));
-      table.set(key, (table.get(key) ?? 0) + Number.parseInt(bytes, 16));
-    }
-  }
+  eachConnection((key, _state, bytes) => {
+    if (bytes !== "00000000") table.set(key, (table.get(key) ?? 0) + Number.parseInt(bytes, 16));
+  });
   return table;
-}
-
-function textOf(file: string): string {
-  try {
-    return readFileSync(file, "latin1");
-  } catch {
-    return "";
-  }
 }

@@ -145,11 +145,10 @@ export class Exchange implements Asker, Caller, Occupant, Live, Waiting {
   }
 
   onHead(head: ResponseHead): void {
-    const { req, res, upgrade } = this.#in;
+    const { req, res } = this.#in;
     const version = req.httpVersion;
     // Chunks from an HTTP/1.0 client are faulty framing: its connection closes behind the answer (RFC 9112 6.1).
-    const odd = version !== "1.1" && this.#in.head.codings.length > 0;
-    const closes = this.#draining || upgrade !== undefined || odd;
+    const closes = this.#draining || this.isHandshake || (version !== "1.1" && this.#in.head.codings.length > 0);
     try {
       this.#answer = new Answer(res, head, { method: req.method ?? "", version, closes });
     } catch {
@@ -211,8 +210,6 @@ export class Exchange implements Asker, Caller, Occupant, Live, Waiting {
     this.#phase = complete ? "waiting" : "request_body";
     this.#limits.await(complete ? "response" : "body");
   };
-
-  // -- the upgrade ---------------------------------------------------------------------------------------------------
 
   onSwitched(head: ResponseHead, early: Buffer): void {
     const { client, upstream } = this.#in;
@@ -302,7 +299,6 @@ export class Exchange implements Asker, Caller, Occupant, Live, Waiting {
   #settle(by: Side, how: How): void {
     if (this.#settled) return;
     const { res, client } = this.#in;
-    const status = res.headersSent ? res.statusCode : 0;
     this.#leave();
     if (this.#body && !this.#body.complete) this.#body.discard();
     if (how !== "done") {
@@ -312,6 +308,7 @@ export class Exchange implements Asker, Caller, Occupant, Live, Waiting {
       const end = this.#answer?.closeDelimited ? reset : by === "client" ? cut : finish;
       end(client.socket);
     }
+    const status = res.headersSent ? res.statusCode : 0;
     this.#account({ by, how, status, bytesOut: this.#answer?.bytes ?? 0 });
   }
 

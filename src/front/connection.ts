@@ -4,8 +4,8 @@
 import type { IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
 import type { Client, Occupant } from "../core/client.ts";
-import type { FailureCode } from "../core/errors.ts";
-import { guard, type Fate } from "../core/sockets.ts";
+import type { FailureCode, How } from "../core/errors.ts";
+import { cut, guard, type Fate } from "../core/sockets.ts";
 import type { ClientLimits } from "./client-limits.ts";
 import type { TrustedPeers } from "./trusted-peers.ts";
 
@@ -77,6 +77,12 @@ export class Connection implements Client {
   /** Its client sent FIN. */
   onEnd(): void {
     this.occupant?.onClientGone(this.fate.how ?? "fin");
+  }
+
+  /** Its client left while nothing was read from it. */
+  onDeparted(how: How): void {
+    this.occupant?.onClientGone(how);
+    cut(this.socket);
   }
 
   /** Its socket has closed. */
@@ -152,12 +158,14 @@ export class Connection implements Client {
     const socket: HttpSocket = this.socket;
     socket._paused = true;
     socket.pause();
+    this.limits?.onUnread();
   }
 
   readOn(): void {
     const socket: HttpSocket = this.socket;
     if (!socket._paused) return;
     socket._paused = false;
+    this.limits?.onReadOn();
     socket.parser?.resume();
     socket.resume();
   }
