@@ -42,6 +42,8 @@ export interface Outcome {
   by: Side;
   how: How;
   phase: Phase;
+  /** The client's address, as the front vouches for it; empty where there is none. */
+  client?: string;
   /** Cloudflare's id of the request, when the front gave one. */
   ray: string | undefined;
 }

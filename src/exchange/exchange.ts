@@ -13,10 +13,11 @@ import { Call, type Caller } from "./call.ts";
 import { EarlyBytes } from "./early-bytes.ts";
 import { lateSide, Limits, type Waiting } from "./limits.ts";
 import { openTunnel } from "./opened.ts";
-import type { Admitted, RelayParts } from "./parts.ts";
+import type { Admitted, Progress, RelayParts } from "./parts.ts";
 import { ExchangeRecord, type Ending } from "./record.ts";
 import { bodyOf, isKept, type RequestBody } from "./request-body.ts";
 import { acceptsOnlyEvents } from "../core/event-source.ts";
+import { clientOf } from "../http/request-head.ts";
 import { isWebSocket, switchingHead, type ResponseHead } from "../http/response-head.ts";
 import { afterBroken, howRefused, isRepeatable } from "./retry.ts";
 
@@ -53,7 +54,13 @@ export class Exchange implements Asker, Caller, Occupant, Live, Waiting {
     this.#parts = parts;
     this.#in = admitted;
     const { req, head, client } = admitted;
-    const asked = { route: admitted.upstream.name, method: req.method ?? "", url: req.url ?? "", ray: head.ray };
+    const asked = {
+      route: admitted.upstream.name,
+      method: req.method ?? "",
+      url: req.url ?? "",
+      ray: head.ray,
+      client: clientOf(head, client),
+    };
     this.#record = new ExchangeRecord(asked);
     this.id = this.#record.id;
     this.isHandshake = admitted.upgrade !== undefined;
@@ -63,6 +70,12 @@ export class Exchange implements Asker, Caller, Occupant, Live, Waiting {
     this.#forget = parts.exchanges.add(this);
     this.#limits = new Limits(parts.clock, parts.options, this, client.socket);
     client.occupy(this);
+  }
+
+  /** How far it is, for people. */
+  get progress(): Progress {
+    const { id, path, attempts, facts } = this.#record;
+    return { ...facts, id, path, attempts, phase: this.#phase };
   }
 
   // -- attempts ----------------------------------------------------------------------------------------------------

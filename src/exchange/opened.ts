@@ -26,6 +26,7 @@ export function openTunnel(
     id: record.id,
     route: upstream.name,
     path: record.path,
+    from: record.facts.client,
     ended: (by, how, bytesIn, bytesOut) =>
       observer.ended(record.outcome({ by, how, phase: "tunnel", status: 101, bytesIn, bytesOut })),
     ponged: (side, rttMs) => {

@@ -4,7 +4,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Client } from "../core/client.ts";
 import type { Failure } from "../core/errors.ts";
 import type { LiveSet } from "../core/live-set.ts";
-import type { Observer } from "../core/outcome.ts";
+import type { Observer, Phase } from "../core/outcome.ts";
 import type { Clock } from "../core/timer.ts";
 import type { RequestHead } from "../http/request-head.ts";
 import type { TunnelOptions } from "../tunnel/limits.ts";
@@ -27,6 +27,18 @@ export interface RelayParts {
   exchanges: LiveSet<Exchange>;
   observer: Observer;
   options: RelayOptions;
+}
+
+/** How far an exchange is. `started` is by the monotonic clock, in milliseconds. */
+export interface Progress {
+  id: string;
+  route: string;
+  method: string;
+  path: string;
+  client: string;
+  started: number;
+  phase: Phase;
+  attempts: number;
 }
 
 /** One request that was let in. */

@@ -23,6 +23,8 @@ interface Asked {
   /** The request target. */
   url: string;
   ray: string | undefined;
+  /** The client's address. */
+  client: string;
 }
 
 /** The record of one exchange. */
@@ -37,6 +39,12 @@ export class ExchangeRecord {
     this.#asked = asked;
     const query = asked.url.indexOf("?");
     this.path = query < 0 ? asked.url : asked.url.slice(0, query);
+  }
+
+  /** What was asked for, and since when. */
+  get facts(): { route: string; method: string; client: string; started: number } {
+    const { route, method, client } = this.#asked;
+    return { route, method, client, started: this.#started };
   }
 
   /** How many attempts were made. */
@@ -63,7 +71,7 @@ export class ExchangeRecord {
   }
 
   outcome({ by, how, phase, status, error, bytesIn, bytesOut }: Ending): Outcome {
-    const { route, method, ray } = this.#asked;
+    const { route, method, ray, client } = this.#asked;
     return {
       id: this.id,
       kind: phase === "tunnel" ? "tunnel" : "request",
@@ -80,6 +88,7 @@ export class ExchangeRecord {
       how,
       phase,
       ray,
+      client,
     };
   }
 }

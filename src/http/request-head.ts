@@ -159,6 +159,25 @@ export interface Peer {
   trusted: boolean;
 }
 
+/** An address is shorter; what a front passes on from a client may not be. */
+const MAX_ADDRESS = 64;
+
+/**
+ * Who the client is, for people: the address that the front vouches for (`CF-Connecting-IP`, else the last hop of
+ * `X-Forwarded-For`), or the peer's own, where that is no trusted front. Empty for a unix socket without a front.
+ */
+export function clientOf(head: RequestHead, peer: Peer): string {
+  if (!peer.trusted) return peer.address;
+  let vouched: string | undefined;
+  // Only Cloudflare's requests have it, and those have a ray.
+  if (head.ray !== undefined) {
+    const at = head.claims.findIndex((text, i) => i % 2 === 0 && text.toLowerCase() === "cf-connecting-ip");
+    if (at >= 0) vouched = head.claims[at + 1];
+  }
+  vouched ??= head.forwardedFor.at(-1)?.split(",").at(-1);
+  return ows(vouched ?? "").slice(0, MAX_ADDRESS) || peer.address;
+}
+
 /** The pseudonym in `Via`; `instance` tells two proxies of a chain apart in a comment (RFC 9110 7.6.3). */
 export function viaOf(instance: string): string {
   return `1.1 single-port (${instance})`;

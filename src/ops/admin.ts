@@ -138,7 +138,7 @@ function send(res: ServerResponse, status: number, fields: string[], body: strin
   res.end(body);
 }
 
-/** The seconds so far, then a report each second, as server-sent events. */
+/** The seconds so far, then a report each second, as server-sent events. The first one has all that ended badly. */
 function stream(parts: Serving, req: IncomingMessage, res: ServerResponse): void {
   const { streams } = parts;
   if (streams.open >= streams.most) {
@@ -151,16 +151,16 @@ function stream(parts: Serving, req: IncomingMessage, res: ServerResponse): void
   }
   res.writeHead(200, ["Content-Type", "text/event-stream", ...COMMON]);
   if (req.method === "HEAD") return void res.end();
-  const next = (): string => {
+  const next = (endings?: number): string => {
     const report = parts.report();
     const tunnels = report.tunnels.slice(-MAX_TUNNELS_STREAMED);
-    const endedBadly = report.endedBadly.slice(0, MAX_ENDINGS_STREAMED);
+    const endedBadly = report.endedBadly.slice(0, endings);
     return `data: ${JSON.stringify({ ...report, ready: readiness(report), tunnels, endedBadly })}\n\n`;
   };
   res.write(`event: seconds\ndata: ${JSON.stringify(parts.history.seconds)}\n\n${next()}`);
   streams.open += 1;
   res.once("close", () => (streams.open -= 1));
   // A reader that does not read gets the next one it can take, not all it has missed.
-  const push = (): void => void (res.writableNeedDrain || res.write(next()));
+  const push = (): void => void (res.writableNeedDrain || res.write(next(MAX_ENDINGS_STREAMED)));
   res.once("close", parts.history.follow(push));
 }

@@ -13,6 +13,8 @@ export interface Readings {
   /** Bytes tunnels have relayed so far, both ways. */
   tunnelBytes: number;
   tunnels: number;
+  /** Processor time of this process so far. */
+  cpuMs: number;
 }
 
 const TICK_MS = 1000;
@@ -26,7 +28,7 @@ export class History {
   readonly #seconds: Second[] = [];
   readonly #endings: EndedBadly[] = [];
   readonly #followers = new Set<() => void>();
-  #last: Readings = { requests: 0, failed: 0, tunnelBytes: 0, tunnels: 0 };
+  #last: Readings = { requests: 0, failed: 0, tunnelBytes: 0, tunnels: 0, cpuMs: 0 };
   #timer: NodeJS.Timeout | undefined;
 
   constructor(read: () => Readings) {
@@ -57,7 +59,10 @@ export class History {
     const { id, kind, route, method, status, error, ms, by, how, phase } = outcome;
     const path = outcome.path.length > MAX_PATH ? `${outcome.path.slice(0, MAX_PATH)}…` : outcome.path;
     const at = new Date().toISOString();
-    this.#endings.push({ at, id, kind, route, method, path, status, error, ms, by, how, phase, what });
+    const code = outcome.attempts.findLast((one) => one.code !== undefined)?.code;
+    const attempts = outcome.attempts.reduce((sum, { times }) => sum + times, 0);
+    const about = { id, kind, route, method, path, status, error, ms, by, how, phase };
+    this.#endings.push({ at, ...about, what, code, attempts, from: outcome.client });
     if (this.#endings.length > KEPT_ENDINGS) this.#endings.shift();
   }
 
@@ -77,6 +82,7 @@ export class History {
       failed: now.failed - before.failed,
       tunnelBytes: now.tunnelBytes - before.tunnelBytes,
       tunnels: now.tunnels,
+      cpuMs: now.cpuMs - before.cpuMs,
     };
     this.#seconds.push(second);
     if (this.#seconds.length > KEPT_SECONDS) this.#seconds.shift();

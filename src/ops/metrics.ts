@@ -6,6 +6,7 @@ import type { Counter, Gauge, Histogram, Registry } from "prom-client";
 import type { Observer, Outcome } from "../core/outcome.ts";
 import { load } from "../core/packages.ts";
 import { endedBadly } from "./ending.ts";
+import { Latencies, SECONDS } from "./latencies.ts";
 import type { Report } from "./report.ts";
 
 type Event =
@@ -28,6 +29,8 @@ export class Metrics implements Observer {
     uncaught: 0,
     endings: {},
   };
+  /** Durations of requests by upstream, as /status shows them. */
+  readonly latencies: Latencies = new Latencies();
   readonly #closedBytes = new Map<string, { in: number; out: number }>();
   readonly #early: Event[] = [];
   #series: Series | undefined;
@@ -42,8 +45,11 @@ export class Metrics implements Observer {
     const ending = `${outcome.by} ${outcome.how}`;
     this.totals.endings[ending] = (this.totals.endings[ending] ?? 0) + 1;
     if (endedBadly(outcome)) this.totals.failed += 1;
-    if (outcome.kind === "request") this.totals.requests += 1;
-    else this.#addBytes(outcome);
+    if (outcome.kind === "tunnel") this.#addBytes(outcome);
+    else {
+      this.totals.requests += 1;
+      if (outcome.route !== "") this.latencies.observe(outcome.route, outcome.ms / 1000);
+    }
     this.totals.retries += retriedAfter(outcome).length;
     this.#take({ kind: "ended", outcome });
   }
@@ -133,8 +139,6 @@ interface Series {
   rtt: Histogram;
 }
 
-const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 120];
-
 let processFigures: Registry | undefined;
 
 /** Figures of the process, which may run several proxies one after another: what measures them cannot be stopped. */
@@ -207,14 +211,14 @@ function createSeries(
       name: "single_port_request_duration_seconds",
       help: "From the request's head to the end of its answer.",
       labelNames: ["route"],
-      buckets: SECONDS,
+      buckets: [...SECONDS],
       registers,
     }),
     rtt: new prom.Histogram({
       name: "single_port_ping_rtt_seconds",
       help: "From our ping to its pong.",
       labelNames: ["side"],
-      buckets: SECONDS,
+      buckets: [...SECONDS],
       registers,
     }),
   };

@@ -1,6 +1,7 @@
 // What the live page does: follows /events and writes text into elements, never markup. Read by page.ts; runs in a
 // browser, so it is one string of plain JavaScript.
 
+import { PAGE_WORDS } from "../core/page-words.ts";
 import { TABLES } from "./page-tables.ts";
 
 /** The script. */
@@ -8,19 +9,10 @@ export const SCRIPT: string = String.raw`
 "use strict";
 const $ = (id) => document.getElementById(id);
 const KEPT = 300;
-let seconds = [], report, paused = false, lostAt = 0, heardAt = 0, source, sortBy = "age", sortUp = true;
+let seconds = [], report, paused = false, lostAt = 0, heardAt = 0, source;
 
 // -- words and figures ---------------------------------------------------------------------------------------------
-const two = (n) => String(Math.floor(n)).padStart(2, "0");
-const age = (ms) => {
-  const s = Math.max(0, ms) / 1000;
-  if (s < 1) return Math.round(s * 1000) + " ms";
-  if (s < 60) return Math.floor(s) + " s";
-  if (s < 3600) return Math.floor(s / 60) + " min " + two(s % 60) + " s";
-  if (s < 86400) return Math.floor(s / 3600) + " h " + two((s % 3600) / 60) + " min";
-  return Math.floor(s / 86400) + " d " + Math.floor((s % 86400) / 3600) + " h";
-};
-const bytes = (n) => {
+${PAGE_WORDS}const bytes = (n) => {
   for (const unit of ["B", "kB", "MB", "GB"]) {
     if (n < 999.5) return (unit === "B" || n >= 99.5 ? Math.round(n) : n.toFixed(1)) + " " + unit;
     n /= 1000;
@@ -29,7 +21,6 @@ const bytes = (n) => {
 };
 const count = (n) => n.toLocaleString("en");
 const rtt = (ms) => (ms === undefined ? "–" : ms < 10 ? ms.toFixed(1) + " ms" : age(ms));
-const clock = (iso) => new Date(iso).toLocaleTimeString([], { hour12: false });
 // The proxy's clock, not ours: the browser may be on another machine.
 const serverNow = () => Date.parse(report.startedAt) + report.uptimeSeconds * 1000;
 
@@ -84,8 +75,8 @@ function drawChart(chart) {
   chart.curve.setAttribute("points", points.join(" "));
   chart.area.setAttribute("points", points.length ? x(first) + ",58 " + points.join(" ") + " " + WIDTH + ",58" : "");
   const now = values.at(-1) ?? 0;
-  set(chart.value, chart.show(now));
-  chart.tile.classList.toggle("hot", now > 0);
+  set(chart.value, lostAt ? "unknown" : chart.show(now));
+  chart.tile.classList.toggle("hot", !lostAt && now > 0);
   const at = chart.at === undefined ? undefined : chart.at - first;
   chart.cursor.setAttribute("visibility", at === undefined || !seconds[at] ? "hidden" : "visible");
   if (at !== undefined && seconds[at]) {
@@ -109,7 +100,7 @@ function linkCard(link) {
   const ends = make("div", "ends");
   ends.append(parts.from, make("span", "", "now"));
   strip.setAttribute("role", "img");
-  for (const name of ["In this state for", "Outages survived", "Tries to reconnect", "Last probe", "Last heard", "Last pong", "Open tunnels", "Requests held"]) {
+  for (const name of ["In this state for", "Outages survived", "Tries to reconnect", "Last probe", "Last heard", "Last pong", "p50, p95, p99", "Open tunnels", "Requests held"]) {
     parts.cells[name] = make("dd");
     list.append(make("dt", "", name), parts.cells[name]);
   }
@@ -117,6 +108,19 @@ function linkCard(link) {
   card.append(top, parts.why, strip, ends, list, details);
   $("links").append(card);
   return parts;
+}
+
+function latencyOf(latency) {
+  if (!latency) return "no request yet";
+  return [latency.p50, latency.p95, latency.p99].map((ms) => (ms === undefined ? "> 120 s" : rtt(ms))).join(", ");
+}
+function forgetLinks() {
+  for (const { card, pill, why, cells } of links.values()) {
+    card.className = "card link unknown";
+    set(pill, "? unknown");
+    set(why, "");
+    for (const cell of Object.values(cells)) set(cell, "unknown");
+  }
 }
 
 /** Another proxy may have come in place of the one that was there, with other upstreams. */
@@ -142,6 +146,7 @@ function drawLink(link) {
     "Last probe": link.lastProbeAt ? (link.lastProbeOk ? "ok, " : "failed, ") + age(now - Date.parse(link.lastProbeAt)) + " ago" : "none yet",
     "Last heard": link.lastHeardAgeMs === undefined ? "never" : age(link.lastHeardAgeMs) + " ago",
     "Last pong": link.lastPongAgeMs === undefined ? "–" : age(link.lastPongAgeMs) + " ago",
+    "p50, p95, p99": latencyOf(link.latencyMs),
     "Open tunnels": count(link.tunnels),
     "Requests held": count(link.held),
   };
@@ -184,7 +189,8 @@ function drawOverall() {
   document.body.classList.toggle("lost", lost);
   const reasons = report ? report.ready.reasons : [];
   const kind = lost ? "bad" : !report ? "" : report.ready.ready ? "good" : report.state !== "running" || report.links.some((link) => link.state === "reconnecting") ? "bad" : "";
-  const texts = lost ? ["The connection to this proxy is lost. What you see is old; trying to get it back."] : !report ? ["Connecting…"] : reasons.length ? reasons.map((text) => "Not ready: " + text) : ["Everything is up"];
+  const texts = lost ? ["The connection to this proxy is lost: what it does now is unknown. Trying to get it back."] : !report ? ["Connecting…"] : reasons.length ? reasons.map((text) => "Not ready: " + text) : ["Everything is up"];
+  if (lost) forget();
   set($("since"), lost && report ? "Lost " + age(Date.now() - lostAt) + " ago." : "");
   if (overall === kind + texts.join()) return;
   overall = kind + texts.join();
@@ -196,9 +202,28 @@ function drawOverall() {
   $("icon").href = "data:image/svg+xml,<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'><circle cx='8' cy='8' r='7' fill='" + color + "'/></svg>";
 }
 
+function processOf({ process, lastSecond }) {
+  const parts = [];
+  if (lastSecond) parts.push("processor " + (lastSecond.cpuMs / 10).toFixed(1) + " % of one core");
+  parts.push("memory " + bytes(process.residentBytes) + " (heap " + bytes(process.heapUsedBytes) + ")");
+  if (process.descriptors !== undefined) parts.push(count(process.descriptors) + (process.maxDescriptors ? " of " + count(process.maxDescriptors) : "") + " descriptors");
+  return "This process: " + parts.join(" · ") + ".";
+}
+
+/** The last state says nothing of now. What ended badly did so, and stays. */
+function forget() {
+  if (!report) return;
+  set($("facts"), "unknown; it was pid " + report.pid);
+  set($("sums"), "Now: unknown.");
+  set($("process"), "Processor, memory, descriptors: unknown.");
+  charts.forEach(drawChart);
+  forgetLinks();
+  forgetTables();
+}
+
 function draw() {
   drawOverall();
-  if (!report || paused) return;
+  if (!report || paused || lostAt) return;
   set($("where"), report.listening);
   set($("facts"), report.state + " · up " + age(report.uptimeSeconds * 1000) + " · pid " + report.pid + " · version " + report.version + " · node " + report.node);
   const { totals } = report;
@@ -207,10 +232,11 @@ function draw() {
   if (totals.uncaught) total.push([totals.uncaught, "uncaught errors: a bug, please report it"]);
   const say = (list) => list.map(([n, what]) => count(n) + " " + what).join(" · ");
   set($("sums"), "Now: " + say(sums) + ". Since the start: " + say(total) + ".");
+  set($("process"), processOf(report));
   charts.forEach(drawChart);
   dropLinks();
   report.links.forEach(drawLink);
-  drawTunnels(); drawEndings(); drawBadly();
+  drawFlight(); drawTunnels(); drawEndings(); drawBadly(); drawRoutes();
   drawn = true;
 }
 
@@ -221,6 +247,7 @@ function connect() {
   source.addEventListener("seconds", (event) => { seconds = JSON.parse(event.data).slice(-KEPT); });
   source.onmessage = (event) => {
     report = JSON.parse(event.data);
+    mergeBadly(report.endedBadly);
     heardAt = Date.now();
     lostAt = 0;
     if (report.lastSecond && report.lastSecond.at !== seconds.at(-1)?.at) seconds.push(report.lastSecond);

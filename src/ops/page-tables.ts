@@ -1,10 +1,53 @@
-// The part of the live page's script that fills its tables: tunnels, endings, what ended badly. Read by page-script.ts.
+// The part of the live page's script that fills its tables: what is in flight, tunnels, endings, what ended badly,
+// routes. Read by page-script.ts.
 
 /** The middle of the script: it uses what stands before it there. */
 export const TABLES: string = String.raw`
 // -- tables --------------------------------------------------------------------------------------------------------
+/** The names of the columns, which a phone shows beside each value. */
+const labelsOf = (id) => [...document.querySelectorAll("#" + id + " thead th")].map((head) => ({ label: head.textContent, className: head.className }));
+function cellsFor(id) {
+  return labelsOf(id).map(({ label, className }) => {
+    const cell = make("td", className);
+    cell.dataset.label = label;
+    return cell;
+  });
+}
+/** Shows a table, or the words in its place. */
+function fill(id, empty, words) {
+  $("no-" + id).hidden = !empty;
+  if (words) set($("no-" + id), words);
+  $(id).hidden = empty;
+}
+/** Rows that are kept from report to report, by id: a selection in them stays. */
+function keeper(id) {
+  const rows = new Map(), body = $(id).tBodies[0];
+  return (items, texts) => {
+    const shown = new Set(items.map((one) => one.id));
+    for (const [key, row] of rows) if (!shown.has(key)) { row.remove(); rows.delete(key); }
+    items.forEach((one, index) => {
+      let row = rows.get(one.id);
+      if (!row) {
+        rows.set(one.id, (row = make("tr")));
+        row.append(...cellsFor(id));
+      }
+      texts(one).forEach((text, i) => { set(row.children[i], text); row.children[i].title = row.children[i].classList.contains("path") ? text : ""; });
+      if (body.children[index] !== row) body.insertBefore(row, body.children[index] ?? null);
+    });
+  };
+}
+
+const keepFlight = keeper("flight");
+function drawFlight() {
+  const list = report.inFlight;
+  keepFlight(list, (one) => [age(one.ageMs), one.method + " " + one.path, one.route, one.held ? "held" : one.phase, count(one.attempts), one.from || "–", one.id]);
+  fill("flight", list.length === 0, "Nothing is being served.");
+  set($("flight-count"), report.requests > list.length ? list.length + " of " + count(report.requests) : count(report.requests));
+}
+
 const COLUMNS = {
   id: (t) => [t.id, t.id],
+  from: (t) => [t.from, t.from || "–"],
   path: (t) => [t.path, t.route + " " + t.path],
   age: (t) => [t.ageMs, age(t.ageMs)],
   in: (t) => [t.client.bytes, bytes(t.client.bytes)],
@@ -15,33 +58,36 @@ const COLUMNS = {
   ur: (t) => [t.upstream.rttMs ?? -1, rtt(t.upstream.rttMs)],
 };
 const MAX_ROWS = 100;
-const rows = new Map();
 const heads = [...document.querySelectorAll("#tunnels th")];
+const keepTunnels = keeper("tunnels");
+// A report has the latest 200 only; a filter looks through all of them, which are asked for when it is typed.
+let all, sortBy = "age", sortUp = true;
+const wanted = (id) => $(id).value.trim().toLowerCase();
 
 function drawTunnels() {
-  const of = COLUMNS[sortBy], open = report.links.reduce((sum, link) => sum + link.tunnels, 0);
-  const sorted = report.tunnels.slice().sort((a, b) => { const x = of(a)[0], y = of(b)[0]; return (x < y ? -1 : x > y ? 1 : 0) * (sortUp ? 1 : -1); }).slice(0, MAX_ROWS);
-  const body = $("tunnels").tBodies[0], shown = new Set(sorted.map((t) => t.id));
-  for (const [id, row] of rows) if (!shown.has(id)) { row.remove(); rows.delete(id); }
-  sorted.forEach((tunnel, index) => {
-    let row = rows.get(tunnel.id);
-    if (!row) {
-      rows.set(tunnel.id, (row = make("tr")));
-      for (const head of heads) row.append(make("td", head.className));
-    }
-    heads.forEach((head, i) => set(row.children[i], COLUMNS[head.dataset.by](tunnel)[1]));
-    row.children[1].title = tunnel.path;
-    if (body.children[index] !== row) body.insertBefore(row, body.children[index] ?? null);
-  });
+  const of = COLUMNS[sortBy], open = report.links.reduce((sum, link) => sum + link.tunnels, 0), filter = wanted("tunnel-filter");
+  const from = filter && all && open > report.tunnels.length ? all : report.tunnels;
+  const found = from.filter((t) => !filter || [t.id, t.from, t.route + " " + t.path].some((text) => text.toLowerCase().includes(filter)));
+  const sorted = found.sort((a, b) => { const x = of(a)[0], y = of(b)[0]; return (x < y ? -1 : x > y ? 1 : 0) * (sortUp ? 1 : -1); }).slice(0, MAX_ROWS);
+  keepTunnels(sorted, (tunnel) => heads.map((head) => COLUMNS[head.dataset.by](tunnel)[1]));
   for (const head of heads) head.setAttribute("aria-sort", head.dataset.by !== sortBy ? "none" : sortUp ? "ascending" : "descending");
-  $("no-tunnels").hidden = open > 0;
-  $("tunnels").hidden = open === 0;
+  $("tunnel-sort").value = sortBy;
+  fill("tunnels", sorted.length === 0, open === 0 ? "No tunnel is open." : "None of them matches.");
   set($("tunnel-count"), open > sorted.length ? sorted.length + " of " + count(open) : count(open));
 }
-for (const head of heads) head.querySelector("button").addEventListener("click", () => {
-  sortUp = sortBy === head.dataset.by ? !sortUp : true;
-  sortBy = head.dataset.by;
-  if (report) drawTunnels();
+function sortTunnels(by) {
+  sortUp = sortBy === by ? !sortUp : true;
+  sortBy = by;
+  if (report && !lostAt) drawTunnels();
+}
+for (const head of heads) head.querySelector("button").addEventListener("click", () => sortTunnels(head.dataset.by));
+$("tunnel-sort").addEventListener("change", ({ target }) => sortTunnels(target.value));
+$("tunnel-filter").addEventListener("input", async () => {
+  if (!report || lostAt) return;
+  drawTunnels();
+  if (!wanted("tunnel-filter") || report.links.reduce((sum, link) => sum + link.tunnels, 0) <= report.tunnels.length) return;
+  try { all = (await (await fetch("status")).json()).tunnels; } catch { return; }
+  if (!lostAt) drawTunnels();
 });
 
 const SIDES = ["client", "upstream", "proxy"];
@@ -49,11 +95,15 @@ const HOWS = ["done", "fin", "rst", "timeout", "no_pong", "drain", "limit", "pro
 const isGood = (side, how) => how === "done" || how === "drain" || (side === "client" && how === "fin");
 const cells = {};
 for (const side of SIDES) {
-  const row = make("tr");
-  const name = make("th", "", side);
+  const row = make("tr"), name = make("th", "", side), [, ...counts] = cellsFor("endings");
   name.scope = "row";
   row.append(name);
-  for (const how of HOWS) row.append((cells[side + " " + how] = make("td", "zero", "0")));
+  HOWS.forEach((how, i) => {
+    cells[side + " " + how] = counts[i];
+    counts[i].className = "zero";
+    counts[i].textContent = "0";
+    row.append(counts[i]);
+  });
   $("endings").tBodies[0].append(row);
 }
 function drawEndings() {
@@ -68,23 +118,66 @@ function drawEndings() {
   }
 }
 
-let latest = "";
+// Those of before the page was opened come once; each report has the latest, which are put in front.
+const KEPT_BADLY = 200;
+let badly = [], latest = "";
+const known = new Set();
+function mergeBadly(list) {
+  const had = new Set(badly.map((one) => one.id));
+  badly = [...list.filter((one) => !had.has(one.id)), ...badly].slice(0, KEPT_BADLY);
+}
+function logOf(one) {
+  return report.logCommand.replace("ID", one.id);
+}
+async function copy(button, text) {
+  try { await navigator.clipboard.writeText(text); set($("copied"), "Copied: " + text); button.textContent = "copied"; }
+  catch { getSelection().selectAllChildren(button.previousSibling); set($("copied"), "Selected: " + text); }
+  setTimeout(() => (button.textContent = "copy"), 1500);
+}
 function drawBadly() {
-  const list = report.endedBadly;
-  $("no-badly").hidden = list.length > 0;
-  $("badly").hidden = list.length === 0;
-  const key = list.map((one) => one.id).join();
+  const filter = wanted("badly-filter");
+  const list = badly.filter((one) => !filter || [one.id, one.from ?? "", one.route, one.method + " " + one.path, one.what, one.code ?? "", String(one.status), one.error ?? ""].some((text) => text.toLowerCase().includes(filter)));
+  fill("badly", list.length === 0, badly.length === 0 ? "Nothing so far." : "None of them matches.");
+  set($("badly-count"), badly.length === 0 ? "" : list.length < badly.length ? list.length + " of " + badly.length : String(badly.length));
+  const key = filter + " " + list.map((one) => one.id).join();
   if (key === latest) return;
-  const known = new Set(latest.split(","));
-  const body = $("badly").tBodies[0];
-  body.replaceChildren(...list.map((one) => {
-    const row = make("tr", drawn && !known.has(one.id) ? "new" : "");
+  latest = key;
+  $("badly").tBodies[0].replaceChildren(...list.map((one) => {
+    const row = make("tr", drawn && !known.has(one.id) ? "new" : ""), cells = cellsFor("badly");
     const status = one.status === 0 ? "none" : one.status + (one.error ? " " + one.error : "");
-    const path = make("td", "l path", one.method + " " + one.path);
-    path.title = one.path;
-    row.append(make("td", "", clock(one.at)), make("td", "l", one.route || "–"), path, make("td", "l", one.by), make("td", "l", one.how), make("td", "l wide", one.phase), make("td", "", age(one.ms)), make("td", "l", status), make("td", "l wide", one.id));
+    const texts = [clock(one.at), one.method === "" ? "–" : one.method + " " + one.path, one.route || "–", status, one.what, one.code ?? "–", count(one.attempts), one.from || "–"];
+    texts.forEach((text, i) => (cells[i].textContent = text));
+    cells[1].title = one.path;
+    const button = make("button", "small", "copy"), command = logOf(one);
+    button.setAttribute("aria-label", "Copy the command that shows its line: " + command);
+    button.addEventListener("click", () => copy(button, command));
+    cells[8].append(make("code", "", command), button);
+    known.add(one.id);
+    row.append(...cells);
     return row;
   }));
-  latest = key;
+}
+$("badly-filter").addEventListener("input", () => report && drawBadly());
+
+let routesDrawn = "";
+function drawRoutes() {
+  const key = JSON.stringify(report.routes);
+  if (key === routesDrawn) return;
+  routesDrawn = key;
+  fill("routes", false);
+  $("routes").tBodies[0].replaceChildren(...report.routes.map(({ path, upstream, target }) => {
+    const row = make("tr"), cells = cellsFor("routes");
+    [path === "*" ? "everything else" : path, upstream, target].forEach((text, i) => (cells[i].textContent = text));
+    row.append(...cells);
+    return row;
+  }));
+}
+
+/** The proxy cannot be asked: what it did last says nothing of now. */
+function forgetTables() {
+  keepFlight([]); keepTunnels([]);
+  fill("flight", true, "Unknown."); fill("tunnels", true, "Unknown.");
+  for (const id of ["flight-count", "tunnel-count"]) set($(id), "unknown");
+  for (const cell of Object.values(cells)) { cell.className = "zero"; set(cell, "unknown"); }
 }
 `;

@@ -5,34 +5,113 @@ import { SCRIPT } from "./page-script.ts";
 import { STYLE } from "./page-style.ts";
 
 function tile(id: string, name: string, red = false): string {
-  return `<figure class="card tile${red ? " red" : ""}" id="chart-${id}" tabindex="0" role="img" aria-label="${name}">
-<figcaption class="name">${name}</figcaption><div class="value">–</div>
+  return `<div class="card tile${red ? " red" : ""}" id="chart-${id}" tabindex="0" role="img" aria-label="${name}">
+<div class="name">${name}</div><div class="value">–</div>
 <svg viewBox="0 0 300 60" preserveAspectRatio="none" aria-hidden="true"><polygon class="area"/><line class="base" x1="0" x2="300" y1="58" y2="58"/><polyline class="curve"/><line class="cursor" y1="0" y2="58" visibility="hidden"/></svg>
-<div class="read"></div></figure>`;
+<div class="read"></div></div>`;
 }
 
-/** `by` names a column of the script's table; `wide` ones are left out on a phone. */
-function column(by: string, name: string, className = ""): string {
-  return `<th scope="col" data-by="${by}"${className && ` class="${className}"`} aria-sort="none"><button>${name}</button></th>`;
+/** One column of a table; `by` names what it is sorted by, `l` puts it to the left. */
+interface Column {
+  name: string;
+  by?: string;
+  className?: string;
 }
 
-function head(...names: [name: string, className?: string][]): string {
-  return names
-    .map(([name, className]) => `<th scope="col"${className ? ` class="${className}"` : ""}>${name}</th>`)
+function heads(columns: Column[]): string {
+  return columns
+    .map(({ name, by, className = "" }) => {
+      const attributes = `scope="col"${className && ` class="${className}"`}`;
+      return by === undefined
+        ? `<th ${attributes}>${name}</th>`
+        : `<th ${attributes} data-by="${by}" aria-sort="none"><button>${name}</button></th>`;
+    })
     .join("");
 }
 
-const TUNNEL_COLUMNS = [
-  column("id", "Tunnel"),
-  column("path", "Upstream and path", "l path"),
-  column("age", "Age"),
-  column("in", "From client"),
-  column("out", "To client"),
-  column("cs", "Client silent", "wide"),
-  column("us", "Upstream silent", "wide"),
-  column("cr", "Client RTT"),
-  column("ur", "Upstream RTT"),
-].join("");
+/** A table that has a line of words in its place while it is empty. */
+function table(id: string, label: string, empty: string, columns: Column[], className = ""): string {
+  return `<div class="card scroll ${className}" tabindex="0" role="region" aria-label="${label}"><p class="empty" id="no-${id}">${empty}</p><table id="${id}" hidden><thead><tr>${heads(columns)}</tr></thead><tbody></tbody></table></div>`;
+}
+
+function filter(id: string, label: string): string {
+  return `<label class="filter">${label} <input type="search" id="${id}" autocomplete="off" spellcheck="false"></label>`;
+}
+
+const L = "l";
+const TUNNELS: Column[] = [
+  { name: "Tunnel", by: "id" },
+  { name: "Client", by: "from", className: L },
+  { name: "Upstream and path", by: "path", className: "l path" },
+  { name: "Age", by: "age" },
+  { name: "From client", by: "in" },
+  { name: "To client", by: "out" },
+  { name: "Client silent", by: "cs" },
+  { name: "Upstream silent", by: "us" },
+  { name: "Client RTT", by: "cr" },
+  { name: "Upstream RTT", by: "ur" },
+];
+const IN_FLIGHT: Column[] = [
+  { name: "Age" },
+  { name: "Request", className: "l path" },
+  { name: "Upstream", className: L },
+  { name: "Phase", className: L },
+  { name: "Attempts" },
+  { name: "Client", className: L },
+  { name: "Log id", className: L },
+];
+const BADLY: Column[] = [
+  { name: "Time" },
+  { name: "Request", className: "l path" },
+  { name: "Upstream", className: L },
+  { name: "Answer", className: L },
+  { name: "What happened", className: "l what" },
+  { name: "Code", className: L },
+  { name: "Attempts" },
+  { name: "Client", className: L },
+  { name: "Log", className: L },
+];
+const ENDINGS = [
+  "Ended by",
+  "done",
+  "closed (fin)",
+  "reset (rst)",
+  "too slow (timeout)",
+  "no pong",
+  "drained",
+  "refused (limit)",
+  "not HTTP (protocol)",
+];
+const ROUTES: Column[] = [
+  { name: "Path", className: L },
+  { name: "Upstream", className: L },
+  { name: "Target", className: L },
+];
+
+/** What the words of the page mean. */
+const LEGEND: [word: string, meaning: string][] = [
+  ["up", "connects and answers"],
+  ["suspect", "failed once; asked again within a second"],
+  ["reconnecting", "failed twice or more in a row; asked again and again, requests are held"],
+  ["not seen yet", "has not been reached since this proxy started"],
+  ["held", "waits for an upstream that cannot be reached, for as long as --hold"],
+  ["outages survived", "times it was lost and came back; tries are those made in between"],
+  ["client, upstream, proxy", "the side that ended an exchange"],
+  ["done", "a whole answer, or a tunnel that was closed with a Close"],
+  ["closed (fin)", "the connection was closed without that"],
+  ["reset (rst)", "the connection was broken off"],
+  ["no pong", "a ping was not answered in time: nobody is there any more"],
+  ["drained", "ended because this proxy stops"],
+  ["refused (limit)", "not let in, or too many"],
+  [
+    "p50, p95, p99",
+    "so long half, 95 and 99 of 100 requests took at most, from head to end of the answer, since the start",
+  ],
+  [
+    "phase",
+    "connect: no connection yet; request_body: it is being sent; waiting: for the answer; response_body: within it",
+  ],
+];
 
 const HTML = `<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">
@@ -40,19 +119,25 @@ const HTML = `<!doctype html>
 <body><header><h1>single-port <span id="where"></span></h1><p class="facts" id="facts"></p><button class="end" id="pause" aria-pressed="false">Pause</button></header>
 <main><div id="overall"><div role="status"><ul id="reasons"></ul></div><span id="since"></span></div>
 <noscript><p class="card">This page needs JavaScript. The same figures are in <a href="status">/status</a>.</p></noscript>
-<div class="live">
 <h2 class="sr">The last five minutes</h2>
-<div class="grid">${tile("requests", "Requests a second")}${tile("failed", "Ended badly a second", true)}${tile("tunnels", "Open tunnels")}${tile("tunnelBytes", "Tunnel bytes a second")}</div>
-<p class="facts" id="sums"></p>
+<div class="grid tiles">${tile("requests", "Requests a second")}${tile("failed", "Ended badly a second", true)}${tile("tunnels", "Open tunnels")}${tile("tunnelBytes", "Tunnel bytes a second")}</div>
+<p class="facts" id="sums"></p><p class="facts" id="process"></p>
 <h2>Upstreams</h2><div class="grid links" id="links"></div>
-<h2>Tunnels <span class="facts" id="tunnel-count"></span></h2>
-<div class="card scroll" tabindex="0" role="region" aria-label="Tunnels"><p class="empty" id="no-tunnels">No tunnel is open.</p><table id="tunnels" hidden><thead><tr>${TUNNEL_COLUMNS}</tr></thead><tbody></tbody></table></div>
+<h2>In flight and held, oldest first <span class="facts" id="flight-count"></span></h2>
+${table("flight", "In flight and held", "Nothing is being served.", IN_FLIGHT, "tall")}
+<div class="bar"><h2>Tunnels <span class="facts" id="tunnel-count"></span></h2>${filter("tunnel-filter", "Filter")}
+<label class="filter narrow">Sort by <select id="tunnel-sort">${TUNNELS.map(({ by, name }) => `<option value="${by}">${name}</option>`).join("")}</select></label></div>
+${table("tunnels", "Tunnels", "No tunnel is open.", TUNNELS)}
 <h2>How exchanges ended, by side</h2>
-<div class="card scroll" tabindex="0" role="region" aria-label="Endings"><table id="endings"><thead><tr>${head(["Ended by"], ["done"], ["closed (fin)"], ["reset (rst)"], ["too slow (timeout)"], ["no pong"], ["drained"], ["refused (limit)"], ["not HTTP (protocol)"])}</tr></thead><tbody></tbody></table></div>
-<h2>Ended badly, latest first</h2>
-<div class="card scroll tall" tabindex="0" role="region" aria-label="Ended badly"><p class="empty" id="no-badly">Nothing so far.</p><table id="badly" hidden><thead><tr>${head(["Time"], ["Upstream", "l"], ["Request", "l path"], ["By", "l"], ["How", "l"], ["Phase", "l wide"], ["After"], ["Answer", "l"], ["Log id", "l wide"])}</tr></thead><tbody></tbody></table></div>
-</div></main>
+<div class="card scroll" tabindex="0" role="region" aria-label="Endings"><table id="endings"><thead><tr>${heads(ENDINGS.map((name) => ({ name })))}</tr></thead><tbody></tbody></table></div>
+<div class="bar"><h2>Ended badly, latest first <span class="facts" id="badly-count"></span></h2>${filter("badly-filter", "Filter")}</div>
+${table("badly", "Ended badly", "Nothing so far.", BADLY, "tall")}
+<h2>Routes</h2>
+${table("routes", "Routes", "Not known yet.", ROUTES)}
+<details class="card legend"><summary>What the words mean</summary><dl>${LEGEND.map(([word, meaning]) => `<dt>${word}</dt><dd>${meaning}</dd>`).join("")}</dl></details>
+</main>
 <footer><a href="ready">/ready</a><a href="status">/status</a><a href="metrics">/metrics</a><a href="live">/live</a></footer>
+<p class="sr" role="status" id="copied"></p>
 <script>${SCRIPT}</script></body></html>
 `;
 

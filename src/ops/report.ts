@@ -1,6 +1,9 @@
 // What the proxy says of itself: the shape of /status. Filled in by reports.ts; read by the admin handler,
 // the live page and `single-port status`.
 
+import type { Quantiles } from "./latencies.ts";
+import type { Usage } from "./own-process.ts";
+
 /** One change of a link's state. */
 export interface LinkChange {
   at: string;
@@ -24,6 +27,8 @@ export interface LinkReport {
   lastHeardAgeMs?: number | undefined;
   /** Of the tunnel that answered a ping last. */
   lastPongAgeMs?: number | undefined;
+  /** From the head of a request to the end of its answer; undefined before the first. */
+  latencyMs?: Quantiles | undefined;
   held: number;
   /** Open through it. */
   tunnels: number;
@@ -44,9 +49,33 @@ export interface TunnelReport {
   id: string;
   route: string;
   path: string;
+  /** The client's address. */
+  from: string;
   ageMs: number;
   client: TunnelSideReport;
   upstream: TunnelSideReport;
+}
+
+/** A request that is being served, or held. */
+export interface InFlight {
+  id: string;
+  route: string;
+  method: string;
+  path: string;
+  from: string;
+  ageMs: number;
+  phase: string;
+  /** Does it wait for its upstream to come back? */
+  held: boolean;
+  attempts: number;
+}
+
+/** One path that leads somewhere. */
+export interface RouteReport {
+  /** `*` for everything that has no line of its own. */
+  path: string;
+  upstream: string;
+  target: string;
 }
 
 /** What happened in one second. */
@@ -59,6 +88,8 @@ export interface Second {
   tunnelBytes: number;
   /** Open at its end. */
   tunnels: number;
+  /** Processor time of the whole process, user and system. */
+  cpuMs: number;
 }
 
 /** An exchange that ended badly. */
@@ -77,6 +108,11 @@ export interface EndedBadly {
   phase: string;
   /** Who did what, in a sentence, as in the log. */
   what: string;
+  /** The system's code of the last failure: `ECONNREFUSED`. */
+  code?: string | undefined;
+  attempts: number;
+  /** The client's address. */
+  from?: string | undefined;
 }
 
 /** Everything. */
@@ -109,9 +145,15 @@ export interface Report {
     /** How many exchanges ended so, by side and kind: `client rst`. */
     endings: Record<string, number>;
   };
+  process: Usage;
+  /** Shows the lines of the log about one exchange, whose id takes the place of `ID`. */
+  logCommand: string;
+  routes: RouteReport[];
   /** The last whole second. */
   lastSecond?: Second | undefined;
   links: LinkReport[];
+  /** Being served or held, the oldest first: a hundred at most; `requests` and `held` count all. */
+  inFlight: InFlight[];
   /** Those that are open, the latest last. */
   tunnels: TunnelReport[];
   /** The latest ones, latest first. */

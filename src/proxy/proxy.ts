@@ -21,7 +21,7 @@ import { retire } from "../life/retire.ts";
 import { Links } from "./links.ts";
 import { History } from "../ops/history.ts";
 import { Metrics } from "../ops/metrics.ts";
-import type { Report } from "../ops/report.ts";
+import type { Report, RouteReport } from "../ops/report.ts";
 import type { Options } from "../options/options.ts";
 import type { Exchange } from "../exchange/exchange.ts";
 import type { RelayParts } from "../exchange/parts.ts";
@@ -78,6 +78,15 @@ export function logDropped(
   log[level]({ kind, dropped }, "more of the same were not logged");
 }
 
+/** Where each path leads; what has no line of its own goes to the web server. */
+function routesOf({ http, mux }: Options): RouteReport[] {
+  const toMux = mux.flatMap(({ target, paths }, index) => {
+    const upstream = index === 0 ? "mux" : `mux${index + 1}`;
+    return paths.map((path) => ({ path, upstream, target: `${target.label}${target.path ?? ""}` }));
+  });
+  return [...toMux, { path: "*", upstream: "http", target: http.label }];
+}
+
 /** A proxy: made, then started once, then closed once. */
 export class Proxy {
   readonly metrics: Metrics = new Metrics(() => this.report());
@@ -89,6 +98,7 @@ export class Proxy {
   readonly #exchanges = new LiveSet<Exchange>();
   readonly #tunnels = new LiveSet<Tunnel>();
   readonly #links: Links;
+  readonly #routes: RouteReport[];
   readonly #gate: Gate;
   readonly #listener: Listener;
   readonly #started = thisMoment();
@@ -116,6 +126,7 @@ export class Proxy {
       },
       log,
     );
+    this.#routes = routesOf(options);
     const targets: [string, Target][] = [["http", options.http]];
     const mux = new Map<string, MuxRoute>();
     for (const [index, one] of options.mux.entries()) {
@@ -320,6 +331,7 @@ export class Proxy {
       exchanges: this.#exchanges,
       tunnels: this.#tunnels,
       links: this.#links,
+      routes: this.#routes,
       listener: this.#listener,
     };
   }

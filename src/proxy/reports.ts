@@ -8,7 +8,8 @@ import type { Links } from "./links.ts";
 import { network } from "../ops/control-place.ts";
 import type { History, Readings } from "../ops/history.ts";
 import type { Metrics } from "../ops/metrics.ts";
-import type { Report, TunnelReport, TunnelSideReport } from "../ops/report.ts";
+import { logCommand, usage } from "../ops/own-process.ts";
+import type { InFlight, Report, RouteReport, TunnelReport, TunnelSideReport } from "../ops/report.ts";
 import type { Exchange } from "../exchange/exchange.ts";
 import type { End } from "../tunnel/end.ts";
 import type { Tunnel } from "../tunnel/tunnel.ts";
@@ -21,6 +22,7 @@ export interface Rooms {
   exchanges: LiveSet<Exchange>;
   tunnels: LiveSet<Tunnel>;
   links: Links;
+  routes: RouteReport[];
   listener: Listener;
 }
 
@@ -54,16 +56,35 @@ export function reportOf({ metrics, history, exchanges, links, listener, ...room
     connections: listener.connections,
     requests: exchanges.size,
     held: links.heldCount.held,
+    process: usage(),
+    logCommand: logCommand(),
+    routes: rooms.routes,
     totals: metrics.totals,
     lastSecond: history.seconds.at(-1),
     links: [...links.byName.values()].map(({ monitor, upstream }) => {
       const own = tunnels.filter(({ route }) => route === monitor.name);
       const lastPongAgeMs = youngest(own.map((one) => one.upstream.lastPongAgeMs));
-      return { ...monitor.status, held: upstream.held, tunnels: own.length, lastPongAgeMs };
+      const latencyMs = metrics.latencies.quantiles(monitor.name);
+      return { ...monitor.status, latencyMs, held: upstream.held, tunnels: own.length, lastPongAgeMs };
     }),
+    inFlight: oldest(exchanges, now),
     tunnels,
     endedBadly: history.endedBadly,
   };
+}
+
+const MAX_IN_FLIGHT = 100;
+
+/** They stand in the order in which they began. */
+function oldest(exchanges: LiveSet<Exchange>, now: number): InFlight[] {
+  const found: InFlight[] = [];
+  for (const { progress } of exchanges) {
+    if (found.length === MAX_IN_FLIGHT) break;
+    const { started, client, ...about } = progress;
+    const held = about.phase === "connect" && about.attempts > 0;
+    found.push({ ...about, from: client, ageMs: Math.max(0, Math.round(now - started)), held });
+  }
+  return found;
 }
 
 function nameOf(address: AddressInfo | undefined): string {
@@ -75,6 +96,7 @@ function nameOf(address: AddressInfo | undefined): string {
 /** What the history wants each second: cheaper than a report. */
 export function readingsOf({ metrics, tunnels }: Pick<Rooms, "metrics" | "tunnels">): Readings {
   const { requests, failed } = metrics.totals;
+  const { user, system } = process.cpuUsage();
   let open = 0;
   let tunnelBytes = metrics.closedTunnelBytes;
   for (const tunnel of tunnels) {
@@ -82,7 +104,7 @@ export function readingsOf({ metrics, tunnels }: Pick<Rooms, "metrics" | "tunnel
     open += 1;
     tunnelBytes += tunnel.client.bytes + tunnel.upstream.bytes;
   }
-  return { requests, failed, tunnels: open, tunnelBytes };
+  return { requests, failed, tunnels: open, tunnelBytes, cpuMs: Math.round((user + system) / 1000) };
 }
 
 function youngest(ages: (number | undefined)[]): number | undefined {
@@ -97,7 +119,7 @@ function tunnelReport(tunnel: Tunnel, now: number): TunnelReport {
     rttMs: liveness.rttMs,
     lastPongAgeMs: liveness.lastPong === undefined ? undefined : Math.max(0, Math.round(now - liveness.lastPong)),
   });
-  const { id, route, path } = tunnel;
+  const { id, route, path, from } = tunnel;
   const ageMs = Math.max(0, Math.round(now - tunnel.started));
-  return { id, route, path, ageMs, client: side(tunnel.client), upstream: side(tunnel.upstream) };
+  return { id, route, path, from, ageMs, client: side(tunnel.client), upstream: side(tunnel.upstream) };
 }

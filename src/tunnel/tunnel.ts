@@ -32,6 +32,8 @@ export interface TunnelEnds {
   id: string;
   route: string;
   path: string;
+  /** The client's address, for people. */
+  from: string;
   ended(by: SideName, how: How, bytesIn: number, bytesOut: number): void;
   /** A ping was answered. */
   ponged(side: "client" | "upstream", rttMs: number): void;
@@ -51,6 +53,7 @@ export class Tunnel implements EndListener, Live, Deadline {
   readonly id: string;
   readonly route: string;
   readonly path: string;
+  readonly from: string;
   readonly started: number;
   readonly client: End;
   readonly upstream: End;
@@ -70,6 +73,7 @@ export class Tunnel implements EndListener, Live, Deadline {
     this.id = ends.id;
     this.route = ends.route;
     this.path = ends.path;
+    this.from = ends.from;
     const { clock, options } = parts;
     this.#unwatch = clock.watch(this);
     this.#forget = parts.tunnels.add(this);

@@ -39,11 +39,16 @@ const report: Report = {
       id: "t",
       route: "mux",
       path: "/mux",
+      from: "",
       ageMs: 1,
       client: { bytes: 100, lastByteAgeMs: 0 },
       upstream: { bytes: 1000, lastByteAgeMs: 0 },
     },
   ],
+  process: { residentBytes: 1, heapUsedBytes: 1 },
+  logCommand: "grep ID",
+  routes: [],
+  inFlight: [],
   endedBadly: [],
 };
 
@@ -180,7 +185,7 @@ test("a scrape asks for one report, however many gauges there are", async () => 
 });
 
 test("the history keeps the latest 200 that ended badly, latest first, with short paths", () => {
-  const history = new History(() => ({ requests: 0, failed: 0, tunnelBytes: 0, tunnels: 0 }));
+  const history = new History(() => ({ requests: 0, failed: 0, tunnelBytes: 0, tunnels: 0, cpuMs: 0 }));
   for (let i = 0; i < 210; i += 1) {
     history.ended(outcome({ id: `b-${i}`, status: 502, path: `/${"x".repeat(5000)}` }), "127.0.0.1:1 broke off");
   }

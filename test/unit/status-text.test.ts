@@ -26,7 +26,7 @@ function link(about: Partial<LinkReport>): LinkReport {
 
 function tunnel(id: string): TunnelReport {
   const side = { bytes: 0, lastByteAgeMs: 0 };
-  return { id, route: "mux", path: "/mux", ageMs: 1000, client: side, upstream: side };
+  return { id, route: "mux", path: "/mux", from: "", ageMs: 1000, client: side, upstream: side };
 }
 
 function table(about: Partial<Report>): string {
@@ -45,6 +45,10 @@ function table(about: Partial<Report>): string {
     requests: 0,
     held: 0,
     totals: { requests: 0, tunnels: 300, failed: 0, retries: 0, uncaught: 0, endings: {} },
+    process: { residentBytes: 1, heapUsedBytes: 1 },
+    logCommand: "grep ID",
+    routes: [],
+    inFlight: [],
     links: [],
     tunnels: [],
     endedBadly: [],

@@ -54,6 +54,7 @@ async function rig(options: { stallMs?: number; pingIntervalMs?: number; pingTim
       extensions: false,
       id: "1",
       route: "mux",
+      from: "",
       path: "/mux",
       ended: (by, how) => void ended.push({ by, how }),
       ponged: () => {},
