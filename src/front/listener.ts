@@ -300,6 +300,8 @@ export class Listener implements ConnectionListener, ClientJudge {
 function keep(socket: Socket, first: Buffer): () => Buffer {
   const chunks = [first];
   const onData = (chunk: Buffer): void => {
+    // Its turn will not come: what arrives is dropped, up to the client's end.
+    if (socket.writableEnded) return;
     chunks.push(chunk);
     socket.pause();
   };

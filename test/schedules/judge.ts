@@ -8,6 +8,13 @@ import { statusOf, valuesOf, type ReadMessage } from "./reader.ts";
 
 /** Our own event loop stood still for so long: whoever is late may be so because of us. */
 const LAG_MS = 120;
+/** Or its own script took so long, on a machine that is busy. */
+const SLOW_MS = 0.6 * LIMIT_MS;
+
+function isLate({ lagMs, scriptMs }: Played): boolean {
+  return lagMs > LAG_MS || scriptMs > SLOW_MS;
+}
+
 const REPEATABLE = new Set(["GET", "HEAD", "OPTIONS", "PUT", "DELETE"]);
 const MAX_ATTEMPTS = 3;
 
@@ -102,7 +109,7 @@ function judgeCase(one: Case): string[] {
   const { answer, exchange, client, played } = one;
   const findings = judgeAccount(one);
   const last = exchange.arrivals.at(-1);
-  const late = played.lagMs > LAG_MS;
+  const late = isLate(played);
   if (answer) findings.push(...(code(answer) === undefined ? judgeAnswer(one, answer) : judgeRefusal(one, answer)));
   const begun = exchange.arrivals.length > 0;
   if (begun && one.askedAt > client.endedAt) findings.push("it was sent behind our FIN, and begun");
@@ -152,7 +159,9 @@ function isComplete(client: PlayedClient, answer: ReadMessage): boolean {
 }
 
 function isWhole({ client, exchange }: Case, answer: ReadMessage): boolean {
-  return code(answer) === undefined && isComplete(client, answer) && answer.body === exchange.answer.body;
+  // Behind our own FIN nobody can tell how the other side ended.
+  const complete = isComplete(client, answer) || (answer.untilClose && client.ended === "unclear");
+  return code(answer) === undefined && complete && answer.body === exchange.answer.body;
 }
 
 function judgeAnswer(one: Case, answer: ReadMessage): string[] {
@@ -167,7 +176,9 @@ function judgeAnswer(one: Case, answer: ReadMessage): string[] {
     findings.push(`its body is not what was sent: ${JSON.stringify(answer.body.slice(0, 100))}`);
   const said = arrivals.some(({ wholeAt }) => wholeAt !== Infinity);
   // A client that knows no chunks sees the end of the connection only.
-  if (isComplete(client, answer) && one.innocent) {
+  // Nothing but its end says that such an answer is whole, wherever its upstream ends it.
+  const endsAnywhere = exchange.answer.untilClose && arrivals.some(({ fault }) => fault === "fin");
+  if (isComplete(client, answer) && one.innocent && !endsAnywhere) {
     if (answer.body !== exchange.answer.body)
       findings.push(`it looks complete with ${answer.body.length} of ${exchange.answer.body.length} bytes`);
     else if (!said) findings.push("it looks complete, and was not");
@@ -200,7 +211,7 @@ function judgeRefusal(one: Case, answer: ReadMessage): string[] {
     upstream_unavailable: killed,
     upstream_timeout: played.ms > LIMIT_MS * 0.9,
     draining: drained,
-    request_timeout: !innocent && played.ms > LIMIT_MS * 0.9,
+    request_timeout: (!innocent || isLate(played)) && played.ms > LIMIT_MS * 0.9,
     bad_request: !innocent || drained,
   };
   if (what === undefined || reasons[what] !== true) findings.push(`refused with ${status} ${what} without a reason`);
@@ -302,7 +313,7 @@ function judgeBlame(
 ): string[] {
   const findings: string[] = [];
   const say = (text: string): void => void findings.push(`${text}; the account: ${short(account)}`);
-  const quiet = played.drainedAt === Infinity && played.killedAt === Infinity && played.lagMs <= LAG_MS;
+  const quiet = played.drainedAt === Infinity && played.killedAt === Infinity && !isLate(played);
   if (!quiet || account.kind === "tunnel") return findings;
   if (
     account.by === "client" &&
@@ -325,7 +336,9 @@ function judgeBlame(
   }
   if (account.how === "done" && innocent && answer && !isComplete(client, answer) && client.ended !== "rst")
     say(`its client has ${seen(answer)}`);
-  if (account.by === "proxy" && account.how !== "done") say("the proxy had no reason");
+  // What comes behind our FIN is not begun.
+  const tooLate = account.phase === "head" && account.status === 0;
+  if (account.by === "proxy" && account.how !== "done" && !tooLate) say("the proxy had no reason");
   return findings;
 }
 
@@ -384,7 +397,7 @@ function judgeTunnel(one: Case, received: string): string[] {
     if (account.bytesIn > up.length || account.bytesOut > down.length)
       findings.push(`more bytes than there were: ${short(account)}`);
   }
-  const quiet = played.drainedAt === Infinity && played.killedAt === Infinity && played.lagMs <= LAG_MS;
+  const quiet = played.drainedAt === Infinity && played.killedAt === Infinity && !isLate(played);
   if (
     !quiet ||
     !one.innocent ||

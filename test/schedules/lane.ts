@@ -8,7 +8,7 @@ import type { Settings, SinglePort } from "../../src/index.ts";
 import { readRequest, valuesOf, type ReadMessage } from "./reader.ts";
 
 /** Limits of the proxy, in milliseconds: long for a schedule, short for whoever waits for them. */
-export const LIMIT_MS = 500;
+export const LIMIT_MS = 700;
 export const HOLD_MS = 300;
 export const DRAIN_MS = 700;
 
@@ -167,9 +167,10 @@ export class Lane {
         this.audience?.changed();
       }
     };
+    // An upstream that is away is an error to its operator, and ordinary here.
     const alarm = (about: unknown, text?: string): void => {
       const { err } = about as { err?: Error };
-      this.alarms.push(`${text ?? String(about)} ${err?.stack ?? ""}`);
+      if (err) this.alarms.push(`${text ?? ""} ${err.stack ?? err.message}`);
     };
     const log = {
       isLevelEnabled: () => true,

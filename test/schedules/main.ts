@@ -3,26 +3,26 @@
 // Bundled and started by run.mjs; its workers are the same file.
 
 import { fork } from "node:child_process";
-import { readFileSync, writeFileSync } from "node:fs";
-import { availableParallelism, tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { readFileSync } from "node:fs";
+import { availableParallelism } from "node:os";
+import { resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { Lane } from "./lane.ts";
 import type { Schedule } from "./schedule.ts";
-import { playOnce, work, type Done, type Failed, type Job } from "./worker.ts";
+import { playOnce, work, type Failed, type Job } from "./worker.ts";
 
 const say = (text: string): void => void process.stdout.write(`${text}\n`);
 
 interface Message {
   played?: number;
-  done?: Done;
+  failed?: Failed | undefined;
 }
 
 async function beWorker(): Promise<void> {
   const job = JSON.parse(process.argv[3] ?? "{}") as Job;
   process.on("disconnect", () => process.exit());
-  const done = await work(job, (played) => process.send?.({ played } satisfies Message));
-  process.send?.({ played: done.played, done } satisfies Message, () => process.disconnect());
+  await work(job, (played, failed) => process.send?.({ played, failed } satisfies Message));
+  process.send?.({ done: true }, () => process.disconnect());
 }
 
 /** Plays one schedule again, so many times; says what was found. */
@@ -42,9 +42,7 @@ async function replay(file: string, dist: string, times: number): Promise<number
   return failed === 0 ? 0 : 1;
 }
 
-function print({ findings, schedule, after }: Failed, seed: number, n: number): void {
-  const file = join(tmpdir(), `schedule-${seed}-${n}.json`);
-  writeFileSync(file, `${JSON.stringify(schedule)}\n`);
+function print({ findings, schedule, after }: Failed): void {
   say(`FAILED after ${after}:`);
   for (const finding of findings) say(`  ${finding}`);
   say(`  again: npm run schedules -- --replay - <<'END'\n${JSON.stringify(schedule)}\nEND`);
@@ -57,7 +55,7 @@ async function main(): Promise<void> {
       seconds: { type: "string", default: "3600" },
       seed: { type: "string", default: String(Math.floor(Math.random() * 2 ** 31)) },
       workers: { type: "string", default: String(availableParallelism()) },
-      lanes: { type: "string", default: "24" },
+      lanes: { type: "string", default: "12" },
       replay: { type: "string" },
       times: { type: "string", default: "20" },
       dist: { type: "string", default: "dist" },
@@ -93,15 +91,15 @@ async function main(): Promise<void> {
       (child, n) =>
         new Promise<void>((over) => {
           let done = false;
-          child.on("message", (message: Message) => {
+          child.on("message", (message: Message & { done?: boolean }) => {
+            done ||= message.done === true;
             // The proxy tells an IPC parent of its links, too.
             if (message.played === undefined) return;
             played[n] = message.played;
-            if (!message.done) return;
-            done = true;
-            failed.push(...message.done.failed);
-            if (values.first && message.done.failed.length > 0)
-              for (const other of children) if (other !== child) other.kill();
+            if (!message.failed) return;
+            failed.push(message.failed);
+            print(message.failed);
+            if (values.first) for (const other of children) if (other !== child) other.kill();
           });
           child.once("exit", (code, signal) => {
             if (!done && !(values.first && signal === "SIGTERM")) broken.push(`a worker ended with ${code ?? signal}`);
@@ -112,7 +110,6 @@ async function main(): Promise<void> {
   );
   clearInterval(report);
   const took = (performance.now() - began) / 1000;
-  failed.forEach((one, n) => print(one, seed, n));
   for (const one of broken) say(`FAILED ${one}`);
   say(
     `${sum(played)} schedules in ${took.toFixed(1)} s, ${Math.round(sum(played) / took)} a second; ${failed.length} failed`,

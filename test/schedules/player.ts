@@ -41,7 +41,7 @@ export interface PlayedClient {
   log: { at: number; upTo: number }[];
   received: string;
   /** What ended the connection, as the client saw it. */
-  ended: "no" | "fin" | "rst" | "refused";
+  ended: "no" | "fin" | "rst" | "refused" | "unclear";
   endedAt: number;
   closed: boolean;
   fault: "none" | "fin" | "rst" | "stall";
@@ -68,10 +68,11 @@ export interface Played {
 
 /** Far more than a schedule needs when nobody waits for a limit. */
 const FINALE_MS = 2 * LIMIT_MS + 400;
-const CLOSING_MS = 600;
+const CLOSING_MS = 1400;
 const KEPT_MS = 100;
 const ARRIVAL_MS = 40;
 const CONNECT_MS = 1000;
+const LOOK_MS = 20;
 
 let plays = 0;
 
@@ -93,6 +94,12 @@ function turn(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
 }
 
+/** A RST that comes with the last bytes looks like an end; the kernel then knows no peer any more. */
+function isReset(socket: Socket): boolean {
+  const { _handle: handle } = socket as { _handle?: { getpeername?(name: object): number } };
+  return (handle?.getpeername?.({}) ?? 0) !== 0;
+}
+
 /** One play of a schedule. */
 export class Play implements Audience {
   readonly #lane: Lane;
@@ -108,6 +115,7 @@ export class Play implements Audience {
   #drainedAt = Infinity;
   #killedAt = Infinity;
   #dead = false;
+  #inFinale = false;
 
   constructor(lane: Lane, schedule: Schedule) {
     this.#lane = lane;
@@ -171,20 +179,21 @@ export class Play implements Audience {
     arrival.attempt = exchange.arrivals.length;
   }
 
-  /** Waits until `over` holds, for so long; returns whether it does. */
+  /** Waits until `over` holds, for so long; returns whether it does. Time in which our own loop stood still is free. */
   async #until(over: () => boolean, ms: number): Promise<boolean> {
-    const deadline = performance.now() + ms;
+    let left = ms;
     while (!over()) {
-      const left = deadline - performance.now();
       if (left <= 0) return false;
+      const before = performance.now();
       await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, Math.min(left, 20));
+        const timer = setTimeout(resolve, LOOK_MS);
         this.#wake = () => {
           clearTimeout(timer);
           resolve();
         };
       });
       this.#wake = undefined;
+      left -= Math.min(performance.now() - before, 1.5 * LOOK_MS);
     }
     return true;
   }
@@ -206,7 +215,7 @@ export class Play implements Audience {
       this.changed();
     });
     socket.on("end", () => {
-      end("fin");
+      end(socket.writableEnded ? "unclear" : isReset(socket) ? "rst" : "fin");
       this.changed();
     });
     let connected = false;
@@ -286,7 +295,7 @@ export class Play implements Audience {
     ) {
       arrival.faultAt = tick();
       if (fault.kind === "pause") {
-        socket.pause();
+        if (!this.#inFinale) socket.pause();
         return true;
       }
       arrival.fault = fault.kind;
@@ -434,6 +443,7 @@ export class Play implements Audience {
 
   async #finale(): Promise<void> {
     if (this.#dead) await this.#revive();
+    this.#inFinale = true;
     for (const { socket } of this.#clients) socket?.resume();
     for (const { socket } of this.#sockets) socket.resume();
     const said = (): boolean => {
@@ -499,7 +509,7 @@ export class Play implements Audience {
       if (arrival?.closed) return false;
       return client.received.length - end >= due && (arrival?.on.tunnel?.length ?? 0) >= owed;
     }
-    return answers.length > last;
+    return answers.length > last && answers.at(-1)?.complete === true;
   }
 }
 

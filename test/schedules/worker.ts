@@ -29,11 +29,8 @@ export interface Failed {
   after: number;
 }
 
-/** What came of a job. */
-export interface Done {
-  played: number;
-  failed: Failed[];
-}
+/** A worker that has found so many stops: something is wrong altogether. */
+const MANY = 10;
 
 /** Plays a schedule once; returns what was found. */
 export async function playOnce(lane: Lane, schedule: Schedule, told?: string[]): Promise<string[]> {
@@ -58,8 +55,8 @@ const SHRINK_TRIES = 300;
 const SHRINK_MS = 15_000;
 
 /** Plays a job. */
-export async function work(job: Job, progress: (played: number) => void): Promise<Done> {
-  const done: Done = { played: 0, failed: [] };
+export async function work(job: Job, progress: (played: number, failed?: Failed) => void): Promise<void> {
+  const done = { played: 0, failed: 0 };
   const deadline = performance.now() + job.seconds * 1000;
   let left = job.count;
   let stopped = false;
@@ -91,14 +88,15 @@ export async function work(job: Job, progress: (played: number) => void): Promis
               value,
               findings,
             );
-        done.failed.push({ ...smaller, after });
-        if (done.failed.length >= 10) stopped = true;
+        done.failed += 1;
+        progress(done.played, { ...smaller, after });
+        if (done.failed >= MANY) stopped = true;
       }
       await lane.close();
     }),
   );
   clearInterval(timer);
-  return done;
+  progress(done.played);
 }
 
 let renewed = 0;

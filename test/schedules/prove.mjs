@@ -1,0 +1,90 @@
+// node test/schedules/prove.mjs [--count N] [--seconds S] [--only TEXT]
+// Does the player see? Puts each known fault back into a copy of the source and counts the schedules until it is found.
+
+import { execFileSync, spawn } from "node:child_process";
+import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import { FAULTS } from "./faults.mjs";
+
+const { values } = parseArgs({
+  options: {
+    count: { type: "string", default: "100000" },
+    seconds: { type: "string", default: "600" },
+    seed: { type: "string", default: "1" },
+    only: { type: "string", default: "" },
+  },
+});
+const root = fileURLToPath(new URL("../..", import.meta.url));
+const copy = mkdtempSync(join(tmpdir(), "single-port-faults-"));
+process.once("exit", () => rmSync(copy, { recursive: true, force: true }));
+for (const name of ["package.json", "tsconfig.json", "src"])
+  cpSync(join(root, name), join(copy, name), { recursive: true });
+symlinkSync(join(root, "node_modules"), join(copy, "node_modules"));
+
+/** Builds the copy with a fault in it. */
+function build({ file, find, put }) {
+  const path = join(copy, "src", file);
+  const text = readFileSync(path, "utf8");
+  if (text.split(find).length !== 2) return `its text is not there once in ${file}`;
+  writeFileSync(
+    path,
+    text.replace(find, () => put),
+  );
+  try {
+    execFileSync(
+      process.execPath,
+      [
+        join(root, "node_modules/typescript/bin/tsc"),
+        "-p",
+        "src",
+        "--noUnusedLocals",
+        "false",
+        "--noUnusedParameters",
+        "false",
+      ],
+      { cwd: copy },
+    );
+    return undefined;
+  } catch (error) {
+    return `it does not compile: ${error.stdout}`;
+  } finally {
+    writeFileSync(path, text);
+  }
+}
+
+/** Plays until something is found; resolves with what was said. */
+function play() {
+  const args = [
+    "--dist",
+    join(copy, "dist"),
+    "--count",
+    values.count,
+    "--seconds",
+    values.seconds,
+    "--seed",
+    values.seed,
+    "--first",
+  ];
+  const child = spawn(process.execPath, [fileURLToPath(new URL("run.mjs", import.meta.url)), ...args]);
+  let said = "";
+  child.stdout.setEncoding("utf8").on("data", (text) => (said += text));
+  child.stderr.setEncoding("utf8").on("data", (text) => (said += text));
+  return new Promise((resolve) => child.once("close", () => resolve(said)));
+}
+
+let missed = 0;
+process.stdout.write("| fault | found after | by |\n| --- | --- | --- |\n");
+for (const fault of FAULTS.filter(({ name }) => name.includes(values.only))) {
+  const broken = build(fault);
+  const said = broken === undefined ? await play() : "";
+  const played = /^(\d+) schedules in/m.exec(said)?.[1] ?? "0";
+  const finding = /^FAILED .*:\n +(.*)/m.exec(said)?.[1] ?? /^FAILED (.*)/m.exec(said)?.[1];
+  if (finding === undefined) missed += 1;
+  const after = broken ?? (finding === undefined ? `not in ${played}` : played);
+  process.stdout.write(`| ${fault.name} | ${after} | ${(finding ?? "").slice(0, 160)} |\n`);
+}
+process.stdout.write(`${missed} of ${FAULTS.length} not found\n`);
+process.exit(missed === 0 ? 0 : 1);
