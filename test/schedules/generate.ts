@@ -27,7 +27,7 @@ const request: fc.Arbitrary<RequestSpec> = fc
     ),
     framing: often<RequestSpec["framing"]>([1, "none"], [2, "length"], [2, "chunked"]),
     size,
-    version: often<RequestSpec["version"]>([12, "1.1"], [1, "1.0"]),
+    version: often<RequestSpec["version"]>([10, "1.1"], [2, "1.0"]),
     extra: often<RequestSpec["extra"]>([14, "none"], [1, "close"], [1, "expect"], [1, "idempotent"], [1, "trailers"]),
     upgrade: fc.constant<"none">("none"),
   })
@@ -52,7 +52,7 @@ const answer: fc.Arbitrary<AnswerSpec> = fc.record({
   flaw: often<AnswerSpec["flaw"]>(
     [30, "none"],
     [1, "garbage"],
-    [1, "bad-chunk"],
+    [2, "bad-chunk"],
     [1, "two-lengths"],
     [1, "bad-status"],
     [2, "surplus"],
