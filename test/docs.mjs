@@ -3,11 +3,13 @@
 
 import { readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
+import { metricsTable } from "../dist/ops/metrics-table.js";
 import { optionTable } from "../dist/options/options.js";
 
 /** What is printed, by the name of the part. Add a line here, and its two marks to the README. */
 const parts = {
   options: optionTable,
+  metrics: metricsTable,
 };
 
 const file = fileURLToPath(new URL("../README.md", import.meta.url));

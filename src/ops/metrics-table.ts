@@ -1,0 +1,40 @@
+// The metrics as the README lists them: read from the series themselves. Called by `npm run docs`.
+
+import { Metrics } from "./metrics.ts";
+import type { Report } from "./report.ts";
+
+/** What the values of each label are. */
+const LABELS: Record<string, string> = {
+  route: "the upstream: `http`, `mux`, `mux2` ...; `none` where a request was refused before one was chosen",
+  upstream: "the same",
+  status: "of the answer; `none` if the client left before, `other` for a code that HTTP does not know",
+  reason: "the system's code of what broke, `ECONNRESET` for example; `other` for a rare one",
+  side: "`client`, `upstream` or `proxy`: who ended it, or who was asked",
+  how: "`done`, `fin`, `rst`, `timeout`, `no_pong`, `drain`, `limit`, `protocol`, as in the log",
+  phase: "`connect`, `request_body`, `waiting`, `response_body`, `tunnel`, `head`, as in the log",
+  end: "side and how in one: `client_fin`",
+  direction: "`in` from the client, `out` to it",
+};
+
+/** Two tables in Markdown: the metrics with type, labels and meaning, then the labels. */
+export function metricsTable(): string {
+  const { registry } = new Metrics(() => ({}) as Report).load();
+  const own = registry.getMetricsAsArray().filter(({ name }) => name.startsWith("single_port_"));
+  // What a metric is besides its name and help, prom-client has in the object and not in its types.
+  const rows = (own as unknown as { name: string; help: string; labelNames: string[]; constructor: { name: string } }[])
+    .map(({ name, help, labelNames, constructor }) => {
+      const labels = labelNames.filter((label) => label !== "le").map((label) => `\`${label}\``);
+      return `| \`${name}\` | ${constructor.name.toLowerCase()} | ${labels.join(", ")} | ${help} |`;
+    })
+    .sort();
+  const used = Object.entries(LABELS).filter(([label]) => rows.some((row) => row.includes(`\`${label}\``)));
+  return [
+    "| metric | type | labels | meaning |",
+    "| --- | --- | --- | --- |",
+    ...rows,
+    "",
+    "| label | its values |",
+    "| --- | --- |",
+    ...used.map(([label, values]) => `| \`${label}\` | ${values} |`),
+  ].join("\n");
+}
