@@ -11,6 +11,8 @@ export interface Target {
   label: string;
   /** The path that was given, `/mux`; undefined when none was. */
   path: string | undefined;
+  /** Where else a bare port may be: some servers listen on `localhost`, and mean `::1` alone. */
+  other?: { host: string; port: number };
 }
 
 /** The forms a target is accepted in, for error messages. */
@@ -48,7 +50,9 @@ export function parseTarget(text: string, minPort: 0 | 1 = 1): Target {
   checkPath(path);
   const written = match.groups?.["host"] || "127.0.0.1";
   const host = written.startsWith("[") ? written.slice(1, -1) : written;
-  return { address: { host, port }, label: `${written}:${port}`, path };
+  const target: Target = { address: { host, port }, label: `${written}:${port}`, path };
+  if (!match.groups?.["host"]) target.other = { host: "::1", port };
+  return target;
 }
 
 /** `127.0.0.1:3000`, `[::1]:3000` (RFC 3986 3.2.2): how an address is told. */

@@ -27,6 +27,15 @@ import { afterBroken, howRefused, isRepeatable } from "./retry.ts";
  */
 const EVENTS_PATIENCE_MS = 50_000;
 
+/** A request that waits for the head of its response. Times are milliseconds of the monotonic clock. */
+export interface Waited {
+  upstream: string;
+  since: number;
+  method: string;
+  /** Without the query. */
+  path: string;
+}
+
 /** An exchange in progress. */
 export class Exchange implements Asker, Caller, Occupant, Live, Waiting {
   readonly id: string;
@@ -44,7 +53,9 @@ export class Exchange implements Asker, Caller, Occupant, Live, Waiting {
   #call: Call | undefined;
   #answer: Answer | undefined;
   #retries = 0;
-  #lastByte = 0;
+  #lastByte = -Infinity;
+  /** Since when it has waited for the head of a response. */
+  #waitsSince = 0;
   #eventStream = false;
   #switched = false;
   #settled = false;
@@ -91,6 +102,23 @@ export class Exchange implements Asker, Caller, Occupant, Live, Waiting {
     this.#giveUp = upstream.acquire(this, { pooled: reusable, halfOpen: upgrade !== undefined, patience });
   }
 
+  /** The name of its upstream. */
+  get upstream(): string {
+    return this.#in.upstream.name;
+  }
+
+  /** When the last byte of its response came, by the monotonic clock; -Infinity before the first. */
+  get lastByte(): number {
+    return this.#lastByte;
+  }
+
+  /** What its upstream owes it; undefined unless a response's head is what is waited for. Event streams wait anyway. */
+  get waiting(): Waited | undefined {
+    const { upstream, req } = this.#in;
+    if (this.#phase !== "waiting" || acceptsOnlyEvents(req)) return undefined;
+    return { upstream: upstream.name, since: this.#waitsSince, method: req.method ?? "", path: this.#record.path };
+  }
+
   get patienceMs(): number {
     const { responseTimeoutMs } = this.#parts.options;
     return acceptsOnlyEvents(this.#in.req) ? Math.min(responseTimeoutMs || Infinity, EVENTS_PATIENCE_MS) : 0;
@@ -114,6 +142,7 @@ export class Exchange implements Asker, Caller, Occupant, Live, Waiting {
     const body = this.#body;
     const uploads = body !== undefined && !body.complete && !head.expectsContinue;
     this.#phase = uploads ? "request_body" : "waiting";
+    this.#waitsSince = performance.now();
     this.#limits.await(upgrade ? "handshake" : uploads ? "body" : "response");
     call.send(text, body);
   }
@@ -221,6 +250,7 @@ export class Exchange implements Asker, Caller, Occupant, Live, Waiting {
     }
     // A client that waited for a 100 has begun to send by now.
     this.#phase = complete ? "waiting" : "request_body";
+    if (complete) this.#waitsSince = this.#parts.clock.now;
     this.#limits.await(complete ? "response" : "body");
   };
 
@@ -328,6 +358,7 @@ export class Exchange implements Asker, Caller, Occupant, Live, Waiting {
   /** Lets go of everything that was opened for this exchange. The caller then ends the client's side. */
   #leave(): void {
     this.#settled = true;
+    if (this.#answer) this.#in.upstream.heard(this.#lastByte);
     this.#giveUp?.();
     this.#limits.stop();
     this.#forget();

@@ -22,7 +22,7 @@ ${PAGE_WORDS}const bytes = (n) => {
 const count = (n) => n.toLocaleString("en");
 const rtt = (ms) => (ms === undefined ? "–" : ms < 10 ? ms.toFixed(1) + " ms" : age(ms));
 // The proxy's clock, not ours: the browser may be on another machine.
-const serverNow = () => Date.parse(report.startedAt) + report.uptimeSeconds * 1000;
+const serverNow = () => Date.parse(report.at);
 
 /** Writes a text only where it changed: a selection stays, and a screen reader is not interrupted. */
 function set(element, text) {
@@ -143,7 +143,7 @@ function drawLink(link) {
     "In this state for": age(now - Date.parse((link.state === "up" && link.connectedSince) || (last?.at ?? report.startedAt))),
     "Outages survived": count(link.reconnectCount),
     "Tries to reconnect": count(link.reconnectTries),
-    "Last probe": link.lastProbeAt ? (link.lastProbeOk ? "ok, " : "failed, ") + age(now - Date.parse(link.lastProbeAt)) + " ago" : "none yet",
+    "Last probe": link.lastProbeAt ? (link.lastProbeOk ? (link.lastProbeKind === "connect" ? "connects, " : "ok, ") : "failed, ") + age(now - Date.parse(link.lastProbeAt)) + " ago" : "none yet",
     "Last heard": link.lastHeardAgeMs === undefined ? "never" : age(link.lastHeardAgeMs) + " ago",
     "Last pong": link.lastPongAgeMs === undefined ? "–" : age(link.lastPongAgeMs) + " ago",
     "p50, p95, p99": latencyOf(link.latencyMs),

@@ -23,6 +23,10 @@ export interface LinkReport {
   connectedSince?: string | undefined;
   lastProbeAt?: string | undefined;
   lastProbeOk?: boolean | undefined;
+  /** What the last probe asked for. That a connection stands proves no more than that. */
+  lastProbeKind?: "connect" | "byte" | "http" | undefined;
+  /** The request that has waited longest for the head of its response. */
+  oldestWait?: { ms: number; method: string; path: string } | undefined;
   lastError?: string | undefined;
   lastHeardAgeMs?: number | undefined;
   /** Of the tunnel that answered a ping last. */
@@ -122,8 +126,10 @@ export interface Report {
   node: string;
   pid: number;
   state: "starting" | "running" | "draining" | "stopped";
+  /** When the report was made: all its dates are by the same clock. */
+  at: string;
   startedAt: string;
-  /** To the millisecond: with `startedAt` it is the time of the report by the proxy's clock. */
+  /** To the millisecond, by a clock that nobody sets: it stands still while the machine sleeps. */
   uptimeSeconds: number;
   listening: string;
   /** Another single-port can bind beside this one (SO_REUSEPORT). */

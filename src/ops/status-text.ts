@@ -93,15 +93,18 @@ const STATES: Record<LinkReport["state"], keyof Palette> = {
   reconnecting: "bad",
 };
 
+/** A request that waits for so long is worth a line; in milliseconds. */
+const LONG_WAIT_MS = 10_000;
+
 function linkLines(report: Report, paint: Palette, look: Look): string[] {
-  const target = Math.max(12, look.columns - 62);
+  const target = Math.max(12, look.columns - 64);
   const lines = [
     paint.dim(
-      `${"UPSTREAM".padEnd(9)}${"STATE".padEnd(14)}${"SINCE".padEnd(9)}${"TRIES".padStart(5)}  ${"LAST PROBE".padEnd(17)}${"HELD".padStart(4)}  TARGET`,
+      `${"UPSTREAM".padEnd(9)}${"STATE".padEnd(14)}${"SINCE".padEnd(9)}${"TRIES".padStart(5)}  ${"LAST PROBE".padEnd(19)}${"HELD".padStart(4)}  TARGET`,
     ),
   ];
-  // The proxy's clock, not ours: it is monotonic, and stands still while the machine sleeps.
-  const now = Date.parse(report.startedAt) + report.uptimeSeconds * 1000;
+  // The proxy's clock, not ours.
+  const now = Date.parse(report.at);
   for (const link of report.links) {
     // While it is under suspicion connectedSince goes on, but the state is younger.
     const up = link.state === "up" ? link.connectedSince : undefined;
@@ -114,7 +117,7 @@ function linkLines(report: Report, paint: Palette, look: Look): string[] {
       fit(age(now - Date.parse(since)), 8),
       String(link.reconnectTries).padStart(6),
       "  ",
-      fit(probeOf(link, now), 16),
+      fit(probeOf(link, now), 18),
       String(link.held).padStart(5),
       "  ",
       fit(printable(link.target), target).trimEnd(),
@@ -122,13 +125,18 @@ function linkLines(report: Report, paint: Palette, look: Look): string[] {
     lines.push(cells.join(""));
     const why = link.state === "up" ? undefined : reasonOf(link);
     if (why !== undefined) lines.push(paint[STATES[link.state]](`         ${fit(why, look.columns - 9).trimEnd()}`));
+    const { oldestWait } = link;
+    if (!oldestWait || oldestWait.ms < LONG_WAIT_MS) continue;
+    const waits = `a request has waited ${age(oldestWait.ms)}: ${oldestWait.method} ${printable(oldestWait.path)}`;
+    lines.push(paint.warn(`         ${fit(waits, look.columns - 9).trimEnd()}`));
   }
   return lines;
 }
 
 function probeOf(link: LinkReport, now: number): string {
   if (link.lastProbeAt === undefined) return "none yet";
-  return `${link.lastProbeOk ? "ok" : "failed"} ${age(now - Date.parse(link.lastProbeAt))} ago`;
+  const good = link.lastProbeKind === "connect" ? "connects" : "ok";
+  return `${link.lastProbeOk ? good : "failed"} ${age(now - Date.parse(link.lastProbeAt))} ago`;
 }
 
 function tunnelLines(report: Report, paint: Palette, look: Look, room: number): string[] {

@@ -6,13 +6,15 @@ import type { LiveSet } from "../core/live-set.ts";
 import type { Clock } from "../core/timer.ts";
 import { tellParent } from "../life/notify.ts";
 import type { Options } from "../options/options.ts";
-import type { Exchange } from "../exchange/exchange.ts";
+import type { Exchange, Waited } from "../exchange/exchange.ts";
 import type { Tunnel } from "../tunnel/tunnel.ts";
-import type { Target } from "../core/target.ts";
+import { hostPort, type Target } from "../core/target.ts";
 import type { HeldCount } from "../upstream/held.ts";
 import { DownHook } from "../upstream/hook.ts";
 import { Monitor } from "../upstream/monitor.ts";
+import { probeConnect } from "../upstream/probe.ts";
 import { Upstream } from "../upstream/upstream.ts";
+import { Whereabouts } from "../upstream/whereabouts.ts";
 
 /** What the links need of the other rooms. */
 export interface LinkParts {
@@ -35,12 +37,16 @@ const LEVELS = { connecting: "info", up: "info", suspect: "warn", reconnecting: 
 
 /** For one probe of an upstream. */
 const PROBE_TIMEOUT_MS = 3000;
+/** A request that has waited for so long makes us ask whether its upstream is alive; looked for each second. */
+const LONG_WAIT_MS = 10_000;
+const LOOK_MS = 1000;
 
 /** All upstreams by name: `http`, `mux`, `mux2` ... */
 export class Links {
   readonly byName: ReadonlyMap<string, Link>;
   readonly heldCount: HeldCount;
   readonly #parts: LinkParts;
+  #looking: NodeJS.Timeout | undefined;
 
   constructor(parts: LinkParts, targets: Iterable<[name: string, target: Target]>) {
     this.#parts = parts;
@@ -50,6 +56,8 @@ export class Links {
 
   start(): void {
     for (const { monitor } of this.byName.values()) monitor.start();
+    this.#looking = setInterval(() => this.#look(), LOOK_MS);
+    this.#looking.unref();
   }
 
   /** A tunnel to this upstream ended because its ping was not answered. */
@@ -67,7 +75,49 @@ export class Links {
     for (const { upstream } of this.byName.values()) upstream.drain();
   }
 
+  /** The request that has waited longest for this upstream's response; undefined when none waits. */
+  oldestWait(name: string): Waited | undefined {
+    let oldest: Waited | undefined;
+    for (const { waiting } of this.#parts.exchanges) {
+      if (waiting?.upstream === name && (!oldest || waiting.since < oldest.since)) oldest = waiting;
+    }
+    return oldest;
+  }
+
+  /** A frozen server takes connections and requests: what tells of it is that somebody waits. */
+  #look(): void {
+    if (this.#parts.exchanges.size === 0) return;
+    for (const [name, { monitor }] of this.byName) {
+      const oldest = this.oldestWait(name);
+      const waitedMs = oldest ? performance.now() - oldest.since : 0;
+      if (waitedMs >= LONG_WAIT_MS) monitor.waits(LONG_WAIT_MS);
+    }
+  }
+
+  /** When the last byte of all that is open through this upstream came. */
+  #lastByte(name: string): number {
+    let last = -Infinity;
+    for (const { lastByte, upstream } of this.#parts.exchanges) if (upstream === name) last = Math.max(last, lastByte);
+    for (const { route, upstream } of this.#parts.tunnels)
+      if (route === name) last = Math.max(last, upstream.liveness.lastByte);
+    return last;
+  }
+
+  /** What a person who mistyped a port, or whose server listens on `localhost`, has to know. */
+  #unreachable(log: Logger, name: string, target: Target, code: string): void {
+    const say = (more: string): void =>
+      log.warn({ code }, `${name} upstream ${target.label} cannot be reached yet (${code}); waiting${more}`);
+    const { address } = target;
+    const elsewhere = "port" in address && address.host === "127.0.0.1" && !target.other && code === "ECONNREFUSED";
+    if (!elsewhere) return say("");
+    const other = { host: "::1", port: address.port };
+    probeConnect(other, { clock: this.#parts.clock, timeoutMs: PROBE_TIMEOUT_MS }, (error) => {
+      say(error === undefined ? `, but something answers on ${hostPort(other.host, other.port)}` : "");
+    });
+  }
+
   close(): void {
+    clearInterval(this.#looking);
     for (const { monitor, upstream, hook } of this.byName.values()) {
       monitor.stop();
       hook?.cancel();
@@ -89,7 +139,10 @@ export class Links {
               ended: (result) => log[result.code === 0 ? "info" : "warn"](result, "on-down command ended"),
             },
           );
-    const monitor = new Monitor(name, target, {
+    const where = new Whereabouts(target, (label) =>
+      log.info(`upstream ${name} is at ${label}, and not at ${target.label}`),
+    );
+    const monitor = new Monitor(name, where, {
       clock,
       options: {
         intervalMs: options.probeInterval,
@@ -106,6 +159,8 @@ export class Links {
           }
           if (state === "up" || state === "reconnecting") tellParent({ type: "upstream", name, state });
         },
+        unreachable: (code) => this.#unreachable(log, name, target, code),
+        lastByte: () => this.#lastByte(name),
         suspected: () => {
           // Or a pong within this tick would seem older than the failure, and a living tunnel be cut.
           clock.refresh();
@@ -129,6 +184,7 @@ export class Links {
       clock,
       heldCount: this.heldCount,
       watcher: monitor,
+      where,
     });
     return { upstream, monitor, hook };
   }

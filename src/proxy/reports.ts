@@ -1,7 +1,7 @@
 // What a proxy says of itself: gathered from its rooms when somebody asks. Called by proxy.ts.
 
 import type { AddressInfo } from "node:net";
-import type { Moment } from "../core/moment.ts";
+import { thisMoment, type Moment } from "../core/moment.ts";
 import type { LiveSet } from "../core/live-set.ts";
 import type { Listener } from "../front/listener.ts";
 import type { Links } from "./links.ts";
@@ -48,6 +48,7 @@ export function reportOf({ metrics, history, exchanges, links, listener, ...room
     node: process.version,
     pid: process.pid,
     state: self.state,
+    at: thisMoment().date,
     startedAt: self.started.date,
     uptimeSeconds: Math.round(now - self.started.ms) / 1000,
     listening: nameOf(self.address),
@@ -65,7 +66,9 @@ export function reportOf({ metrics, history, exchanges, links, listener, ...room
       const own = tunnels.filter(({ route }) => route === monitor.name);
       const lastPongAgeMs = youngest(own.map((one) => one.upstream.lastPongAgeMs));
       const latencyMs = metrics.latencies.quantiles(monitor.name);
-      return { ...monitor.status, latencyMs, held: upstream.held, tunnels: own.length, lastPongAgeMs };
+      const waits = links.oldestWait(monitor.name);
+      const oldestWait = waits && { ms: Math.round(now - waits.since), method: waits.method, path: waits.path };
+      return { ...monitor.status, latencyMs, oldestWait, held: upstream.held, tunnels: own.length, lastPongAgeMs };
     }),
     inFlight: oldest(exchanges, now),
     tunnels,

@@ -2,12 +2,13 @@
 // changes. Built by links.ts beside each Upstream; state.ts decides, this acts.
 
 import { faultOf } from "../core/errors.ts";
+import type { Address } from "../core/target.ts";
 import { thisMoment, type Moment } from "../core/moment.ts";
 import type { Clock } from "../core/timer.ts";
-import type { Target } from "../core/target.ts";
 import { probeBytes, probeConnect, probeHttp } from "./probe.ts";
 import { failed, nextProbeMs, seen, UNSEEN, type LinkFacts, type LinkState } from "./state.ts";
 import type { UpstreamWatcher } from "./upstream.ts";
+import type { Whereabouts } from "./whereabouts.ts";
 
 /** The numbers of a monitor. */
 export interface MonitorOptions {
@@ -17,6 +18,9 @@ export interface MonitorOptions {
   /** Ask for this path instead of only connecting; any status below 500 counts. */
   httpPath: string | undefined;
 }
+
+/** What a probe asks for: that a connection stands, a byte, or a good status. */
+export type ProbeKind = "connect" | "byte" | "http";
 
 /** What one link looks like from outside. Times are dates. */
 export interface LinkStatus {
@@ -28,6 +32,7 @@ export interface LinkStatus {
   connectedSince: string | undefined;
   lastProbeAt: string | undefined;
   lastProbeOk: boolean | undefined;
+  lastProbeKind: ProbeKind | undefined;
   /** Why the last probe failed. */
   lastError: string | undefined;
   /** Since its last byte: an answer, a pong. */
@@ -55,19 +60,23 @@ export interface MonitorEvents {
   lost(since: number): void;
   /** A first failure: whoever can should ask it for a sign of life. */
   suspected(): void;
+  /** It was not reached when it was first tried, and has never been seen: perhaps it is elsewhere. Called once. */
+  unreachable(code: string): void;
+  /** When the last byte of what is open came, by the monotonic clock; -Infinity if none did. Asked, never told. */
+  lastByte(): number;
 }
 
 /** A monitor of one upstream. */
 export class Monitor implements UpstreamWatcher {
   readonly name: string;
-  readonly #target: Target;
+  readonly #where: Whereabouts;
   readonly #options: MonitorOptions;
   readonly #clock: Clock;
   readonly #events: MonitorEvents;
   #facts: LinkFacts = UNSEEN;
   #lastHeard = -Infinity;
   #lastAnswer = -Infinity;
-  #lastProbe: { at: Moment; error: string | undefined } | undefined;
+  #lastProbe: { at: Moment; error: string | undefined; kind: ProbeKind } | undefined;
   /** When a try failed last. */
   #lastTried: Moment | undefined;
   /** The moments of `firstFailure` and `connectedSince` in the facts. */
@@ -77,14 +86,19 @@ export class Monitor implements UpstreamWatcher {
   #cancel: (() => void) | undefined;
   #stopped = false;
   /** It let us wait in vain: the kernel of a frozen process takes connections, so nothing but bytes is believed. */
-  #inDoubt = false;
+  #doubtedSince: number | undefined;
+  #saidUnreachable = false;
   /** Since when every probe has found its backlog full. */
   #busySince: number | undefined;
   readonly #history: LinkChange[] = [];
 
-  constructor(name: string, target: Target, parts: { options: MonitorOptions; clock: Clock; events: MonitorEvents }) {
+  constructor(
+    name: string,
+    where: Whereabouts,
+    parts: { options: MonitorOptions; clock: Clock; events: MonitorEvents },
+  ) {
     this.name = name;
-    this.#target = target;
+    this.#where = where;
     this.#options = parts.options;
     this.#clock = parts.clock;
     this.#events = parts.events;
@@ -106,15 +120,16 @@ export class Monitor implements UpstreamWatcher {
   /** Is it down, and would a connection prove nothing? Its first byte is watched for then. */
   get isMute(): boolean {
     const { intervalMs, httpPath } = this.#options;
-    return (this.#inDoubt || httpPath !== undefined) && intervalMs > 0 && this.downMs !== undefined;
+    return (this.#doubtedSince !== undefined || httpPath !== undefined) && intervalMs > 0 && this.downMs !== undefined;
   }
 
   get status(): LinkStatus {
     const { state, reconnectCount, reconnectTries } = this.#facts;
     const last = this.#lastProbe;
+    const heardAt = this.#heardAt;
     return {
       name: this.name,
-      target: this.#target.label,
+      target: this.#where.label,
       state,
       reconnectCount,
       reconnectTries,
@@ -122,7 +137,8 @@ export class Monitor implements UpstreamWatcher {
       lastProbeAt: last?.at.date,
       lastProbeOk: last && last.error === undefined,
       lastError: last?.error,
-      lastHeardAgeMs: this.#lastHeard === -Infinity ? undefined : Math.round(performance.now() - this.#lastHeard),
+      lastProbeKind: last?.kind,
+      lastHeardAgeMs: heardAt === -Infinity ? undefined : Math.max(0, Math.round(performance.now() - heardAt)),
       history: this.#history,
     };
   }
@@ -140,13 +156,13 @@ export class Monitor implements UpstreamWatcher {
 
   /** A connection stands. With an HTTP probe that proves nothing: the kernel accepts for a frozen process, too. */
   connected(): void {
-    if (this.#options.httpPath === undefined && !this.#inDoubt) this.#reached(performance.now());
+    if (this.#options.httpPath === undefined && this.#doubtedSince === undefined) this.#reached(performance.now());
   }
 
   /** Called for each answer, so it has to be cheap. */
   answered(now: number): void {
     this.#lastHeard = now;
-    this.#inDoubt = false;
+    this.#doubtedSince = undefined;
     this.#reached(now);
   }
 
@@ -157,14 +173,23 @@ export class Monitor implements UpstreamWatcher {
   }
 
   heard(now: number): void {
-    this.#lastHeard = now;
-    if (this.#inDoubt) this.answered(now);
+    this.#lastHeard = Math.max(this.#lastHeard, now);
+    if (this.#doubtedSince !== undefined && now > this.#doubtedSince) this.answered(now);
+  }
+
+  /** Every byte is a sign of life. That of what is open is looked up when it matters, so that a byte costs nothing. */
+  get #heardAt(): number {
+    return Math.max(this.#lastHeard, this.#events.lastByte());
+  }
+
+  #doubt(): void {
+    this.#doubtedSince ??= performance.now();
   }
 
   /** One of its tunnels got no pong, in the time in which nothing else was heard of it either. */
   unanswered(waitedMs: number): void {
-    if (this.#lastHeard > performance.now() - waitedMs) return;
-    this.#inDoubt = true;
+    if (this.#heardAt > performance.now() - waitedMs) return;
+    this.#doubt();
     this.failed("no_pong");
   }
 
@@ -173,9 +198,14 @@ export class Monitor implements UpstreamWatcher {
    * that one answer is slow: asked for a byte now, it shows which.
    */
   silent(waitedMs: number): void {
-    if (this.#stopped || this.#lastHeard > performance.now() - waitedMs) return;
-    this.#inDoubt = true;
+    if (this.#stopped || this.#heardAt > performance.now() - waitedMs) return;
+    this.#doubt();
     if (this.#options.intervalMs > 0) this.#probe();
+  }
+
+  /** A request has waited for a while, and may wait on. If nothing was heard meanwhile, a byte is asked for early. */
+  waits(waitedMs: number): void {
+    if (this.#facts.state === "up" && this.#options.intervalMs > 0 && !this.#cancel) this.silent(waitedMs);
   }
 
   failed(code: string): void {
@@ -185,15 +215,18 @@ export class Monitor implements UpstreamWatcher {
   /** Whether it takes connections again, or is frozen, is for a probe to find out. */
   busy(): void {
     if (this.#stopped || this.#options.intervalMs === 0) return;
-    this.#inDoubt = true;
+    this.#doubt();
     if (this.#busySince === undefined) this.#probe();
   }
 
   #fail(code: string, probe: boolean): void {
     this.#lastTried = thisMoment();
     // It is not frozen but gone. The next one that listens there has let nobody wait.
-    if (NOBODY_LISTENS.has(code)) this.#inDoubt = false;
+    if (NOBODY_LISTENS.has(code)) this.#doubtedSince = undefined;
     this.#move(failed(this.#facts, performance.now(), probe), code);
+    if (this.#facts.state !== "connecting" || this.#saidUnreachable) return;
+    this.#saidUnreachable = true;
+    this.#events.unreachable(code);
   }
 
   #move(facts: LinkFacts, reason: string | undefined): void {
@@ -225,33 +258,54 @@ export class Monitor implements UpstreamWatcher {
   #probe(): void {
     const now = performance.now();
     // Real traffic says it better.
-    if (!this.#inDoubt && this.#facts.state === "up" && now - this.#lastAnswer < this.#options.intervalMs)
+    if (
+      this.#doubtedSince === undefined &&
+      this.#facts.state === "up" &&
+      now - this.#lastAnswer < this.#options.intervalMs
+    )
       return this.#schedule();
     if (this.#cancel) return;
-    const { httpPath, timeoutMs } = this.#options;
+    const asked = this.#doubtedSince === undefined ? "connect" : "byte";
+    this.#probeAt(this.#where.address, this.#options.httpPath === undefined ? asked : "http");
+  }
+
+  /** @param refused why it could not be reached at the address that is meant, if this is the other one. */
+  #probeAt(address: Address, kind: ProbeKind, refused?: string): void {
+    const { httpPath = "/", timeoutMs } = this.#options;
     const limit = { clock: this.#clock, timeoutMs };
-    const doubted = this.#inDoubt;
+    const began = performance.now();
     const over = (error: string | undefined): void => {
       this.#cancel = undefined;
       if (this.#stopped) return;
-      const at = thisMoment();
-      const before = this.#facts.state;
-      const fault = error === undefined ? undefined : faultOf(error, "path" in this.#target.address);
-      // A probe that could not be made has found out nothing. One that found a full backlog is made again, for as long
-      // as one to a port would wait.
-      if (fault === "busy") this.#busySince ??= at.ms;
-      else this.#busySince = undefined;
-      const waits = this.#busySince !== undefined && at.ms - this.#busySince < timeoutMs;
-      if (fault === "ours" || waits) return this.#schedule(AGAIN_MS);
-      this.#lastProbe = { at, error };
-      if (error !== undefined) this.#fail(error, true);
-      else if (httpPath !== undefined || doubted) this.answered(at.ms);
-      else this.connected();
-      if (this.#facts.state === before) this.#schedule();
+      const next = error === undefined ? undefined : this.#where.alternative(address, error);
+      if (next) return this.#probeAt(next, kind, error);
+      if (error === undefined) this.#where.reached(address);
+      this.#onProbed(error === undefined ? undefined : (refused ?? error), kind, began);
     };
-    const { address } = this.#target;
-    if (httpPath !== undefined) this.#cancel = probeHttp(address, httpPath, limit, over);
-    else this.#cancel = (doubted ? probeBytes : probeConnect)(address, limit, over);
+    if (kind === "http") this.#cancel = probeHttp(address, httpPath, limit, over);
+    else this.#cancel = (kind === "byte" ? probeBytes : probeConnect)(address, limit, over);
+  }
+
+  #onProbed(error: string | undefined, kind: ProbeKind, began: number): void {
+    const at = thisMoment();
+    const before = this.#facts.state;
+    const fault = error === undefined ? undefined : faultOf(error, "path" in this.#where.address);
+    // A probe that could not be made has found out nothing. One that found a full backlog is made again, for as long
+    // as one to a port would wait.
+    if (fault === "busy") this.#busySince ??= at.ms;
+    else this.#busySince = undefined;
+    const waits = this.#busySince !== undefined && at.ms - this.#busySince < this.#options.timeoutMs;
+    if (fault === "ours" || waits) return this.#schedule(AGAIN_MS);
+    // Something else was heard while it was asked for a byte.
+    if (error !== undefined && kind === "byte" && !NOBODY_LISTENS.has(error) && this.#heardAt > began) {
+      this.answered(this.#heardAt);
+    } else {
+      this.#lastProbe = { at, error, kind };
+      if (error !== undefined) this.#fail(error, true);
+      else if (kind === "connect") this.connected();
+      else this.answered(at.ms);
+    }
+    if (this.#facts.state === before) this.#schedule();
   }
 }
 

@@ -4,10 +4,11 @@
 import { faultOf } from "../core/errors.ts";
 import { cut } from "../core/sockets.ts";
 import type { Clock } from "../core/timer.ts";
-import type { Target } from "../core/target.ts";
+import type { Address, Target } from "../core/target.ts";
 import { dial, dialCodeOf, type UpstreamConnection } from "./connection.ts";
 import { HeldQueue, type Asker, type Dialled, type HeldCount, type Waiter } from "./held.ts";
 import { Pool } from "./pool.ts";
+import type { Whereabouts } from "./whereabouts.ts";
 
 /**
  * What an asker does while there is no connection: `hold` waits for the upstream to come back, `try` dials once and has
@@ -57,6 +58,7 @@ const nothingToGiveUp = (): void => {};
 export class Upstream {
   readonly name: string;
   readonly target: Target;
+  readonly #where: Whereabouts;
   readonly #options: UpstreamOptions;
   readonly #clock: Clock;
   readonly #pool: Pool;
@@ -68,11 +70,18 @@ export class Upstream {
   constructor(
     name: string,
     target: Target,
-    parts: { options: UpstreamOptions; clock: Clock; heldCount: HeldCount; watcher: UpstreamWatcher },
+    parts: {
+      options: UpstreamOptions;
+      clock: Clock;
+      heldCount: HeldCount;
+      watcher: UpstreamWatcher;
+      where: Whereabouts;
+    },
   ) {
     this.name = name;
     this.target = target;
     this.#options = parts.options;
+    this.#where = parts.where;
     this.#clock = parts.clock;
     this.#watcher = parts.watcher;
     this.#pool = new Pool(parts.clock, parts.options.recycleMs);
@@ -167,12 +176,40 @@ export class Upstream {
     this.drain();
   }
 
-  /** Tries once to connect; returns the function that gives up. */
+  /** Tries once to connect, wherever it may be; returns the function that gives up. */
   #dial(halfOpen: boolean, done: Dialled, withinMs: number = this.#options.connectTimeoutMs): () => void {
-    const { address } = this.target;
+    const { address } = this.#where;
+    let giveUp = this.#dialAt(address, { halfOpen, withinMs }, (result) => {
+      const next = typeof result === "string" ? this.#where.alternative(address, result) : undefined;
+      if (!next) return this.#dialled(address, result, done);
+      giveUp = this.#dialAt(next, { halfOpen, withinMs }, (second) => {
+        const refused = typeof second === "string";
+        // The address that was meant is the one whose failure is told.
+        this.#dialled(refused ? address : next, refused ? result : second, done);
+      });
+    });
+    return () => giveUp();
+  }
+
+  /** What becomes known by a try to connect. */
+  #dialled(address: Address, result: UpstreamConnection | string, done: Dialled): void {
+    if (typeof result === "string") {
+      const fault = faultOf(result, "path" in address);
+      this.#held.refused(fault);
+      if (fault === "gone") this.#watcher.failed(result);
+      else if (fault === "busy") this.#watcher.busy();
+    } else {
+      this.#where.reached(address);
+      this.#held.reached();
+      this.#watcher.connected();
+    }
+    done(result);
+  }
+
+  #dialAt(address: Address, how: { halfOpen: boolean; withinMs: number }, done: Dialled): () => void {
     const connection = dial({
       ...address,
-      allowHalfOpen: halfOpen,
+      allowHalfOpen: how.halfOpen,
       noDelay: true,
       keepAlive: true,
       keepAliveInitialDelay: this.#options.keepAliveMs,
@@ -185,19 +222,10 @@ export class Upstream {
       inTime();
       // It would keep whoever asked alive for as long as the connection lives, and a tunnel lives for weeks.
       socket.off("error", onError);
-      if (failure !== undefined) {
-        cut(socket);
-        const fault = faultOf(failure, "path" in address);
-        this.#held.refused(fault);
-        if (fault === "gone") this.#watcher.failed(failure);
-        else if (fault === "busy") this.#watcher.busy();
-      } else {
-        this.#held.reached();
-        this.#watcher.connected();
-      }
+      if (failure !== undefined) cut(socket);
       done(failure ?? connection);
     };
-    const inTime = this.#clock.after(withinMs, () => settle("ETIMEDOUT"));
+    const inTime = this.#clock.after(how.withinMs, () => settle("ETIMEDOUT"));
     const onError = (error: Error): void => settle(dialCodeOf(error));
     socket.once("connect", () => settle(undefined));
     socket.once("error", onError);

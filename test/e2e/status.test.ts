@@ -107,7 +107,7 @@ test("the table: rates, every upstream with its reason, tunnels, endings; no esc
   expect(text).toMatch(/^requests\/s +\d+ +│.*│ +0 in flight, 0 held$/m);
   expect(text).toMatch(/^ended badly\/s +\d+ +│.*│ +1 of 4 since the start$/m);
   expect(text).toMatch(/^tunnel bytes\/s +\S+ B +│.*│ +3 open, 3 since the start$/m);
-  expect(text).toMatch(/^http +up +\d+\S* +0 +ok .* ago +0 +127\.0\.0\.1:\d+$/m);
+  expect(text).toMatch(/^http +up +\d+\S* +0 +connects .* ago +0 +127\.0\.0\.1:\d+$/m);
   expect(text).toMatch(
     /^mux2 +connecting +\d+\S* +0 +failed .* ago +0 +127\.0\.0\.1:\d+\n +nothing listens there \(ECONNREFUSED\)$/m,
   );

@@ -12,6 +12,7 @@ const report: Report = {
   node: "v0",
   pid: 1,
   state: "running",
+  at: "",
   startedAt: "",
   uptimeSeconds: 1,
   listening: "",

@@ -3,6 +3,7 @@ import { thisMoment } from "../../src/core/moment.ts";
 import { parseTarget } from "../../src/core/target.ts";
 import { Clock } from "../../src/core/timer.ts";
 import { Monitor } from "../../src/upstream/monitor.ts";
+import { Whereabouts } from "../../src/upstream/whereabouts.ts";
 
 const NOON = "2026-01-01T12:00:00.000Z";
 const NEXT_DAY = "2026-01-02T12:00:00.000Z";
@@ -20,9 +21,19 @@ test("a date stays what it was when it was made, whatever becomes of the clock",
 });
 
 test("the dates of a link are those of its changes, after a step of the clock, too", () => {
-  const events = { changed: () => {}, lost: () => {}, suspected: () => {} };
+  const events = {
+    changed: () => {},
+    lost: () => {},
+    suspected: () => {},
+    unreachable: () => {},
+    lastByte: () => -Infinity,
+  };
   const options = { intervalMs: 0, timeoutMs: 1000, httpPath: undefined };
-  const monitor = new Monitor("http", parseTarget("4000"), { options, clock: new Clock(), events });
+  const monitor = new Monitor("http", new Whereabouts(parseTarget("4000"), () => {}), {
+    options,
+    clock: new Clock(),
+    events,
+  });
   vi.setSystemTime(NOON);
   monitor.connected();
   expect(monitor.status).toMatchObject({ connectedSince: NOON });

@@ -36,6 +36,7 @@ function table(about: Partial<Report>): string {
     node: "v0",
     pid: 1,
     state: "running",
+    at: ago(0),
     startedAt: ago(5 * HOUR),
     uptimeSeconds: 18_000,
     listening: "127.0.0.1:3000",

@@ -20,7 +20,9 @@ test.each([
   ["unix:app.sock", { path: "app.sock" }, "unix:app.sock", undefined],
   ["unix:/run/a:b.sock", { path: "/run/a:b.sock" }, "unix:/run/a:b.sock", undefined],
 ])("%s is understood", (text, address, label, path) => {
-  expect(parseTarget(text)).toEqual({ address, label, path });
+  // A bare port may be on the other loopback address, too.
+  const other = /^:?\d/.test(text) ? { other: { host: "::1", port: Number(/\d+/.exec(text)?.[0]) } } : {};
+  expect(parseTarget(text)).toEqual({ address, label, path, ...other });
 });
 
 test.each([

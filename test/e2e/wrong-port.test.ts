@@ -1,0 +1,70 @@
+// A port on which nobody listens, or a server that listens on the other loopback address: said early, or found.
+
+import { networkInterfaces } from "node:os";
+import { expect, test } from "vitest";
+import { dial, head } from "../kit/client.ts";
+import { startDaemon } from "../kit/daemon.ts";
+import { ask, nextResponse } from "../kit/messages.ts";
+import { deadPort, rawUpstream, type RawUpstream } from "../kit/upstream.ts";
+
+const GET = head("GET / HTTP/1.1", "Host: a");
+const PROBES = ["--probe-interval", "300ms"];
+const noIPv6 = !Object.values(networkInterfaces()).some((some) => some?.some(({ address }) => address === "::1"));
+
+/** A server that says where it is. */
+const server = (host: string, port: number): Promise<RawUpstream> =>
+  rawUpstream(
+    (peer) => peer.socket.on("data", () => peer.send(head("HTTP/1.1 200 OK", `X-At: ${host}`, "Content-Length: 0"))),
+    port,
+    host,
+  );
+
+test("nobody listens: one warning for each upstream, after its first probe", async () => {
+  const [web, mux] = [await deadPort(), await deadPort()];
+  const daemon = await startDaemon(["--http", String(web), "--mux", `localhost:${mux}`, ...PROBES]);
+  await daemon.logged(({ upstream, level }) => upstream === "mux" && level === 40, "a warning of the mux");
+  // Its request and the next probes find out the same.
+  const client = await dial(daemon.port);
+  client.send(GET);
+  const back = await server("127.0.0.1", web);
+  expect((await nextResponse(client)).status).toBe(200);
+  expect(back.accepted.length).toBeGreaterThan(0);
+  const warnings = daemon.log.filter(({ level }) => level === 40).map(({ msg }) => msg);
+  expect(warnings.toSorted()).toEqual([
+    `http upstream 127.0.0.1:${web} cannot be reached yet (ECONNREFUSED); waiting`,
+    `mux upstream localhost:${mux} cannot be reached yet (ECONNREFUSED); waiting`,
+  ]);
+});
+
+test.skipIf(noIPv6)("a bare port is dialled on ::1 where only that answers, and stays there", async () => {
+  const port = await deadPort();
+  const web = await server("::1", port);
+  const daemon = await startDaemon(["--http", String(port), "--hold", "0"]);
+  expect((await ask(daemon.port, GET)).field("x-at")).toBe("::1");
+  await daemon.logged(
+    ({ msg }) => msg === `upstream http is at [::1]:${port}, and not at 127.0.0.1:${port}`,
+    "where it is",
+  );
+  await web.kill();
+  await server("127.0.0.1", port);
+  expect((await ask(daemon.port, GET)).status, "somebody else").toBe(503);
+});
+
+test.skipIf(noIPv6)("a bare port that answers on both is 127.0.0.1", async () => {
+  const port = await deadPort();
+  await server("::1", port);
+  await server("127.0.0.1", port);
+  const daemon = await startDaemon(["--http", String(port)]);
+  expect((await ask(daemon.port, GET)).field("x-at")).toBe("127.0.0.1");
+});
+
+test.skipIf(noIPv6)("an address that was given is meant: that something answers on ::1 is only said", async () => {
+  const port = await deadPort();
+  await server("::1", port);
+  const daemon = await startDaemon(["--http", `127.0.0.1:${port}`, "--hold", "0", ...PROBES]);
+  const { msg } = await daemon.logged(({ level }) => level === 40, "a warning");
+  expect(msg).toBe(
+    `http upstream 127.0.0.1:${port} cannot be reached yet (ECONNREFUSED); waiting, but something answers on [::1]:${port}`,
+  );
+  expect((await ask(daemon.port, GET)).status).toBe(503);
+});
