@@ -33,16 +33,27 @@ function palette(color: boolean): Palette {
 }
 
 const MAX_TUNNELS = 50;
+const MAX_IN_FLIGHT = 3;
+/** Below that only what changes each second has room. */
+const ROWS_FOR_DETAILS = 30;
+
+function hasDetails({ rows }: Look): boolean {
+  return rows === undefined || rows >= ROWS_FOR_DETAILS;
+}
+
+/** What an older one that is asked does not say. */
+const UNSAID = { inFlight: [], process: { residentBytes: 0, heapUsedBytes: 0 } };
 
 /** The lines of the table. */
-export function statusLines(report: Report, seconds: readonly Second[], look: Look): string[] {
+export function statusLines(said: Report, seconds: readonly Second[], look: Look): string[] {
+  const report = { ...UNSAID, ...said };
   const paint = palette(look.color);
   const above = [...titleLines(report, paint, look), "", ...rateLines(report, seconds, paint, look)];
-  above.push("", ...linkLines(report, paint, look));
+  above.push("", ...linkLines(report, paint, look), ...inFlightLines(report, paint, look));
   const endings = ["", ...endingLines(report, look)];
   const room = look.rows === undefined ? Infinity : look.rows - above.length - endings.length;
   // A third of what is left for what ended badly; the tunnels' own head and their "more" take three lines.
-  const latest = badlyLines(report, paint, look, Math.min(5, Math.floor((room - 3) / 3)));
+  const latest = badlyLines(report, paint, look, Math.min(2 * MAX_BADLY, Math.floor((room - 3) / 3)));
   const tunnels = Math.min(MAX_TUNNELS, Math.max(0, room - latest.length - 3));
   const lines = [...above, ...tunnelLines(report, paint, look, tunnels), ...endings, ...latest];
   return look.rows === undefined ? lines : lines.slice(0, look.rows);
@@ -56,7 +67,17 @@ function titleLines(report: Report, paint: Palette, look: Look): string[] {
   const [state = "", ...others] = facts;
   const painted = report.state === "running" ? paint.good(state) : paint.warn(state);
   const rest = others.map((fact) => ` · ${fact}`).join("");
-  return [`${paint.strong(title)}${" ".repeat(gap)}${painted}${paint.dim(rest)}`];
+  const first = `${paint.strong(title)}${" ".repeat(gap)}${painted}${paint.dim(rest)}`;
+  return hasDetails(look) ? [first, paint.dim(fit(processOf(report), look.columns).trimEnd())] : [first];
+}
+
+function processOf({ process, lastSecond, connections }: Report): string {
+  const parts = [`${connections} connections`];
+  if (lastSecond) parts.push(`processor ${(lastSecond.cpuMs / 10).toFixed(1)} % of a core`);
+  parts.push(`memory ${bytes(process.residentBytes)}`);
+  const { descriptors, maxDescriptors } = process;
+  if (descriptors !== undefined) parts.push(`${descriptors} of ${maxDescriptors ?? "?"} descriptors`);
+  return parts.join(" · ");
 }
 
 /** All of them: a report of /events carries only the latest. */
@@ -126,11 +147,42 @@ function linkLines(report: Report, paint: Palette, look: Look): string[] {
     const why = link.state === "up" ? undefined : reasonOf(link);
     if (why !== undefined) lines.push(paint[STATES[link.state]](`         ${fit(why, look.columns - 9).trimEnd()}`));
     const { oldestWait } = link;
-    if (!oldestWait || oldestWait.ms < LONG_WAIT_MS) continue;
-    const waits = `a request has waited ${age(oldestWait.ms)}: ${oldestWait.method} ${printable(oldestWait.path)}`;
-    lines.push(paint.warn(`         ${fit(waits, look.columns - 9).trimEnd()}`));
+    if (oldestWait && oldestWait.ms >= LONG_WAIT_MS) {
+      const waits = `a request has waited ${age(oldestWait.ms)}: ${oldestWait.method} ${printable(oldestWait.path)}`;
+      lines.push(paint.warn(`         ${fit(waits, look.columns - 9).trimEnd()}`));
+    }
+    const more = hasDetails(look) ? detailsOf(link) : "";
+    if (more !== "") lines.push(paint.dim(`         ${fit(more, look.columns - 9).trimEnd()}`));
   }
   return lines;
+}
+
+/** `p50 25ms, p95 60ms, p99 200ms of 207; heard 78ms ago; outages 2` */
+function detailsOf({ latencyMs, lastHeardAgeMs, reconnectCount }: LinkReport): string {
+  const parts: string[] = [];
+  if (latencyMs) {
+    const { count, p50, p95, p99 } = latencyMs;
+    const times = [p50, p95, p99].map((ms) => (ms === undefined ? "over 2m" : rtt(ms)));
+    parts.push(`p50 ${times[0]}, p95 ${times[1]}, p99 ${times[2]} of ${count}`);
+  }
+  if (lastHeardAgeMs !== undefined) parts.push(`heard ${age(lastHeardAgeMs)} ago`);
+  if (reconnectCount > 0) parts.push(`outages ${reconnectCount}`);
+  return parts.join("; ");
+}
+
+/** What waits longest: the first thing to look at when a page does not come. */
+function inFlightLines({ inFlight, requests }: Report, paint: Palette, look: Look): string[] {
+  if (inFlight.length === 0 || !hasDetails(look)) return [];
+  const shown = inFlight
+    .slice(0, MAX_IN_FLIGHT)
+    .map(({ ageMs, route, method, path, phase, held, attempts, from, id }) => {
+      const how = held ? `held, ${attempts} tries` : phase;
+      const behind = `  ${how}${from === "" ? "" : `, for ${from}`}  ${id}`;
+      const what = `${fit(age(ageMs), 8)} ${route} ${method} ${printable(path)}`;
+      return `${fit(what, Math.max(24, look.columns - behind.length)).trimEnd()}${printable(behind)}`;
+    });
+  const more = requests > shown.length ? `, ${requests - shown.length} more` : "";
+  return ["", paint.dim(`OLDEST IN FLIGHT${more}`), ...shown.map((line) => fit(line, look.columns).trimEnd())];
 }
 
 function probeOf(link: LinkReport, now: number): string {
@@ -177,15 +229,23 @@ function endingLines({ totals }: Report, look: Look): string[] {
   });
 }
 
+const MAX_BADLY = 5;
+
+/** @param most lines there are; each ending takes two. */
 function badlyLines({ endedBadly }: Report, paint: Palette, look: Look, most: number): string[] {
-  const latest = endedBadly.slice(0, Math.max(0, most));
+  const latest = endedBadly.slice(0, Math.max(0, Math.floor(most / 2)));
   if (latest.length === 0) return [];
-  return [paint.dim("ENDED BADLY, LATEST FIRST"), ...latest.map((one) => fit(badly(one), look.columns).trimEnd())];
+  const lines = latest.flatMap((one) => badly(one, look.columns));
+  return [paint.dim("ENDED BADLY, LATEST FIRST"), ...lines];
 }
 
-function badly(one: EndedBadly): string {
+/** What was asked for, and under it what became of it. */
+function badly(one: EndedBadly, width: number): string[] {
   const time = new Date(one.at).toTimeString().slice(0, 8);
   const answer = one.status === 0 ? "no answer" : String(one.status);
-  const what = `${one.route || "-"} ${one.method} ${printable(one.path)}`;
-  return `${time} ${answer} ${what}: ${printable(one.what)}`;
+  const asked = one.method === "" ? "a connection" : `${one.method} ${printable(one.path)}`;
+  const behind = `${one.from ? `  ${printable(one.from)}` : ""}  ${one.id}`;
+  const head = fit(`${time} ${answer} ${one.route || "-"} ${asked}`, Math.max(24, width - behind.length));
+  const code = one.code === undefined ? "" : ` (${one.code})`;
+  return [`${head.trimEnd()}${behind}`, `         ${fit(`${printable(one.what)}${code}`, width - 9).trimEnd()}`];
 }

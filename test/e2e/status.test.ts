@@ -113,7 +113,11 @@ test("the table: rates, every upstream with its reason, tunnels, endings; no esc
   );
   expect(text.match(/ \/mux$/gm)).toHaveLength(3);
   expect(text).toMatch(/^ended by upstream +rst 1$/m);
-  expect(text).toMatch(/^[\d:]{8} 502 http GET \/reset: 127\.0\.0\.1:\d+ reset the connection before it answered/m);
+  expect(text).toMatch(
+    /^[\d:]{8} 502 http GET \/reset +127\.0\.0\.1  \S+\n {9}127\.0\.0\.1:\d+ reset the connection before it answered, 3 times in a row \(ECONNRESET\)$/m,
+  );
+  expect(text).toMatch(/^\d+ connections · processor [\d.]+ % of a core · memory [\d.]+ MB · \d+ of \d+ descriptors$/m);
+  expect(text).toMatch(/^ {9}p50 [\d.]+m?s, p95 [\d.]+m?s, p99 [\d.]+m?s of 1$/m);
   expect(text).not.toContain("\x1b");
   expect(text).not.toContain("SECRET");
   for (const line of text.split("\n")) expect(line.length, line).toBeLessThanOrEqual(100);

@@ -29,7 +29,7 @@ function tunnel(id: string): TunnelReport {
   return { id, route: "mux", path: "/mux", from: "", ageMs: 1000, client: side, upstream: side };
 }
 
-function table(about: Partial<Report>): string {
+function table(about: Partial<Report>, columns = 100): string {
   const report: Report = {
     name: "single-port",
     version: "0",
@@ -55,7 +55,7 @@ function table(about: Partial<Report>): string {
     endedBadly: [],
     ...about,
   };
-  return statusLines(report, [], { columns: 100, rows: undefined, color: false }).join("\n");
+  return statusLines(report, [], { columns, rows: undefined, color: false }).join("\n");
 }
 
 test("a report that carries the latest tunnels only: all that are open are counted", () => {
@@ -81,4 +81,49 @@ test.each<[string, Partial<LinkReport>, RegExp]>([
   ["never seen: since the start", { state: "connecting" }, /^http +connecting +5h 00m /m],
 ])("since when a link is in its state: %s", (_, about, row) => {
   expect(table({ links: [link(about)] })).toMatch(row);
+});
+
+test("in 80 columns: latencies, outages, what waits longest and for whom, what ended badly in a sentence", () => {
+  const waits = { route: "http", method: "GET", path: `/${"x".repeat(90)}`, from: "203.0.113.9", attempts: 1 };
+  const text = table(
+    {
+      requests: 7,
+      links: [
+        link({ latencyMs: { count: 207, p50: 25, p95: 60, p99: undefined }, lastHeardAgeMs: 78, reconnectCount: 2 }),
+      ],
+      inFlight: [
+        { ...waits, id: "a-1", ageMs: 25_000, phase: "waiting", held: false },
+        { ...waits, id: "a-2", path: "/x", ageMs: 4000, phase: "connect", held: true, attempts: 16, from: "" },
+      ],
+      endedBadly: [
+        {
+          at: ago(0),
+          id: "a-3",
+          kind: "request",
+          route: "http",
+          method: "GET",
+          path: "/x\x1b[2J",
+          status: 503,
+          ms: 10_000,
+          by: "proxy",
+          how: "timeout",
+          phase: "connect",
+          what: "gave up after 10.0 s: 127.0.0.1:4000 refuses connections",
+          code: "ECONNREFUSED",
+          attempts: 41,
+          from: "203.0.113.9",
+        },
+      ],
+    },
+    80,
+  );
+  const lines = text.split("\n");
+  for (const line of lines) expect(line.length, line).toBeLessThanOrEqual(80);
+  expect(lines).toContain("         p50 25ms, p95 60ms, p99 over 2m of 207; heard 78ms ago; outages 2");
+  const at = lines.indexOf("OLDEST IN FLIGHT, 5 more");
+  expect(lines[at + 1]).toMatch(/^25s {6}http GET \/x+…  waiting, for 203\.0\.113\.9  a-1$/);
+  expect(lines[at + 2]).toBe("4s       http GET /x  held, 16 tries  a-2");
+  const badly = lines.indexOf("ENDED BADLY, LATEST FIRST");
+  expect(lines[badly + 1]).toMatch(/^[\d:]{8} 503 http GET \/x\\x1b\[2J  203\.0\.113\.9  a-3$/);
+  expect(lines[badly + 2]).toBe("         gave up after 10.0 s: 127.0.0.1:4000 refuses connections (ECONNREFUSED)");
 });
