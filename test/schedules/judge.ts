@@ -122,6 +122,7 @@ function judgeCase(one: Case): string[] {
     last.completeAt !== Infinity &&
     last.fault === "none" &&
     last.wholeAt < played.killedAt &&
+    !(exchange.answer.untilClose && played.killedAt !== Infinity) &&
     !whole &&
     !late
   ) {
@@ -230,7 +231,13 @@ function judgeArrivals(exchange: PlayedExchange, played: Played): string[] {
   const first = arrivals[0];
   for (const arrival of arrivals.slice(1)) {
     const before = arrivals[arrivals.indexOf(arrival) - 1];
-    if (before && before.sent > 0 && before.at < arrival.at && !before.on.arrivals.some((one) => one.at < before.at)) {
+    if (
+      before &&
+      before.sent > 0 &&
+      before.at < arrival.at &&
+      before.on.arrivals[0] === before &&
+      arrival.on.arrivals[0] === arrival
+    ) {
       say(`it came again although ${before.sent} bytes of an answer had been sent`);
     }
   }

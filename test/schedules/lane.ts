@@ -134,7 +134,10 @@ export class Lane {
   /** Kills the upstream: its connections are reset, and nobody listens. */
   kill(): void {
     this.#server.close();
-    for (const { socket } of this.sockets) socket.resetAndDestroy();
+    for (const { socket } of this.sockets) {
+      if (socket.writableEnded) socket.destroy();
+      else socket.resetAndDestroy();
+    }
   }
 
   /** A new proxy. */

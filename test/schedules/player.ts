@@ -94,6 +94,12 @@ function turn(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
 }
 
+/** Resets a connection. One on which a FIN is just being sent cannot be reset: node would forget to close it. */
+function reset(socket: Socket): void {
+  if (socket.writableEnded) socket.destroy();
+  else socket.resetAndDestroy();
+}
+
 /** A RST that comes with the last bytes looks like an end; the kernel then knows no peer any more. */
 function isReset(socket: Socket): boolean {
   const { _handle: handle } = socket as { _handle?: { getpeername?(name: object): number } };
@@ -246,7 +252,7 @@ export class Play implements Audience {
       else {
         client.fault = fault.kind;
         if (fault.kind === "fin") socket.end();
-        else if (fault.kind === "rst") socket.resetAndDestroy();
+        else if (fault.kind === "rst") reset(socket);
       }
       return;
     }
@@ -302,7 +308,7 @@ export class Play implements Audience {
       arrival.closed = true;
       if (fault.kind !== "stall") arrival.on.over ??= `its upstream had ended it (${fault.kind})`;
       if (fault.kind === "fin") socket.end();
-      else if (fault.kind === "rst") socket.resetAndDestroy();
+      else if (fault.kind === "rst") reset(socket);
       return true;
     }
     const piece = exchange.pieces[arrival.pieces];
@@ -490,7 +496,12 @@ export class Play implements Audience {
       one.socket.end();
     }
     if (await this.#until(() => this.#lane.sockets.size === 0, CLOSING_MS)) return;
-    this.#findings.push(`${this.#lane.sockets.size} connections to the upstream do not close`);
+    for (const { arrivals, ended, socket } of this.#lane.sockets) {
+      const tags = arrivals.map(({ tag }) => tag).join();
+      this.#findings.push(
+        `a connection to the upstream does not close (${tags}, ended: ${ended}, ${socket.readyState})`,
+      );
+    }
     for (const { socket } of this.#lane.sockets) socket.destroy();
   }
 
