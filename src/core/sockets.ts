@@ -60,7 +60,10 @@ export function cut(socket: Socket): void {
 
 /** Ends a socket with a RST: for a body that would look complete after a FIN (close-delimited, RFC 9112 6.3). */
 export function reset(socket: Socket): void {
-  socket.resetAndDestroy();
+  const { writableEnded, writableLength, writableFinished } = socket;
+  // A FIN is on its way, behind everything else. libuv refuses a RST then, and node forgets the handle, open as it is.
+  if (writableEnded && writableLength === 0 && !writableFinished) socket.destroy();
+  else socket.resetAndDestroy();
 }
 
 /** Sends FIN after everything queued, then waits `graceMs` for the peer to close too, reading and dropping, and cuts. */
