@@ -61,7 +61,7 @@ async function run(options: Options, demo?: Demo): Promise<void> {
   stop = installStop({ log, lines, flush, close, onUncaught: () => proxy.metrics.uncaught() }, options.parentPid);
   try {
     await proxy.start();
-    if (demo) log.info(demo.greeting(options.host, proxy.address.port));
+    if (demo) log.info(demo.greeting(options.host, proxy.address.port, proxy.adminUrl));
     if (!stopping) notifyReady();
   } catch (error) {
     if (stopping) return;
@@ -138,7 +138,9 @@ addOptions(program.command("demo"), ["http", "mux"])
   .action(async (given: Partial<Options>) => {
     const { startDemo } = await import("./demo/demo.ts");
     const demo = await startDemo();
-    await run(completeOptions({ ...given, http: demo.http, mux: demo.mux }), demo);
+    const options = completeOptions({ ...given, http: demo.http, mux: demo.mux });
+    // With the live page: what the buttons do is seen from both sides.
+    await run({ ...options, admin: options.admin ?? { host: "127.0.0.1", port: 0 } }, demo);
   });
 
 // And then those in front of it would count for nothing.

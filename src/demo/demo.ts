@@ -9,7 +9,7 @@ export interface Demo {
   http: Target;
   mux: MuxTarget[];
   /** The line that a person waits for. */
-  greeting(host: string, port: number): string;
+  greeting(host: string, port: number, livePage: string | undefined): string;
   /** Ends both; resolves when they are gone. */
   close(): Promise<void>;
 }
@@ -27,7 +27,8 @@ export async function startDemo(): Promise<Demo> {
   };
 }
 
-function greeting(host: string, port: number): string {
+function greeting(host: string, port: number, livePage: string | undefined): string {
   const name = host === "0.0.0.0" || host === "::" ? "localhost" : host.includes(":") ? `[${host}]` : host;
-  return `the demo is at http://${name}:${port}/ (Ctrl-C ends it)`;
+  const live = livePage === undefined ? "" : `, its live page at ${livePage}`;
+  return `the demo is at http://${name}:${port}/${live} (Ctrl-C ends it)`;
 }

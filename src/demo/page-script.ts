@@ -1,9 +1,11 @@
 // What the demo's page does: keeps three streams open, and says what became of them. Read by page.ts; runs in a browser,
 // so it is one string of plain JavaScript.
 
+import { PAGE_WORDS } from "../core/page-words.ts";
+
 /** The script. */
 export const SCRIPT: string = String.raw`"use strict";
-const RETRY_MS = 500;
+${PAGE_WORDS}const RETRY_MS = 500;
 const id = Math.random().toString(36).slice(2);
 const $ = (name) => document.getElementById(name);
 const streams = [];
@@ -11,18 +13,50 @@ const streams = [];
 function say(text) {
   const log = $("log");
   if (!log.querySelector("time")) log.textContent = "";
-  const line = document.createElement("li");
+  const line = document.createElement("p");
   const time = document.createElement("time");
-  time.textContent = new Date().toLocaleTimeString("en-GB");
+  time.textContent = clock(Date.now());
   line.append(time, text);
   log.prepend(line);
   while (log.children.length > 5) log.lastChild.remove();
 }
 
-function duration(ms) {
-  const s = Math.floor(ms / 1000);
-  if (s < 60) return s + " s";
-  return s < 3600 ? Math.floor(s / 60) + " min " + (s % 60) + " s" : Math.floor(s / 3600) + " h " + (Math.floor(s / 60) % 60) + " min";
+/** What a close code says (RFC 6455 7.4.1). */
+const CODES = {
+  1001: "the proxy or the server goes away",
+  1006: "no goodbye: the connection was broken off",
+  1011: "the server had an error",
+  1012: "service restart: the proxy says that the server behind it is gone, and to come again",
+};
+
+/** A part of the picture that was killed is grey until another process speaks for it. */
+function killed(part) {
+  $(part + "-part").classList.add("gone");
+  set(part + "-pid", "killed");
+}
+function alive(part, pid) {
+  if ($(part + "-pid").textContent === "pid " + pid) return;
+  if ($(part + "-part").classList.contains("gone") && last[part] === String(pid)) return;
+  last[part] = String(pid);
+  $(part + "-part").classList.remove("gone");
+  set(part + "-pid", "pid " + pid);
+}
+const last = {};
+function set(id, text) {
+  $(id).textContent = text;
+}
+
+/** A request that is sent while nobody listens: the proxy holds it until the server is back. */
+async function ask() {
+  const began = performance.now();
+  try {
+    const answer = await fetch("/whoami", { cache: "no-store" });
+    if (!answer.ok) throw new Error("status " + answer.status);
+    const pid = await answer.text();
+    say("A request sent after the kill was held for " + ((performance.now() - began) / 1000).toFixed(1) + " s, and the new web server (pid " + pid + ") answered it.");
+  } catch {
+    say("A request sent after the kill was not answered.");
+  }
 }
 
 /** One stream: open() begins a connection and later calls up() and, once, down(). */
@@ -56,7 +90,7 @@ function stream(name, open) {
     },
     show() {
       const now = performance.now();
-      if (state === "live") part(".for").textContent = "uninterrupted for " + duration(now - since);
+      if (state === "live") part(".for").textContent = "uninterrupted for " + age(now - since);
       if (state === "lost") part(".for").textContent = "away for " + ((now - lostAt) / 1000).toFixed(1) + " s";
     },
   };
@@ -68,8 +102,8 @@ stream("clock", (self) => {
   const source = new EventSource("/clock");
   source.onmessage = ({ data }) => {
     const { now, pid } = JSON.parse(data);
-    $("time").textContent = new Date(now).toLocaleTimeString("en-GB");
-    $("web-pid").textContent = "pid " + pid;
+    $("time").textContent = clock(now);
+    alive("web", pid);
     self.up();
   };
   source.onerror = () => { source.close(); self.down("was cut off"); };
@@ -89,7 +123,7 @@ stream("terminal", (self) => {
   socket.onmessage = ({ data }) => {
     const [, kind, value] = /^(pid|beat|keys) (.*)$/s.exec(data);
     if (kind === "pid") {
-      $("mux-pid").textContent = "pid " + value;
+      alive("mux", value);
       print("connected to pid " + value);
       self.up();
       // What was typed while it was away.
@@ -103,7 +137,7 @@ stream("terminal", (self) => {
   socket.onclose = ({ code }) => {
     clearInterval(beat);
     if (self.untouchedSince(performance.now())) print("connection lost");
-    self.down("was closed with code " + code);
+    self.down("was closed with code " + code + (CODES[code] ? " (" + CODES[code] + ")" : ""));
   };
 });
 $("keys").oninput = ({ target }) => terminal.readyState === 1 && terminal.send("keys " + target.value);
@@ -147,6 +181,10 @@ for (const button of document.querySelectorAll("button")) {
     try {
       const answer = await fetch("/hurt/" + button.dataset.hurt + "?id=" + id, { method: "POST" });
       if (!answer.ok) throw new Error("status " + answer.status);
+      const { hurt } = button.dataset;
+      if (hurt === "web" || hurt === "mux") killed(hurt);
+      // It dies behind the answer to the button.
+      if (hurt === "web") setTimeout(ask, 200);
     } catch {
       say("The button could not be heard. Is the demo still running?");
     }

@@ -30,6 +30,8 @@ export const STYLE: string = `  :root {
   .map li::before { content: ""; position: absolute; left: 0; width: 20px; top: 50%; height: calc(50% + 4px); border: solid var(--muted); border-width: 1px 0 0 1px; }
   .map li:last-child::before { top: auto; bottom: 50%; border-width: 0 0 1px 1px; }
 
+  .map li.gone span { opacity: 1; color: var(--muted); border-style: dashed; background: none; text-decoration: line-through; }
+
   .cards { display: grid; gap: 16px; grid-template-columns: repeat(3, minmax(0, 1fr)); }
   .card { background: var(--card); border: 1px solid var(--line); border-radius: 12px; padding: 18px; display: flex; flex-direction: column; gap: 10px; }
   .card[data-state=lost] { border-color: var(--wait); }
@@ -64,8 +66,8 @@ export const STYLE: string = `  :root {
   button:hover { border-color: var(--hurt); }
   button:active { transform: translateY(1px); }
   button:focus-visible { outline: 2px solid var(--good); outline-offset: 2px; }
-  .log ol { list-style: none; margin: 8px 0 0; padding: 0; font-size: 15px; display: grid; gap: 4px; min-height: 130px; align-content: start; }
-  .log li { display: flex; gap: 12px; }
+  .log #log { margin: 8px 0 0; padding: 0; font-size: 15px; display: grid; gap: 4px; min-height: 130px; align-content: start; }
+  .log #log p { display: flex; gap: 12px; }
   .log time { color: var(--muted); font-variant-numeric: tabular-nums; flex: none; }
 
   @media (max-width: 900px) {
@@ -88,6 +90,10 @@ export const STYLE: string = `  :root {
   /* On a tall phone the buttons stay in reach, so that one sees what they do. */
   @media (max-width: 900px) and (min-height: 640px) {
     .break { position: sticky; bottom: 0; margin: 0 -16px; padding: 10px 16px; border-top: 1px solid var(--line); order: 1; }
-    .break h2 { position: absolute; clip-path: inset(50%); }
+    .break h2, .log h2 { position: absolute; clip-path: inset(50%); }
+    /* And so does what they did: the last lines of it. */
+    .log { position: sticky; bottom: 0; z-index: 1; order: 2; margin: -14px -16px -20px; padding: 0 16px 10px; background: var(--ground); }
+    .break { bottom: 80px; padding-bottom: 6px; }
+    .log #log { min-height: 0; height: 70px; margin: 0; overflow-y: auto; font-size: 14px; }
   }
 `;

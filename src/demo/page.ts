@@ -23,8 +23,8 @@ ${STYLE}</style>
     <div class="map">
       <span class="wide">this page</span><i class="wide"></i><span><b>single-port</b></span><i></i>
       <ul>
-        <li><span>web server <small class="num" id="web-pid"></small></span></li>
-        <li><span>mux <small class="num" id="mux-pid"></small></span></li>
+        <li id="web-part"><span>web server <small class="num" id="web-pid"></small></span></li>
+        <li id="mux-part"><span>mux <small class="num" id="mux-pid"></small></span></li>
       </ul>
     </div>
   </header>
@@ -63,13 +63,13 @@ ${STYLE}</style>
       <button type="button" data-hurt="socket"><b>Reset <span class="wide">my </span>WebSocket</b><small>a TCP reset from the mux</small></button>
       <button type="button" data-hurt="download"><b>Reset <span class="wide">the </span>download</b><small>a TCP reset, half-way through</small></button>
       <button type="button" data-hurt="mux"><b>Kill the mux</b><small>kill -9; back after 1.5 seconds</small></button>
-      <button type="button" data-hurt="web"><b>Kill the web server</b><small>kill -9; back after 1.5 seconds</small></button>
+      <button type="button" data-hurt="web"><b>Kill the web server</b><small>kill -9; a request waits for it</small></button>
     </div>
   </section>
 
   <section class="log" aria-labelledby="log-name">
     <h2 id="log-name">What happened</h2>
-    <ol id="log" role="log" aria-live="polite" aria-labelledby="log-name"><li class="muted">Nothing yet. Press a button.</li></ol>
+    <div id="log" tabindex="0" role="log" aria-live="polite" aria-labelledby="log-name"><p class="muted">Nothing yet. Press a button.</p></div>
   </section>
 </div>
 <script>

@@ -80,6 +80,7 @@ const server = createServer((req, res) => {
   }
   if (req.method !== "GET") return void res.writeHead(405, { Allow: "GET" }).end();
   if (path === "/clock") return clock(res);
+  if (path === "/whoami") return void res.writeHead(200, { "Cache-Control": "no-store" }).end(String(process.pid));
   if (path === "/download") return download(res, id);
   if (path !== "/") return void res.writeHead(404).end();
   res.writeHead(200, {

@@ -8,7 +8,7 @@ import { sleep } from "../core/timer.ts";
 import { bindAdmin } from "../life/bind.ts";
 import { createAdmin, type AdminParts } from "../ops/admin.ts";
 import { hostsOf } from "../core/hosts.ts";
-import type { Address } from "../core/target.ts";
+import { type Address, hostPort } from "../core/target.ts";
 
 /** While an older self still has the address. */
 const RETRY_MS = 100;
@@ -33,6 +33,9 @@ export class Admins {
     this.#log = log;
   }
 
+  /** Where the live page is; undefined without an address that a browser can ask. */
+  url: string | undefined;
+
   /** @throws {CannotListen} */
   async serveAddress(address: Address): Promise<void> {
     const { allowHost } = this.#parts;
@@ -40,6 +43,7 @@ export class Admins {
     const server = createAdmin({ ...this.#parts, allowHost: hosts });
     const bound = await bindAdmin(server, address);
     this.#add(server, () => {});
+    if (typeof bound !== "string") this.url = `http://${hostPort(bound.address, bound.port)}/`;
     this.#log.info(`admin on ${typeof bound === "string" ? `unix:${bound}` : `${bound.address}:${bound.port}`}`);
   }
 

@@ -184,6 +184,11 @@ export class Proxy {
   }
 
   /** Where it listens, with the port that was picked for 0. */
+  /** Where the live page is, if it is served to browsers. */
+  get adminUrl(): string | undefined {
+    return this.#admins.url;
+  }
+
   get address(): AddressInfo {
     if (!this.#address) throw new Error("not listening");
     return this.#address;

@@ -9,6 +9,7 @@ import { until } from "./until.ts";
 export interface Demo {
   child: ChildProcess;
   port: number;
+  livePage: string;
   /** Resolves with the exit code (or signal) once it has ended. */
   exited: Promise<number | string>;
 }
@@ -31,5 +32,6 @@ export async function startDemo(...args: string[]): Promise<Demo> {
     "the demo's URL",
     10_000,
   );
-  return { child, port: Number(port), exited };
+  const livePage = /its live page at (\S+)/.exec(out)?.[1] ?? "";
+  return { child, port: Number(port), livePage, exited };
 }

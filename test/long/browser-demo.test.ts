@@ -2,6 +2,7 @@
 
 import type { Page } from "playwright-core";
 import { describe, expect, test, vi } from "vitest";
+import { expectAccessible } from "../kit/axe.ts";
 import { browserForFile, IN_CHROMIUM, noChromium } from "../kit/browser.ts";
 import { startDemo } from "../kit/demo.ts";
 import { until } from "../kit/until.ts";
@@ -81,6 +82,41 @@ describe.skipIf(noChromium)(IN_CHROMIUM, () => {
     expect(errors).toEqual([]);
   });
 
+  test("a killed part is grey until it is back; a request that it was asked meanwhile was held, and is answered", async () => {
+    const { page, errors } = await open();
+    const before = await page.textContent("#web-pid");
+    await page.getByRole("button", { name: "Kill the web server" }).press("Enter");
+    await page.waitForSelector("#web-part.gone");
+    expect(await page.textContent("#web-pid")).toBe("killed");
+    await page.waitForSelector("#web-part:not(.gone)");
+    await page.getByText(/A request sent after the kill was held for \d\.\d s, and the new web server/).waitFor();
+    const now = await page.textContent("#web-pid");
+    expect(now).not.toBe(before);
+    expect(await page.textContent("#log")).toContain(`(${now}) answered it.`);
+    expect(errors).toEqual([]);
+  });
+
+  test("a close code is explained", async () => {
+    const { page } = await open();
+    await page.getByRole("button", { name: "Kill the mux" }).press("Enter");
+    await page.getByText(/Terminal was closed with code 1012 \(service restart: /).waitFor();
+  });
+
+  test.each(["light", "dark"] as const)(
+    "axe-core finds nothing, %s, on a phone and a desktop, while a part is dead too",
+    async (colorScheme) => {
+      const { page } = await open();
+      await page.emulateMedia({ colorScheme });
+      for (const width of [390, 1280]) {
+        await page.setViewportSize({ width, height: 844 });
+        await expectAccessible(page, `${colorScheme}, ${width} wide`);
+      }
+      await page.getByRole("button", { name: "Kill the mux" }).press("Enter");
+      await page.waitForSelector("#mux-part.gone");
+      await expectAccessible(page, `${colorScheme}, the mux killed`);
+    },
+  );
+
   test("typing while the mux is away is not lost", async () => {
     const { page } = await open();
     await page.getByRole("button", { name: "Kill the mux" }).press("Enter");
@@ -104,5 +140,7 @@ describe.skipIf(noChromium)(IN_CHROMIUM, () => {
       expect(box?.height).toBeGreaterThanOrEqual(44);
       expect((await button.innerText()).trim()).not.toBe("");
     }
+    const log = await page.locator("#log").boundingBox();
+    expect((log?.y ?? height) + Math.min(log?.height ?? 0, 70), "what happened is in view").toBeLessThanOrEqual(height);
   });
 });

@@ -68,6 +68,13 @@ function isAlive(pid: number): boolean {
 
 const gone = (...pids: number[]): Promise<unknown> => until(() => !pids.some(isAlive), "the children to end", 5000);
 
+test("it says where its live page is, and that is there", async () => {
+  const demo = await startDemo();
+  expect(demo.livePage).toMatch(/^http:\/\/127\.0\.0\.1:\d+\/$/);
+  const answer = await fetch(demo.livePage);
+  expect(await answer.text()).toContain("<title>single-port</title>");
+});
+
 test("the page, the clock and the terminal are on one port", async () => {
   const demo = await startDemo();
   const answer = await fetch(`http://127.0.0.1:${demo.port}/`);
