@@ -116,12 +116,15 @@ export class HeldQueue implements Deadline {
       return waiter.asker.onUnavailable(new Failure("too_many", { upstream: this.#name }));
     }
     this.#count.held += 1;
+    const now = performance.now();
+    // Its first dial was answered after its time: that time may have passed while this process stood still. One more try.
+    if (waiter.deadline <= now) waiter.deadline = now + RETRY_EVERY_MS * 1.5;
     // By arrival: the dial of one that came earlier may fail later.
     const after = this.#waiters.findLastIndex(({ arrived }) => arrived <= waiter.arrived);
     this.#waiters.splice(after + 1, 0, waiter);
     if (this.#forget) return;
     this.#forget = this.#clock.watch(this);
-    this.#plan(performance.now());
+    this.#plan(now);
   }
 
   /** Holds it no more, if it is held. */

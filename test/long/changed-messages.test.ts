@@ -78,9 +78,11 @@ test("hop-by-hop fields of a request go, everything else stays in order and case
     expect(lines.slice(14).map((line) => line.split(":")[0])).toEqual(
       ["X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "Via"]
         .concat(lines.some((line) => line.startsWith("Content-Length")) ? ["Content-Length"] : [])
-        .concat(["Connection"]),
+        .concat(["TE", "Connection"]),
     );
-    expect(valuesOf(fields, "connection")).toEqual(["keep-alive"]);
+    // Trailers are passed on, so the client's word that it takes them is, too: written anew (RFC 9110 10.1.4).
+    expect(valuesOf(fields, "te")).toEqual(["trailers"]);
+    expect(valuesOf(fields, "connection")).toEqual(["keep-alive, TE"]);
   }
 });
 

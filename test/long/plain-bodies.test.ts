@@ -31,8 +31,9 @@ test.each([
   await peer.readUntil("\r\n\r\n");
   peer.send(head("HTTP/1.1 200 OK", framing));
   expect((await nextResponse(client, "HEAD")).status).toBe(200);
+  // The upstream may still send the body that it announced: the next request goes on another connection.
   client.send(head("HEAD /again HTTP/1.1", "Host: a"));
-  await peer.readUntil("/again");
+  await (await up.next()).readUntil("/again");
 });
 
 test.each([
@@ -45,7 +46,7 @@ test.each([
     ['ETag: "x"', "Content-Length: 77"],
     "77",
   ],
-])("%s has no body, and the connection goes on", async (_, line, fields, length) => {
+])("%s has no body, and the client's connection goes on", async (_, line, fields, length) => {
   const up = await rawUpstream();
   const daemon = await startDaemon(["--http", String(up.port)]);
   const client = await dial(daemon.port);
@@ -58,8 +59,10 @@ test.each([
   expect(response.field("transfer-encoding")).toBeUndefined();
   expect(response.field("etag")).toBe(line.includes("304") ? '"x"' : undefined);
   client.send(head("GET /again HTTP/1.1", "Host: a"));
-  await peer.readUntil("/again");
-  peer.send(`${head("HTTP/1.1 200 OK", "Content-Length: 2")}ok`);
+  // An upstream that announced a body with it may still send that: then the request goes on another connection.
+  const next = Number(length ?? 0) > 0 ? await up.next() : peer;
+  await next.readUntil("/again");
+  next.send(`${head("HTTP/1.1 200 OK", "Content-Length: 2")}ok`);
   expect((await nextResponse(client)).body).toBe("ok");
 });
 
