@@ -69,7 +69,7 @@ export interface Played {
 /** Far more than a schedule needs when nobody waits for a limit. */
 const FINALE_MS = 2 * LIMIT_MS + 400;
 const CLOSING_MS = 1400;
-const KEPT_MS = 100;
+const KEPT_MS = CLOSING_MS;
 const ARRIVAL_MS = 40;
 const CONNECT_MS = 1000;
 const LOOK_MS = 20;
