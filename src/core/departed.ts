@@ -4,13 +4,9 @@
 import type { Socket } from "node:net";
 import type { How } from "./errors.ts";
 import { isReset } from "./sockets.ts";
-import { CLOSE_WAIT, eachConnection, ESTABLISHED, keyOf } from "./tcp-table.ts";
+import { CLOSE_WAIT, eachConnection, ESTABLISHED, keyOf, Snapshot } from "./tcp-table.ts";
 
-/** A table that is older is read anew. Those who ask in the same moment share one. */
-const FRESH_MS = 50;
-
-let closing = new Set<number>();
-let readAt = -Infinity;
+const closing = new Snapshot(readClosing);
 
 /**
  * How the peer of a socket left; undefined while it is there, and where nobody can tell: a unix socket, and the FIN of a
@@ -20,12 +16,7 @@ export function departed(socket: Socket): How | undefined {
   if (isReset(socket)) return "rst";
   const { localPort, remotePort } = socket;
   if (localPort === undefined || remotePort === undefined) return undefined;
-  const now = performance.now();
-  if (now - readAt > FRESH_MS) {
-    closing = readClosing();
-    readAt = now;
-  }
-  return closing.has(keyOf(localPort, remotePort)) ? "fin" : undefined;
+  return closing.value.has(keyOf(localPort, remotePort)) ? "fin" : undefined;
 }
 
 /** The connections whose peer has sent FIN. Of two with the same ports one that stands speaks for both. */

@@ -1,7 +1,7 @@
 // How much a peer has taken of what was written for it. Asked by the relay before it calls a slow reader a stalled one.
 
 import type { Socket } from "node:net";
-import { eachConnection, keyOf } from "./tcp-table.ts";
+import { eachConnection, keyOf, Snapshot } from "./tcp-table.ts";
 
 /** What node's handle knows of a socket: bytes it was given, and those of them that the kernel has not. */
 interface Handle {
@@ -20,20 +20,11 @@ export function takenBytes(socket: Socket): number {
   return (handle.bytesWritten ?? 0) - (handle.writeQueueSize ?? 0) - heldByKernel(socket);
 }
 
-/** A table that is older is read anew. Those who ask in the same moment, as after an outage, share one. */
-const FRESH_MS = 50;
-
-let held = new Map<number, number>();
-let readAt = -Infinity;
+const held = new Snapshot(readHeld);
 
 function heldByKernel({ localPort, remotePort }: Socket): number {
   if (localPort === undefined || remotePort === undefined) return 0;
-  const now = performance.now();
-  if (now - readAt > FRESH_MS) {
-    held = readHeld();
-    readAt = now;
-  }
-  return held.get(keyOf(localPort, remotePort)) ?? 0;
+  return held.value.get(keyOf(localPort, remotePort)) ?? 0;
 }
 
 // Of two with the same ports the bytes are added up, and one that moves speaks for both.

@@ -36,3 +36,30 @@ function textOf(file: string): string {
     return "";
   }
 }
+
+/** A table that is older is read anew. Those who ask in the same moment, as after an outage, share one. */
+const FRESH_MS = 50;
+/** Of the time, so much goes into reading: a machine may have ten thousands of connections, and many ask. */
+const SHARE = 1 / 20;
+/** A socket that is asked about is older than this, or the table could tell of another one that had its ports before. */
+const STALE_MS = 1000;
+
+/** What was read of the table last, for as long as it is fresh. */
+export class Snapshot<T> {
+  readonly #read: () => T;
+  #value: T | undefined;
+  #staleAt = -Infinity;
+
+  constructor(read: () => T) {
+    this.#read = read;
+  }
+
+  get value(): T {
+    const began = performance.now();
+    if (this.#value !== undefined && began < this.#staleAt) return this.#value;
+    this.#value = this.#read();
+    const now = performance.now();
+    this.#staleAt = now + Math.min(STALE_MS, Math.max(FRESH_MS, (now - began) / SHARE));
+    return this.#value;
+  }
+}

@@ -10,6 +10,10 @@ import { Pile } from "./pile.ts";
 
 /** A chunk of up to so many bytes goes out as one string with its framing: that is one entry in node's queue, not three. */
 const SMALL = 512;
+/** So many bytes that wait are worth an entry of their own. */
+const ENOUGH = 4096;
+/** So many of one turn of the event loop are the last. */
+const MUCH = 64 * 1024;
 /** Nothing more is read while so many bytes, or more, have nowhere to go. */
 const MAX_WAITING = 16 * 1024;
 
@@ -48,6 +52,8 @@ export class RequestBody {
   /** Was read, and is not written to an upstream yet. */
   readonly #waiting = new Pile();
   #to: Socket | undefined;
+  /** Is a turn of the event loop not over in which pieces came? */
+  #gathers = false;
 
   /**
    * @param maxCopy bytes kept for another attempt; 0 keeps none.
@@ -89,7 +95,7 @@ export class RequestBody {
   resume(): void {
     const to = this.#to;
     if (!to) return;
-    this.#flush();
+    this.#flush(to);
     if (!this.blocked) this.#client.readOn();
   }
 
@@ -113,21 +119,44 @@ export class RequestBody {
     this.bytes += chunk.length;
     if (this.bytes <= this.#maxCopy) this.#copy?.add(chunk);
     else this.#copy = undefined;
-    if (this.#takes(chunk.length)) this.#write(chunk);
-    else this.#waiting.add(chunk);
-    // Not at once: whoever is not read from and leaves is not noticed.
-    if (this.#waiting.length >= MAX_WAITING) this.#client.stopReading();
+    if (this.#goesAtOnce(chunk.length)) this.#write(chunk);
+    else {
+      this.#waiting.add(chunk);
+      if (this.#waiting.length >= MUCH) this.#client.stopReading();
+      this.#gather();
+    }
     this.#onProgress();
   };
 
-  /** May a piece be written now? A small one only behind none that the system has not taken, or they would be many. */
-  #takes(length: number): boolean {
+  /**
+   * May a piece be written now? A small one only if it is the first of its turn of the event loop: a read may bring
+   * thousands, and each would be a call of the system.
+   */
+  #goesAtOnce(length: number): boolean {
     const to = this.#to;
     if (!to || this.#waiting.length > 0) return false;
     // It has closed after an early answer: what it did not want is read all the same, or the client would wait.
     if (!to.writable) return true;
-    return length > SMALL ? !to.writableNeedDrain : to.writableLength === 0 || to.writableCorked > 0;
+    if (length > SMALL) return !to.writableNeedDrain;
+    if (this.#gathers || (to.writableLength > 0 && to.writableCorked === 0)) return false;
+    this.#gather();
+    return true;
   }
+
+  #gather(): void {
+    if (this.#gathers) return;
+    this.#gathers = true;
+    // Not the next tick: node has one behind each piece.
+    setImmediate(this.#onGathered);
+  }
+
+  /** All that was to be read in this turn is there. */
+  readonly #onGathered = (): void => {
+    this.#gathers = false;
+    this.resume();
+    // Not at once: whoever is not read from and leaves is not noticed.
+    if (this.#waiting.length >= MAX_WAITING) this.#client.stopReading();
+  };
 
   readonly #onEnd = (): void => {
     this.complete = true;
@@ -135,12 +164,13 @@ export class RequestBody {
     this.#onProgress();
   };
 
-  /** Writes what waits, if the system has taken what was written before. */
-  readonly #flush = (): void => {
-    if (this.#waiting.length === 0 || this.#to?.writableNeedDrain !== false) return;
+  /** Writes what waits: a little of it only behind nothing that the system has not taken, or that would be many entries. */
+  #flush(to: Socket): void {
+    const { length } = this.#waiting;
+    if (length === 0 || to.writableNeedDrain || (length < ENOUGH && to.writableLength > 0)) return;
     for (const piece of this.#waiting.pieces()) this.#write(piece);
     this.#waiting.clear();
-  };
+  }
 
   readonly #onTaken = (): void => {
     if (this.#waiting.length > 0) this.resume();

@@ -154,3 +154,29 @@ test("a connection the upstream closes is not used again, nor one on which unask
   expect(client.received()).not.toContain("poison");
   expect(up.accepted).toHaveLength(3);
 });
+
+test("what follows a request that is kept until its turn is not lost when the body before it is done", async () => {
+  const up = await rawUpstream();
+  const daemon = await startDaemon(["--http", String(up.port)]);
+  const client = await dial(daemon.port);
+  const put = (path: string, body: string): string =>
+    `${head(`PUT ${path} HTTP/1.1`, "Host: a", `Content-Length: ${body.length}`)}${body}`;
+  const body = "b".repeat(300_000);
+  client.send(`${put("/1", "a".repeat(200))}${put("/2", body).slice(0, 1000)}`);
+  const first = await up.next();
+  await first.readUntil("a".repeat(200));
+  client.send(put("/2", body).slice(1000));
+  client.send(put("/3", "c"));
+  await until(() => daemon.unread(client.socket.localPort ?? 0) > 0, "bytes that are left to the kernel");
+  // A failure drops what is left of its body, of which there is nothing.
+  first.reset();
+  up.script = (peer) =>
+    void peer.socket.on("data", () => {
+      if (peer.received().endsWith("aa")) peer.reset();
+      if (peer.received().endsWith(body) || peer.received().endsWith("\r\n\r\nc")) {
+        peer.send(head("HTTP/1.1 200 OK", "Content-Length: 0", "Connection: close"));
+        peer.halfClose();
+      }
+    });
+  for (const status of [502, 200, 200]) expect((await nextResponse(client, "PUT")).status).toBe(status);
+});
