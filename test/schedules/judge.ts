@@ -214,7 +214,7 @@ function judgeRefusal(one: Case, answer: ReadMessage): string[] {
   const reasons: Record<string, boolean> = {
     upstream_reset: killed || !one.untroubled || isExcused(one),
     upstream_bad_response: killed || !one.untroubled || isExcused(one),
-    upstream_unavailable: killed,
+    upstream_unavailable: killed || isLate(played),
     upstream_timeout: played.ms > LIMIT_MS * 0.9,
     draining: drained,
     request_timeout: (!innocent || isLate(played)) && played.ms > LIMIT_MS * 0.9,

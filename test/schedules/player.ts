@@ -161,7 +161,12 @@ export class Play implements Audience {
     const frames = spec.answer.switches ? frameBytes(spec, "upstream", tag) : "";
     const text = answer.text + frames;
     const last = spec.answer.flaw === "surplus-answer" ? answer.wholeAt : Infinity;
-    const pieces = cutAt(text, spec.cuts, [answer.headEnd, answer.wholeAt], last);
+    const pieces = cutAt(
+      text,
+      spec.cuts,
+      [answer.headEnd, answer.wholeAt, answer.headEnd - 1, answer.headEnd - 2, answer.headEnd - 3, 12],
+      last,
+    );
     if (answer.untilClose) pieces.push("");
     return { spec, client, index, tag, answer, pieces, arrivals: [], missed: false };
   }
