@@ -3,44 +3,32 @@
 
 import type { Occupant } from "../core/client.ts";
 import { Failure, type FailureCode, type How, type Side } from "../core/errors.ts";
+import { acceptsOnlyEvents } from "../core/event-source.ts";
 import type { Live } from "../core/live-set.ts";
 import type { Phase } from "../core/outcome.ts";
-import { cut, finish, reset } from "../core/sockets.ts";
 import type { UpstreamConnection } from "../upstream/connection.ts";
 import type { Asker } from "../upstream/held.ts";
 import { Answer, passInterim } from "./answer.ts";
 import { Call, type Caller } from "./call.ts";
 import { EarlyBytes } from "./early-bytes.ts";
+import { endCut } from "./ending.ts";
 import { lateSide, Limits, type Waiting } from "./limits.ts";
 import { openTunnel } from "./opened.ts";
-import type { Admitted, Progress, RelayParts } from "./parts.ts";
-import { ExchangeRecord, type Ending } from "./record.ts";
+import { patienceMs, type Admitted, type Progress, type RelayParts, type Waited } from "./parts.ts";
+import { recordOf, type Ending, type ExchangeRecord } from "./record.ts";
 import { bodyOf, isKept, type RequestBody } from "./request-body.ts";
-import { acceptsOnlyEvents } from "../core/event-source.ts";
-import { clientOf } from "../http/request-head.ts";
-import { isWebSocket, switchingHead, type ResponseHead } from "../http/response-head.ts";
+import { isWebSocket, type ResponseHead } from "../http/response-head.ts";
 import { afterBroken, howRefused, isRepeatable } from "./retry.ts";
-
-/**
- * An event stream would wait anyway, so its request is held as long as a response may take, and comes again after that.
- * Less than any front waits for a head: nginx does for 60 s, and its 504 would end an EventSource for good.
- */
-const EVENTS_PATIENCE_MS = 50_000;
-
-/** A request that waits for the head of its response. Times are milliseconds of the monotonic clock. */
-export interface Waited {
-  upstream: string;
-  since: number;
-  method: string;
-  /** Without the query. */
-  path: string;
-}
 
 /** An exchange in progress. */
 export class Exchange implements Asker, Caller, Occupant, Live, Waiting {
   readonly id: string;
+  /** The name of its upstream. */
+  readonly upstream: string;
   /** Does it ask for a tunnel? */
   readonly isHandshake: boolean;
+  /** When the last byte of its response came, by the monotonic clock; -Infinity before the first. */
+  lastByte: number = -Infinity;
   readonly #parts: RelayParts;
   readonly #in: Admitted;
   readonly #record: ExchangeRecord;
@@ -48,13 +36,12 @@ export class Exchange implements Asker, Caller, Occupant, Live, Waiting {
   readonly #forget: () => void;
   readonly #body: RequestBody | undefined;
   readonly #early: EarlyBytes | undefined;
+  readonly #repeatable: boolean;
   #phase: Phase = "connect";
   #giveUp: (() => void) | undefined;
   #call: Call | undefined;
   #answer: Answer | undefined;
   #retries = 0;
-  #lastByte = -Infinity;
-  /** Since when it has waited for the head of a response. */
   #waitsSince = 0;
   #eventStream = false;
   #switched = false;
@@ -65,18 +52,12 @@ export class Exchange implements Asker, Caller, Occupant, Live, Waiting {
     this.#parts = parts;
     this.#in = admitted;
     const { req, head, client } = admitted;
-    const asked = {
-      route: admitted.upstream.name,
-      method: req.method ?? "",
-      url: req.url ?? "",
-      ray: head.ray,
-      client: clientOf(head, client),
-    };
-    this.#record = new ExchangeRecord(asked);
+    this.#record = recordOf(admitted);
     this.id = this.#record.id;
+    this.upstream = admitted.upstream.name;
     this.isHandshake = admitted.upgrade !== undefined;
-    const copy = isRepeatable(req.method ?? "", head.idempotencyKey) ? parts.options.replayBytes : 0;
-    this.#body = bodyOf(admitted, copy, this.#onBodyProgress);
+    this.#repeatable = isRepeatable(req.method ?? "", head.idempotencyKey);
+    this.#body = bodyOf(admitted, this.#repeatable ? parts.options.replayBytes : 0, this.#onBodyProgress);
     if (admitted.upgrade) this.#early = new EarlyBytes(client.socket, admitted.upgrade.early);
     this.#forget = parts.exchanges.add(this);
     this.#limits = new Limits(parts.clock, parts.options, this, client.socket);
@@ -85,43 +66,28 @@ export class Exchange implements Asker, Caller, Occupant, Live, Waiting {
 
   /** How far it is, for people. */
   get progress(): Progress {
-    const { id, path, attempts, facts } = this.#record;
-    return { ...facts, id, path, attempts, phase: this.#phase };
+    return { ...this.#record.facts, phase: this.#phase };
   }
-
-  // -- attempts ----------------------------------------------------------------------------------------------------
 
   /** Begins an attempt: the first, or another one on a fresh connection. */
   start(): void {
-    const { req, head, upstream, patience, upgrade } = this.#in;
+    const { head, upstream, patience } = this.#in;
     this.#phase = "connect";
     // The hold limits the wait for a connection; what was left of an earlier attempt's time does not.
     this.#limits.await("nothing");
-    const repeatable = isRepeatable(req.method ?? "", head.idempotencyKey);
-    const reusable = this.#retries === 0 && repeatable && isKept(head, this.#parts.options.replayBytes);
-    this.#giveUp = upstream.acquire(this, { pooled: reusable, halfOpen: upgrade !== undefined, patience });
-  }
-
-  /** The name of its upstream. */
-  get upstream(): string {
-    return this.#in.upstream.name;
-  }
-
-  /** When the last byte of its response came, by the monotonic clock; -Infinity before the first. */
-  get lastByte(): number {
-    return this.#lastByte;
+    const reusable = this.#retries === 0 && this.#repeatable && isKept(head, this.#parts.options.replayBytes);
+    this.#giveUp = upstream.acquire(this, { pooled: reusable, halfOpen: this.isHandshake, patience });
   }
 
   /** What its upstream owes it; undefined unless a response's head is what is waited for. Event streams wait anyway. */
   get waiting(): Waited | undefined {
-    const { upstream, req } = this.#in;
+    const { req } = this.#in;
     if (this.#phase !== "waiting" || acceptsOnlyEvents(req)) return undefined;
-    return { upstream: upstream.name, since: this.#waitsSince, method: req.method ?? "", path: this.#record.path };
+    return { upstream: this.upstream, since: this.#waitsSince, method: req.method ?? "", path: this.#record.path };
   }
 
   get patienceMs(): number {
-    const { responseTimeoutMs } = this.#parts.options;
-    return acceptsOnlyEvents(this.#in.req) ? Math.min(responseTimeoutMs || Infinity, EVENTS_PATIENCE_MS) : 0;
+    return patienceMs(this.#in.req, this.#parts.options.responseTimeoutMs);
   }
 
   onUnavailable({ code }: Failure): void {
@@ -133,36 +99,28 @@ export class Exchange implements Asker, Caller, Occupant, Live, Waiting {
   }
 
   onGranted(connection: UpstreamConnection): void {
-    const { req, upstream, upgrade, head, text } = this.#in;
-    const { options } = this.#parts;
+    const { req, upstream, head, text } = this.#in;
     this.#giveUp = undefined;
     this.#record.connected(connection.reused, connection.idleMs);
-    const call = new Call(upstream, connection, this, req.method ?? "", options.maxHeaderBytes);
-    this.#call = call;
     const body = this.#body;
     const uploads = body !== undefined && !body.complete && !head.expectsContinue;
     this.#phase = uploads ? "request_body" : "waiting";
     this.#waitsSince = performance.now();
-    this.#limits.await(upgrade ? "handshake" : uploads ? "body" : "response");
-    call.send(text, body);
+    this.#limits.await(this.isHandshake ? "handshake" : uploads ? "body" : "response");
+    this.#call = new Call(upstream, connection, this, req.method ?? "", this.#parts.options.maxHeaderBytes);
+    this.#call.send(text, body);
   }
 
   onBroken(how: How, code: string, stale: boolean): void {
-    const call = this.#call;
+    const responded = this.#call?.responded ?? false;
     // A limit is ours.
     const by = how === "limit" ? "proxy" : "upstream";
     this.#record.failed(code, this.#answer ? undefined : this.#phase);
     if (this.#answer) return this.#settle(by, how);
     this.#body?.suspend();
     this.#call = undefined;
-    const { req, head } = this.#in;
-    const verdict = afterBroken({
-      repeatable: isRepeatable(req.method ?? "", head.idempotencyKey) && (this.#body?.replayable ?? true),
-      stale,
-      responded: call?.responded ?? false,
-      retries: this.#retries,
-      how,
-    });
+    const repeatable = this.#repeatable && (this.#body?.replayable ?? true);
+    const verdict = afterBroken({ repeatable, stale, responded, retries: this.#retries, how });
     if (verdict !== "again") return this.#fail(verdict, by, how);
     this.#retries += 1;
     this.start();
@@ -176,8 +134,6 @@ export class Exchange implements Asker, Caller, Occupant, Live, Waiting {
   onUpstreamDrain(): void {
     this.#body?.resume();
   }
-
-  // -- the answer ----------------------------------------------------------------------------------------------------
 
   onInterim(head: ResponseHead): void {
     const { req, res, client } = this.#in;
@@ -198,8 +154,8 @@ export class Exchange implements Asker, Caller, Occupant, Live, Waiting {
     }
     this.#eventStream = head.eventStream;
     this.#phase = "response_body";
-    this.#lastByte = this.#parts.clock.now;
-    this.#in.upstream.answered(this.#lastByte);
+    this.lastByte = this.#parts.clock.now;
+    this.#in.upstream.answered(this.lastByte);
     res.on("finish", this.#onAnswered);
     // A stream that begins as we end: its client is told by its head, and comes back to whoever is next.
     if (this.#draining && this.#eventStream) process.nextTick(() => this.drain());
@@ -213,7 +169,7 @@ export class Exchange implements Asker, Caller, Occupant, Live, Waiting {
   }
 
   onBody(piece: Buffer): void {
-    this.#lastByte = this.#parts.clock.now;
+    this.lastByte = this.#parts.clock.now;
     const flows = this.#answer?.write(piece) ?? true;
     if (!flows) this.#call?.socket.pause();
     // A client that takes nothing is limited on event streams too: silence is theirs, a full buffer is not.
@@ -226,7 +182,7 @@ export class Exchange implements Asker, Caller, Occupant, Live, Waiting {
   }
 
   onComplete(last: Buffer | undefined, trailers: string[]): void {
-    this.#lastByte = this.#parts.clock.now;
+    this.lastByte = this.#parts.clock.now;
     // From now on it is the client's turn, at the end of an event stream, too.
     this.#limits.await("client");
     this.#answer?.end(last, trailers);
@@ -255,29 +211,21 @@ export class Exchange implements Asker, Caller, Occupant, Live, Waiting {
   };
 
   onSwitched(head: ResponseHead, early: Buffer): void {
-    const { client, upstream } = this.#in;
     // A 101 that was not asked for, or to another protocol: nobody here speaks what follows (RFC 9110 7.8).
     const socket = this.isHandshake && isWebSocket(head) ? this.#call?.detach() : undefined;
     if (!socket) return this.#nonsense();
-    this.#in.res.detachSocket(client.socket);
-    client.socket.write(switchingHead(head), "latin1");
     this.#switched = true;
-    this.#parts.observer.opened(upstream.name);
-    upstream.answered(this.#parts.clock.now);
     this.#leave();
-    const tunnel = openTunnel(this.#parts, upstream, this.#record, { client: client.socket, upstream: socket, head });
+    const tunnel = openTunnel(this.#parts, this.#in, this.#record, { upstream: socket, head });
     tunnel.start(this.#early?.take() ?? Buffer.alloc(0), early);
   }
-
-  // -- endings -------------------------------------------------------------------------------------------------------
 
   onClientDrain(): void {
     const call = this.#call;
     if (!call || call.over) return;
     call.socket.resume();
-    if (!this.#answer) return;
     if (call.complete) this.#limits.await("client");
-    else this.#awaitBody();
+    else if (this.#answer) this.#awaitBody();
   }
 
   onClientGone(how: How): void {
@@ -315,8 +263,8 @@ export class Exchange implements Asker, Caller, Occupant, Live, Waiting {
 
   /** The link was lost: a stream from which nothing came since the first failure is dead. */
   onLinkLost(upstream: string, since: number): void {
-    const isSilent = this.#answer !== undefined && this.#lastByte < since && !this.waitsForClient;
-    if (isSilent && upstream === this.#in.upstream.name) this.#settle("upstream", "timeout");
+    const isSilent = this.#answer !== undefined && this.lastByte < since && !this.waitsForClient;
+    if (isSilent && upstream === this.upstream) this.#settle("upstream", "timeout");
   }
 
   /** All of the response came, or would have: it is the client that takes its time. */
@@ -331,7 +279,7 @@ export class Exchange implements Asker, Caller, Occupant, Live, Waiting {
   /** Ends without an answer from the upstream: the client is told why. */
   #fail(code: FailureCode, by: Side, how: How): void {
     if (this.#settled) return;
-    const failure = new Failure(code, { upstream: this.#in.upstream.name, attempts: this.#record.attempts });
+    const failure = new Failure(code, { upstream: this.upstream, attempts: this.#record.attempts });
     this.#leave();
     this.#body?.discard();
     this.#account({ by, how, status: failure.status, error: code, bytesOut: 0 });
@@ -347,18 +295,15 @@ export class Exchange implements Asker, Caller, Occupant, Live, Waiting {
     if (how !== "done") {
       // What came with the head may have broken the body: the client gets all that was in order, however it came.
       this.#answer?.flush();
-      // A FIN is how a close-delimited body ends well, so a cut one has to end otherwise.
-      const end = this.#answer?.closeDelimited ? reset : by === "client" ? cut : finish;
-      end(client.socket);
+      endCut(client.socket, by, this.#answer);
     }
-    const status = res.headersSent ? res.statusCode : 0;
-    this.#account({ by, how, status, bytesOut: this.#answer?.bytes ?? 0 });
+    this.#account({ by, how, status: res.headersSent ? res.statusCode : 0, bytesOut: this.#answer?.bytes ?? 0 });
   }
 
   /** Lets go of everything that was opened for this exchange. The caller then ends the client's side. */
   #leave(): void {
     this.#settled = true;
-    if (this.#answer) this.#in.upstream.heard(this.#lastByte);
+    if (this.#answer) this.#in.upstream.heard(this.lastByte);
     this.#giveUp?.();
     this.#limits.stop();
     this.#forget();
@@ -369,7 +314,7 @@ export class Exchange implements Asker, Caller, Occupant, Live, Waiting {
   }
 
   #account(ending: Omit<Ending, "phase" | "bytesIn">): void {
-    const bytesIn = this.#body?.bytes ?? 0;
-    this.#parts.observer.ended(this.#record.outcome({ ...ending, phase: this.#phase, bytesIn }));
+    const outcome = { ...ending, phase: this.#phase, bytesIn: this.#body?.bytes ?? 0 };
+    this.#parts.observer.ended(this.#record.outcome(outcome));
   }
 }

@@ -1,28 +1,31 @@
-// The tunnel that a 101 opens, and what it leaves behind: the outcome of the exchange that asked for it. Called by
-// exchange.ts.
+// Opens the tunnel behind a 101, and says what the tunnel leaves behind: the outcome of the exchange that asked for it.
+// Called by exchange.ts.
 
 import type { Socket } from "node:net";
-import type { ResponseHead } from "../http/response-head.ts";
+import { switchingHead, type ResponseHead } from "../http/response-head.ts";
 import { Tunnel } from "../tunnel/tunnel.ts";
-import type { Upstream } from "../upstream/upstream.ts";
-import type { RelayParts } from "./parts.ts";
+import type { Admitted, RelayParts } from "./parts.ts";
 import type { ExchangeRecord } from "./record.ts";
 
 /**
- * Makes the tunnel between the two sockets. It keeps the record and not the exchange: a tunnel lives for weeks, and
+ * Sends the 101 to the client, and makes the tunnel between the two sockets. It keeps the record and not the exchange: a tunnel lives for weeks, and
  * would keep both heads and node's objects.
  */
 export function openTunnel(
   parts: RelayParts,
-  upstream: Upstream,
+  { res, client, upstream }: Admitted,
   record: ExchangeRecord,
-  ends: { client: Socket; upstream: Socket; head: ResponseHead },
+  switched: { upstream: Socket; head: ResponseHead },
 ): Tunnel {
   const { observer, clock } = parts;
+  res.detachSocket(client.socket);
+  client.socket.write(switchingHead(switched.head), "latin1");
+  observer.opened(upstream.name);
+  upstream.answered(clock.now);
   return new Tunnel(parts, {
-    client: ends.client,
-    upstream: ends.upstream,
-    extensions: ends.head.extensions,
+    client: client.socket,
+    upstream: switched.upstream,
+    extensions: switched.head.extensions,
     id: record.id,
     route: upstream.name,
     path: record.path,

@@ -3,6 +3,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Client } from "../core/client.ts";
 import type { Failure } from "../core/errors.ts";
+import { acceptsOnlyEvents } from "../core/event-source.ts";
 import type { LiveSet } from "../core/live-set.ts";
 import type { Observer, Phase } from "../core/outcome.ts";
 import type { Clock } from "../core/timer.ts";
@@ -39,6 +40,26 @@ export interface Progress {
   started: number;
   phase: Phase;
   attempts: number;
+}
+
+/** A request that waits for the head of its response. Times are milliseconds of the monotonic clock. */
+export interface Waited {
+  upstream: string;
+  since: number;
+  method: string;
+  /** Without the query. */
+  path: string;
+}
+
+/**
+ * An event stream would wait anyway, so its request is held as long as a response may take, and comes again after that.
+ * Less than any front waits for a head: nginx does for 60 s, and its 504 would end an EventSource for good.
+ */
+const EVENTS_PATIENCE_MS = 50_000;
+
+/** How long a request is held at least, whatever `--hold` says; in milliseconds. 0 for all but event streams. */
+export function patienceMs(req: IncomingMessage, responseTimeoutMs: number): number {
+  return acceptsOnlyEvents(req) ? Math.min(responseTimeoutMs || Infinity, EVENTS_PATIENCE_MS) : 0;
 }
 
 /** One request that was let in. */

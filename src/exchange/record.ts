@@ -3,6 +3,8 @@
 
 import type { FailureCode, How, Side } from "../core/errors.ts";
 import { nextId, type Attempt, type Outcome, type Phase } from "../core/outcome.ts";
+import { clientOf } from "../http/request-head.ts";
+import type { Admitted, Progress } from "./parts.ts";
 
 /** How an exchange ended. */
 export interface Ending {
@@ -27,6 +29,12 @@ interface Asked {
   client: string;
 }
 
+/** Begins the record of a request that was let in. */
+export function recordOf({ req, head, client, upstream }: Admitted): ExchangeRecord {
+  const { method = "", url = "" } = req;
+  return new ExchangeRecord({ route: upstream.name, method, url, ray: head.ray, client: clientOf(head, client) });
+}
+
 /** The record of one exchange. */
 export class ExchangeRecord {
   readonly id: string = nextId();
@@ -41,10 +49,11 @@ export class ExchangeRecord {
     this.path = query < 0 ? asked.url : asked.url.slice(0, query);
   }
 
-  /** What was asked for, and since when. */
-  get facts(): { route: string; method: string; client: string; started: number } {
+  /** What was asked for, since when, and how often it was tried. */
+  get facts(): Omit<Progress, "phase"> {
+    const { id, path, attempts } = this;
     const { route, method, client } = this.#asked;
-    return { route, method, client, started: this.#started };
+    return { id, route, method, path, client, started: this.#started, attempts };
   }
 
   /** How many attempts were made. */
