@@ -6,6 +6,18 @@ import { defineConfig } from "vitest/config";
 /** Where each run leaves its figures as JSON: .ci/run adds them up. */
 const reports = process.env["SINGLE_PORT_TEST_REPORTS"];
 
+/** Of test/long, what measures memory or time, or loads the machine itself: one file at a time, after all others. */
+const ALONE = [
+  "browser-tunnels",
+  "environment",
+  "last-requests",
+  "many-pieces",
+  "memory",
+  "slow",
+  "soak",
+  "tunnel-volume",
+].map((name) => `test/long/${name}.test.ts`);
+
 export default defineConfig({
   root: fileURLToPath(new URL("..", import.meta.url)),
   test: {
@@ -22,7 +34,18 @@ export default defineConfig({
       },
       {
         extends: true,
-        test: { name: "long", include: ["test/long/**/*.test.ts"], sequence: { groupOrder: 1 } },
+        test: {
+          name: "long",
+          include: ["test/long/**/*.test.ts"],
+          exclude: ALONE,
+          // Browsers and fronts want a processor of their own.
+          maxWorkers: 3,
+          sequence: { groupOrder: 1 },
+        },
+      },
+      {
+        extends: true,
+        test: { name: "alone", include: ALONE, maxWorkers: 1, sequence: { groupOrder: 2 } },
       },
     ],
     // A test waits for several events in turn, each with a patience of its own (test/kit/until.ts): that one should speak.

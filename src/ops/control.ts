@@ -10,6 +10,8 @@ import { isOurNetwork, ourFolders, portOf, prepareFolder, socketNames } from "./
 
 /** Answers of a control socket come from this machine and from memory: slower is dead. */
 const ASK_TIMEOUT_MS = 1000;
+/** NODE_OPTIONS would loosen node's parser, and have node warn of that on stderr. */
+const strictly = { insecureHTTPParser: false };
 
 /** Where the control socket of a user's proxy on this port may be. Not all of them need be there, or of this network. */
 export function controlPaths(port: number): string[] {
@@ -96,7 +98,7 @@ export function askControl(
   const where = typeof at === "string" ? { socketPath: at } : at;
   return new Promise((resolve) => {
     const signal = AbortSignal.timeout(ASK_TIMEOUT_MS);
-    const asked = request({ ...where, method, path: url, agent: false, signal });
+    const asked = request({ ...where, ...strictly, method, path: url, agent: false, signal });
     asked.on("error", () => resolve(undefined));
     asked.on("response", (response) => {
       let body = "";
@@ -118,7 +120,7 @@ export interface Follower {
 /** Follows /events of a control socket; returns the function that stops. */
 export function followControl(path: string, follower: Follower): () => void {
   const ending = new AbortController();
-  const asked = request({ socketPath: path, path: "/events", agent: false, signal: ending.signal });
+  const asked = request({ ...strictly, socketPath: path, path: "/events", agent: false, signal: ending.signal });
   let over = false;
   const lost = (): void => {
     if (over) return;
