@@ -29,7 +29,7 @@ export interface Bound {
   /** It came from systemd (LISTEN_FDS), whose socket it still is. */
   inherited: boolean;
   /** The older self that hands over; `hears` is false when it has not answered, though it lives. */
-  older: { pid: number; hears: boolean } | undefined;
+  older: { pid: number; control: string; hears: boolean } | undefined;
 }
 
 /** An address cannot be had. The message says which, why, and what would be accepted. */
@@ -90,7 +90,7 @@ async function take(server: Server, place: Place, signal: AbortSignal): Promise<
       // It may have ended in the meantime, and a stranger have come: then it goes on as if there had been nobody.
       const beside = self?.shared === true && shared && !(await tryTo(server, { ...where(place), reusePort: true }));
       if (self) {
-        older = { pid: self.pid, hears: await handOver(self.control, self.pid, signal) };
+        older = { pid: self.pid, control: self.control, hears: await handOver(self.control, self.pid, signal) };
         if (beside) return bound(shared);
         deadline = performance.now() + HANDOVER_MS;
       } else {

@@ -164,10 +164,10 @@ export interface Served {
  * Serves `server` on the control socket of `port`. It listens under a name of its own and is then moved to the known
  * one in one step: whoever asks there always meets somebody, and an older self that closes cannot take ours away.
  *
- * @param replace move it over one that still answers: an older self that drains.
+ * @param replace the path of one that it is moved over in any case: of an older self that drains.
  * @throws when the place is not safe, or another proxy answers there.
  */
-export async function serveControl(server: Server, port: number, replace: boolean): Promise<Served> {
+export async function serveControl(server: Server, port: number, replace: string | undefined): Promise<Served> {
   if (process.platform === "win32") {
     await listen(server, controlPaths(port)[0] ?? "");
     return { remove: () => {}, isThere: () => true };
@@ -192,7 +192,7 @@ export async function serveControl(server: Server, port: number, replace: boolea
 const NO_LINKS = /^(EPERM|ENOTSUP|EOPNOTSUPP|EINVAL)$/;
 
 /** Puts our socket under the first known name that no proxy of another network has. */
-async function moveToFreeName(own: string, folder: string, port: number, replace: boolean): Promise<string> {
+async function moveToFreeName(own: string, folder: string, port: number, replace: string | undefined): Promise<string> {
   const names = socketNames(port);
   for (const name of names) {
     const path = join(folder, name);
@@ -204,7 +204,7 @@ async function moveToFreeName(own: string, folder: string, port: number, replace
 }
 
 /** Puts our socket under this name, unless a proxy answers there that is not replaced: then it is returned. */
-async function moveTo(own: string, path: string, replace: boolean): Promise<Self | undefined> {
+async function moveTo(own: string, path: string, replace: string | undefined): Promise<Self | undefined> {
   for (let linkable = true; ;) {
     try {
       linkSync(own, path);
@@ -219,8 +219,9 @@ async function moveTo(own: string, path: string, replace: boolean): Promise<Self
     if (!found && linkable) continue;
     if (found && (!found.isSocket() || found.uid !== userInfo().uid))
       throw new Error(`${path} is not a socket of this user`);
-    const holder = found && (await askSelf(path));
-    if (holder && !(replace && isOurNetwork(holder.network))) return holder;
+    // At once where an older self drains: it does not answer any more, and whoever asks here meets nobody until then.
+    const holder = found && path !== replace ? await askSelf(path) : undefined;
+    if (holder) return holder;
     renameSync(own, path);
     return undefined;
   }

@@ -66,9 +66,9 @@ export class Admins {
   /**
    * Serves the same on the control socket, where only our user comes: it may also ask us to drain.
    *
-   * @param replace the socket of an older self is there still.
+   * @param replace the path of the socket of an older self, which drains.
    */
-  async serveControl(port: number, replace: boolean, drain: () => void): Promise<void> {
+  async serveControl(port: number, replace: string | undefined, drain: () => void): Promise<void> {
     const parts = { ...this.#parts, allowHost: undefined, drain };
     const served = await this.#tryControl(parts, port, replace, true);
     void this.#keepControl(parts, port, served);
@@ -84,12 +84,17 @@ export class Admins {
       const before = served;
       // Those who follow on it go on.
       before?.server.close();
-      served = await this.#tryControl(parts, port, false, before !== undefined);
+      served = await this.#tryControl(parts, port, undefined, before !== undefined);
       if (served) this.#log.warn(before ? "the control socket was removed, and is put back" : "control socket at last");
     }
   }
 
-  async #tryControl(parts: AdminParts, port: number, replace: boolean, warns: boolean): Promise<Control | undefined> {
+  async #tryControl(
+    parts: AdminParts,
+    port: number,
+    replace: string | undefined,
+    warns: boolean,
+  ): Promise<Control | undefined> {
     const server = createAdmin(parts);
     try {
       const served = await serveControl(server, port, replace);

@@ -216,7 +216,7 @@ export class Proxy {
     this.#history.start();
     if (adminLater) void this.#admins.serveAddressSoon(admin);
     if (this.#process.control) {
-      await this.#admins.serveControl(bound.address.port, bound.older !== undefined, () => this.#onTakenOver());
+      await this.#admins.serveControl(bound.address.port, bound.older?.control, () => this.#onTakenOver());
     }
     // Behind the line above, for which a manager or a user waits. What comes faster loads it at once, or is counted then.
     setImmediate(() => this.#warmUp());

@@ -29,7 +29,11 @@ export async function line(
   const next = async (): Promise<TestDaemon> => {
     const daemon = await startDaemon(count > 0 ? [...all, "--takeover"] : all, env);
     count += 1;
-    await until(async () => existsSync(path) && (await statusOf(path)).pid === daemon.pid, "its control socket", 5000);
+    await until(
+      async () => existsSync(path) && (await statusOf(path).catch(() => undefined))?.pid === daemon.pid,
+      "its control socket",
+      5000,
+    );
     return daemon;
   };
   return { port, path, next };
