@@ -42,11 +42,18 @@ export function probeBytes(address: Address, limit: ProbeLimit, done: Probed): (
   });
 }
 
+/**
+ * Said, because NODE_OPTIONS would set them otherwise: how strict node's parser is (and node would warn on stderr of a
+ * loose one), and how large a head may be, which is not what a probe asks.
+ */
+const PARSER = { insecureHTTPParser: false, maxHeaderSize: 1024 * 1024 };
+
 /** Does it answer a GET of `path` with a status below 500? */
 export function probeHttp(address: Address, path: string, limit: ProbeLimit, done: Probed): () => void {
   const socket = connect(address);
   return settleOnce(socket, limit, done, (settle) => {
-    const request = get({ createConnection: () => socket, path, headers: { Host: "localhost", Connection: "close" } });
+    const headers = { Host: "localhost", Connection: "close" };
+    const request = get({ createConnection: () => socket, path, headers, ...PARSER });
     request.on("error", (error) => settle(dialCodeOf(error)));
     request.once("response", (response) => {
       response.resume();

@@ -16,6 +16,8 @@
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
 import { run } from "../kit/command.ts";
+import { startDaemon } from "../kit/daemon.ts";
+import { httpUpstream } from "../kit/upstream.ts";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const TESTS = ["smuggling", "smuggling-framing", "smuggled-requests", "plain-target"];
@@ -38,4 +40,16 @@ test.each([
   const env = { ...process.env, SINGLE_PORT_TEST_ENVIRONMENT: JSON.stringify(environment) };
   const { code, stdout, stderr } = await run(process.execPath, [...vitest, ...files], { cwd: ROOT, env }, 170_000);
   expect(code, `${stdout}${stderr}`.slice(-4000)).toBe(0);
+});
+
+test("a probe reads a large head all the same, and node warns of nothing", async () => {
+  const web = await httpUpstream((_req, res) => {
+    res.setHeader("X-Large", "x".repeat(20_000));
+    res.end("ok");
+  });
+  const environment = { NODE_OPTIONS: "--insecure-http-parser --max-http-header-size=1024" };
+  const probing = ["--http", String(web.port), "--http-probe", "/", "--probe-interval", "250ms"];
+  const daemon = await startDaemon(probing, environment);
+  await daemon.logged(({ msg }) => msg === "upstream http is up", "the probe's answer");
+  expect(daemon.stderr()).toBe("");
 });
