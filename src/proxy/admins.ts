@@ -26,7 +26,7 @@ export class Admins {
   readonly #parts: Omit<AdminParts, "drain">;
   readonly #log: Logger;
   readonly #closing = new AbortController();
-  readonly #open: { server: Server; remove: () => void }[] = [];
+  readonly #open = new Set<{ server: Server; remove: () => void }>();
 
   constructor(parts: Omit<AdminParts, "drain">, log: Logger) {
     this.#parts = parts;
@@ -126,7 +126,10 @@ export class Admins {
   }
 
   #add(server: Server, remove: () => void): void {
-    this.#open.push({ server, remove });
+    const opened = { server, remove };
+    this.#open.add(opened);
+    // One that was replaced is over when the last connection on it is.
+    server.once("close", () => this.#open.delete(opened));
     // It may have been told to end while it waited to listen.
     if (!this.#closing.signal.aborted) return;
     remove();

@@ -183,12 +183,12 @@ export class Proxy {
     );
   }
 
-  /** Where it listens, with the port that was picked for 0. */
   /** Where the live page is, if it is served to browsers. */
   get adminUrl(): string | undefined {
     return this.#admins.url;
   }
 
+  /** Where it listens, with the port that was picked for 0. */
   get address(): AddressInfo {
     if (!this.#address) throw new Error("not listening");
     return this.#address;
