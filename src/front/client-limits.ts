@@ -2,7 +2,7 @@
 // timers of its own for that, which fire before what has arrived is read: behind a pause of this process (SIGSTOP, a
 // starved machine) they end connections that are in time. On the shared clock it is read first, then judged.
 
-import { departed } from "../core/departed.ts";
+import { departed, UnreadWatch } from "../core/departed.ts";
 import type { Clock, Deadline } from "../core/timer.ts";
 import type { Connection } from "./connection.ts";
 
@@ -28,27 +28,6 @@ const GRACE_MS = 1000;
 /** A head that begins on an idle connection is noticed within so many milliseconds: node does not tell of it. */
 const LOOK_MS = 5000;
 
-/** The client of a connection that is not read from is looked for so often, in milliseconds. */
-const DEPARTED_MS = 2000;
-
-/** Looks whether a client that is not read from is still there: node would not tell. */
-class Unread implements Deadline {
-  due: number = Infinity;
-  readonly forget: () => void;
-  readonly #connection: Connection;
-
-  constructor(clock: Clock, connection: Connection) {
-    this.#connection = connection;
-    this.forget = clock.watch(this);
-  }
-
-  onDue(now: number): void {
-    const how = departed(this.#connection.socket);
-    if (how) this.#connection.onDeparted(how);
-    else this.due = now + DEPARTED_MS;
-  }
-}
-
 /** The deadlines of a connection. */
 export class ClientLimits implements Deadline {
   due: number = Infinity;
@@ -57,7 +36,7 @@ export class ClientLimits implements Deadline {
   readonly #judge: ClientJudge;
   readonly #lookMs: number;
   readonly #clock: Clock;
-  #unread: Unread | undefined;
+  #unread: UnreadWatch | undefined;
   #forget: (() => void) | undefined;
   #waitsFor: "head" | "body" | "request" = "head";
   /** When what is waited for began. */
@@ -93,13 +72,18 @@ export class ClientLimits implements Deadline {
 
   /** Nothing is read from the client any more. */
   onUnread(): void {
-    this.#unread ??= new Unread(this.#clock, this.#connection);
-    this.#unread.due = this.#clock.now + DEPARTED_MS;
+    const connection = this.#connection;
+    this.#unread ??= new UnreadWatch(
+      this.#clock,
+      () => departed(connection.socket),
+      (how) => connection.onDeparted(how),
+    );
+    this.#unread.begin();
   }
 
   /** The client is read from again, and so what it does is noticed. */
   onReadOn(): void {
-    if (this.#unread) this.#unread.due = Infinity;
+    this.#unread?.over();
   }
 
   /** The connection has closed, or is no HTTP any more. */

@@ -1,8 +1,11 @@
 // What a tunnel waits for at each end, who is late, and when to look again. Made by tunnel.ts, which acts. It reads the
 // state of both ends and changes nothing but the backlogs.
 
-import { takenBytes } from "../core/taken.ts";
+import { UnreadWatch } from "../core/departed.ts";
 import type { How } from "../core/errors.ts";
+import { isReset } from "../core/sockets.ts";
+import { takenBytes } from "../core/taken.ts";
+import type { Clock } from "../core/timer.ts";
 import type { End } from "./end.ts";
 
 /** Limits of a tunnel, in milliseconds. */
@@ -24,11 +27,14 @@ const KERNEL_BUFFERS = 8 * 1024 * 1024;
 export class TunnelLimits {
   /** Until then the second direction has to be over, once a FIN was passed on. */
   finDue: number = Infinity;
+  readonly #clock: Clock;
   readonly #client: End;
   readonly #upstream: End;
   readonly #options: TunnelOptions;
+  #unread: UnreadWatch | undefined;
 
-  constructor(client: End, upstream: End, options: TunnelOptions) {
+  constructor(clock: Clock, client: End, upstream: End, options: TunnelOptions) {
+    this.#clock = clock;
     this.#client = client;
     this.#upstream = upstream;
     this.#options = options;
@@ -51,6 +57,27 @@ export class TunnelLimits {
     const verdict = end.liveness.verdict(now);
     if (verdict === "dead") return "no_pong";
     return verdict === "ask" && end.wantsPing === undefined ? "ask" : undefined;
+  }
+
+  /**
+   * The upstream takes nothing, and so the client is not read from: a client that is reset would keep its tunnel until the
+   * stall limit. Its FIN is no reason: that stands behind bytes which are to go up. Nor is the reset of an upstream that is
+   * not read from: a slow client still takes what came before.
+   */
+  onClientUnread(lose: (how: How) => void): void {
+    const { socket } = this.#client;
+    this.#unread ??= new UnreadWatch(this.#clock, () => (isReset(socket) ? "rst" : undefined), lose);
+    this.#unread.begin();
+  }
+
+  /** The client is read from again. */
+  onClientRead(): void {
+    this.#unread?.over();
+  }
+
+  /** The tunnel is over. */
+  stop(): void {
+    this.#unread?.forget();
   }
 
   /** When both ends are lost that stopped inside a frame: neither can be asked. */

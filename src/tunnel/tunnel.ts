@@ -83,7 +83,7 @@ export class Tunnel implements EndListener, Live, Deadline {
     const { stallMs } = options;
     this.client = new End(this, "client", ends.client, extensions, new Liveness(live, clock.now), stallMs);
     this.upstream = new End(this, "upstream", ends.upstream, extensions, new Liveness(live, clock.now), stallMs);
-    this.#limits = new TunnelLimits(this.client, this.upstream, options);
+    this.#limits = new TunnelLimits(clock, this.client, this.upstream, options);
   }
 
   /** Begins to relay. The early bytes are those that came with the upgrade and with the 101. */
@@ -130,7 +130,10 @@ export class Tunnel implements EndListener, Live, Deadline {
     if (bytes.length === 0 || to.told) return;
     // What the upstream says is only lent.
     const flows = from === this.upstream ? writeLent(to.socket, bytes) : to.socket.write(bytes);
-    if (!flows) from.socket.pause();
+    if (!flows) {
+      from.socket.pause();
+      if (from === this.client) this.#limits.onClientUnread((how) => this.#lose(from, to, how));
+    }
     this.#watchBacklog(to);
   }
 
@@ -180,6 +183,7 @@ export class Tunnel implements EndListener, Live, Deadline {
     end.liveness.excuse(now);
     other.liveness.excuse(now);
     this.due = Math.min(this.due, end.liveness.nextDue(), other.liveness.nextDue());
+    if (other === this.client) this.#limits.onClientRead();
     other.socket.resume();
   }
 
@@ -308,6 +312,7 @@ export class Tunnel implements EndListener, Live, Deadline {
     if (this.#settled) return;
     this.#settled = true;
     this.#unwatch();
+    this.#limits.stop();
     this.#ends.ended(by, how === "fin" && this.#meant ? "done" : how, this.client.bytes, this.upstream.bytes);
   }
 }

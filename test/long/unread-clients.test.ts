@@ -3,8 +3,10 @@
 import { expect, test, vi } from "vitest";
 import { dial, head, type RawClient } from "../kit/client.ts";
 import { startDaemon, type TestDaemon } from "../kit/daemon.ts";
+import { openRaw } from "../kit/tunnel.ts";
 import { until, within } from "../kit/until.ts";
 import { rawUpstream, type RawUpstream } from "../kit/upstream.ts";
+import { BINARY, frameHeader } from "../kit/wire.ts";
 
 // The kernels take megabytes before they take no more.
 vi.setConfig({ testTimeout: 60_000 });
@@ -78,4 +80,27 @@ test.each([
   stays.peer.send("5\r\nevent\r\n");
   await stays.client.readUntil("event\r\n");
   expect(daemon.log.filter(({ msg }) => msg === "request ended")).toHaveLength(1);
+});
+
+test("a client that is reset while its mux takes nothing ends its tunnel; one that stays is left alone", async () => {
+  const upstream = await rawUpstream();
+  const daemon = await startDaemon(["--http", "1", "--mux", `${upstream.port}/mux`, "--stall-timeout", "10m"]);
+  const flooding = async (): Promise<Open> => {
+    const { client, mux } = await openRaw(daemon, upstream);
+    mux.stall();
+    client.send(frameHeader({ opcode: BINARY }, 1_000_000_000, true));
+    await fill(daemon, client, "x".repeat(64 * 1024));
+    return { client, peer: mux };
+  };
+  const stays = await flooding();
+  const leaves = await flooding();
+  leaves.client.reset();
+  const line = await daemon.logged(({ msg }) => msg === "tunnel ended", "the end", 10_000);
+  expect(line).toMatchObject({ by: "client", how: "rst" });
+  leaves.peer.socket.resume();
+  await within(leaves.peer.ended, "the end of the upstream's connection");
+  stays.peer.socket.resume();
+  const before = stays.peer.received().length;
+  await until(() => stays.peer.received().length > before, "what waited");
+  expect(daemon.log.filter(({ msg }) => msg === "tunnel ended")).toHaveLength(1);
 });
