@@ -1,15 +1,15 @@
-// Bytes that wait for one peer, and how long the peer may take none of them: the rule for stalled readers. Used by
-// exchange and tunnel for every side that they write to. Pure: it is told the time and what the peer has taken.
+// The rule for stalled readers: how long a peer may acknowledge none of the bytes that wait for it. exchange and tunnel
+// keep one Backlog for each side they write to. Pure: the caller passes the time and what the peer has taken.
 
 /**
- * A peer is looked at after this part of its time. Not at once: most peers that are blocked are so for a moment, and to
- * look costs a table of all connections (taken.ts).
+ * The first check of a blocked peer comes after this part of its limit. Not at once: most writes are blocked for a
+ * moment only, and each check reads the kernel's table of connections (taken.ts).
  */
 export const FIRST_LOOK: number = 1 / 16;
-/** And then after each of these parts: so much later than its time is over, a stalled peer may be found out. */
+/** Later checks come after each such part of the limit. A stalled peer is found at most this much too late. */
 export const NEXT_LOOK: number = 1 / 4;
 
-/** The time of one peer. Times are milliseconds of the shared clock. */
+/** The stall timer of one peer. Times are milliseconds of the shared clock (timer.ts). */
 export class Backlog {
   readonly #limitMs: number;
   #since: number | undefined;
@@ -21,27 +21,28 @@ export class Backlog {
     this.#limitMs = limitMs;
   }
 
-  /** Does the peer's time run? */
+  /** Do bytes wait for the peer, so that its stall timer runs? */
   get waits(): boolean {
     return this.#since !== undefined;
   }
 
-  /** From now on bytes wait: the peer's time begins anew. Returns when to look. */
+  /** Bytes wait from now on: starts the stall timer. Returns when to check the peer first. */
   begin(now: number): number {
     this.#since = now;
     this.#taken = undefined;
     return this.#limitMs > 0 ? now + this.#limitMs * FIRST_LOOK : Infinity;
   }
 
-  /** No bytes wait any more. */
+  /** No bytes wait any more: stops the stall timer. */
   over(): void {
     this.#since = undefined;
   }
 
   /**
-   * Has the peer taken nothing for too long? A slow reader is no stalled one: what it takes begins its time anew.
+   * Has the peer taken nothing for longer than the limit? A slow reader is not stalled: each byte it takes restarts the
+   * timer.
    *
-   * @param taken all bytes that the peer ever took.
+   * @param taken all bytes that the peer has acknowledged since the socket was opened.
    */
   isLate(now: number, taken: number): boolean {
     if (this.#since === undefined) return false;
@@ -50,7 +51,7 @@ export class Backlog {
     return this.#limitMs > 0 && now >= this.#since + this.#limitMs;
   }
 
-  /** When to look again, after a look: when the time is over, and a few times before. */
+  /** When to check the peer again: when the limit is over, and a few times before. */
   nextLook(now: number): number {
     if (this.#since === undefined || this.#limitMs === 0) return Infinity;
     return Math.min(this.#since + this.#limitMs, now + this.#limitMs * NEXT_LOOK);

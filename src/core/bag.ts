@@ -1,6 +1,6 @@
-// A collection of what is open, for sets that change with every request. Used by live-set.ts and timer.ts.
-// Not a Set: V8 gives a Set a new table every few dozen changes, and each old table keeps the next one and all that
-// was in it alive until a full collection. With a request in it, that is the request (half of all of a busy proxy's garbage).
+// An unordered collection for members that come and go with every request. Used by live-set.ts and timer.ts.
+// Not a Set: V8 rebuilds a Set's table every few dozen changes. An old table that has reached the old generation keeps
+// the newer tables and their members alive until a full collection; that was half of a busy proxy's garbage.
 
 interface Place<T> {
   readonly member: T;
@@ -22,18 +22,18 @@ export class Bag<T> {
     return () => this.#remove(place);
   }
 
-  /** The members of this moment. */
+  /** A copy of the current members. */
   members(): T[] {
     return this.#places.map(({ member }) => member);
   }
 
-  /** Visits each. Who is removed meanwhile is left out, and who is added. */
+  /** Visits each member. Members that are removed or added during the visit are left out. */
   forEach(visit: (member: T) => void): void {
     for (const place of this.#places.slice()) if (this.#places[place.index] === place) visit(place.member);
   }
 
   #remove(place: Place<T>): void {
-    // It may be gone already.
+    // The member may have been removed before: removing twice does nothing.
     if (this.#places[place.index] !== place) return;
     const last = this.#places.pop();
     if (!last || last === place) return;

@@ -1,5 +1,5 @@
-// The client's side as the relay sees it: one accepted connection and whoever occupies it at the moment.
-// Implemented by front/connection.ts; here because relay and front may not import each other.
+// A client connection as exchanges and tunnels see it, and what they are told about it.
+// Implemented by front/connection.ts; declared here because exchange and tunnel may not import front.
 
 import type { Socket } from "node:net";
 import type { FailureCode, How } from "./errors.ts";
@@ -13,22 +13,27 @@ export interface Client {
   readonly address: string;
   /** Is the peer one whose X-Forwarded-* fields are believed (`--trust-proxy`)? */
   readonly trusted: boolean;
-  /** Reads nothing more from the client than what one read has already brought. */
+  /** Pauses the socket. Bytes that the last read has already returned still come. */
   stopReading(): void;
-  /** Reads again, after `stopReading`. */
+  /** Resumes the socket after `stopReading`. */
   readOn(): void;
-  /** Takes the connection for one exchange: from now on its events go to `occupant`. */
+  /** Makes `occupant` the current exchange of the connection: the connection's events go to it from now on. */
   occupy(occupant: Occupant): void;
-  /** Gives it back, unless another has taken it since. */
+  /** Ends that. Does nothing when another exchange has become the current one since. */
   release(occupant: Occupant): void;
 }
 
-/** Who is told what happens on a client's connection. One at a time, so pipelined exchanges stay in order. */
+/**
+ * The current exchange (or tunnel) of a client connection. There is one at a time, so pipelined requests stay in order.
+ */
 export interface Occupant {
-  /** The client takes bytes again. */
+  /** The client socket has room for more bytes ('drain'). */
   onClientDrain(): void;
-  /** The client closed or reset; called once at most for each of FIN and close. */
+  /** The client half-closed, closed or reset the connection. Called at most once for FIN and once for the close. */
   onClientGone(how: How): void;
-  /** The client's bytes broke HTTP, or came too slowly. Returns whether it was the occupant's own request. */
+  /**
+   * The client sent bytes that are not valid HTTP, or sent them too slowly. Returns whether they belong to the request
+   * of this exchange (and not to a pipelined one behind it).
+   */
   onClientBroke(code: FailureCode): boolean;
 }

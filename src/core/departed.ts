@@ -1,5 +1,5 @@
-// Has a peer left that is not read from? A paused socket is out of node's poll set, so neither FIN nor RST is heard.
-// Asked by front/client-limits.ts for clients whose requests or bodies nobody takes, and by tunnels for theirs.
+// Finds out that the peer of a paused socket has closed or reset. Node does not poll a paused socket, so it reports
+// neither FIN nor RST there. Used by front/client-limits.ts for clients that are not being read, and by tunnels.
 
 import type { Socket } from "node:net";
 import type { How } from "./errors.ts";
@@ -7,21 +7,21 @@ import { isReset } from "./sockets.ts";
 import { CLOSE_WAIT, eachConnection, ESTABLISHED, keyOf, Snapshot } from "./tcp-table.ts";
 import type { Clock, Deadline } from "./timer.ts";
 
-/** A peer that is not read from is looked for so often, in milliseconds. */
+/** Time between two checks of a paused socket, in milliseconds. */
 const LOOK_MS = 2000;
 
-/** Looks whether a peer is still there while it is not read from. */
+/** Checks repeatedly, while a socket is paused, whether its peer is still there. */
 export class UnreadWatch implements Deadline {
   due: number = Infinity;
-  /** Looks no more, ever. */
+  /** Ends the watch for good; to be called when the socket is closed. */
   readonly forget: () => void;
   readonly #clock: Clock;
   readonly #departed: () => How | undefined;
   readonly #onDeparted: (how: How) => void;
 
   /**
-   * @param hasDeparted asked every two seconds while nothing is read.
-   * @param onDeparted told how the peer left, once for each `begin`.
+   * @param hasDeparted called every two seconds while the socket is paused.
+   * @param onDeparted called with how the peer left, at most once for each `begin`.
    */
   constructor(clock: Clock, hasDeparted: () => How | undefined, onDeparted: (how: How) => void) {
     this.#clock = clock;
@@ -30,12 +30,12 @@ export class UnreadWatch implements Deadline {
     this.forget = clock.watch(this);
   }
 
-  /** Nothing is read from the peer any more. */
+  /** The socket was paused: starts checking. */
   begin(): void {
     this.due = this.#clock.now + LOOK_MS;
   }
 
-  /** The peer is read from again, and so what it does is noticed. */
+  /** The socket was resumed: stops checking, because node reports FIN and RST again. */
   over(): void {
     this.due = Infinity;
   }
@@ -50,8 +50,8 @@ export class UnreadWatch implements Deadline {
 const closing = new Snapshot(readClosing);
 
 /**
- * How the peer of a socket left; undefined while it is there, and where nobody can tell: a unix socket, and the FIN of a
- * peer on a system without /proc/net/tcp. A peer that vanished is found by TCP keepalive and looks like a RST.
+ * How the peer of a socket left. Undefined while the peer is there, and where it cannot be known: on a unix socket, and
+ * after a FIN on a system without /proc/net/tcp. A peer that TCP keepalive has found dead looks like a RST.
  */
 export function departed(socket: Socket): How | undefined {
   if (isReset(socket)) return "rst";
@@ -60,7 +60,10 @@ export function departed(socket: Socket): How | undefined {
   return closing.value.has(keyOf(localPort, remotePort)) ? "fin" : undefined;
 }
 
-/** The connections whose peer has sent FIN. Of two with the same ports one that stands speaks for both. */
+/**
+ * The connections whose peer has sent FIN. Two connections with the same pair of ports cannot be told apart: while one
+ * of them is established, neither counts.
+ */
 function readClosing(): Set<number> {
   const found = new Set<number>();
   const standing = new Set<number>();

@@ -1,5 +1,5 @@
-// What can go wrong, in one table: each failure's status and the words a client gets.
-// Every room raises these; refuse.ts says them. Nothing here knows a socket.
+// The table of failures: each code's HTTP status and the sentence that the client gets; and what system errors mean.
+// Raised all over src; written to clients by front/refuse.ts. Pure.
 
 /** The code of a failure: stable, since clients and operators compare it. */
 export type FailureCode =
@@ -38,17 +38,17 @@ const failures: Record<FailureCode, readonly [status: number, message: string]> 
   loop_detected: [508, "The request came back to the proxy it had already passed through."],
 };
 
-/** Why a client was not let in, for its user and for the operator, who may be the same person. */
+/** Why a request was refused with 403: for the user, who reads the answer, and for the operator, who reads the log. */
 export interface Why {
-  /** What the request said. */
+  /** What the request said: `origin https://a.example`. */
   seen: string;
-  /** What would have been let in. */
+  /** What is accepted. */
   expected: string;
-  /** The option that lets in what was seen. */
+  /** The option that would accept what was seen. */
   option: string;
 }
 
-/** One refusal, ready to be said: what the client is told, and for which upstream after how many attempts. */
+/** One refusal: what the client is told, which upstream it was for, and after how many attempts. */
 export class Failure extends Error {
   readonly code: FailureCode;
   readonly status: number;
@@ -70,9 +70,9 @@ export class Failure extends Error {
 export type Side = "client" | "upstream" | "proxy";
 
 /**
- * How an exchange ended: `done` is the good end, of a tunnel after a Close; `fin` came without it, `rst` is a reset,
- * `timeout` a limit of time, `no_pong` a half-open peer, `drain` our shutdown, `limit` a refusal, `protocol` bytes that
- * are not HTTP.
+ * How an exchange ended. `done`: completely (a tunnel: after a Close frame). `fin`: a FIN before that. `rst`: a reset.
+ * `timeout`: a time limit. `no_pong`: no answer to a ping, so the peer is half-open. `drain`: our shutdown. `limit`: a
+ * limit on number or size. `protocol`: bytes that are not valid HTTP.
  */
 export type How = "done" | "fin" | "rst" | "timeout" | "no_pong" | "drain" | "limit" | "protocol";
 
@@ -86,20 +86,20 @@ export function codeOf(error: unknown): string {
 export function howOf(error: unknown): How {
   const code = codeOf(error);
   if (code.startsWith("HPE_")) return "protocol";
-  // ETIMEDOUT: TCP keepalive or retransmission gave up, so nobody answered any more.
+  // ETIMEDOUT: TCP keepalive or retransmission gave up, because the peer acknowledged nothing any more.
   return code === "ETIMEDOUT" || code === "EHOSTUNREACH" || code === "ENETUNREACH" ? "timeout" : "rst";
 }
 
 /**
- * By whose fault there is no connection. `ours`: this machine lacks what a connection takes, which says nothing of the
- * peer. `busy`: the peer is there, and has no room for another at the moment. `gone`: nobody can be reached there.
+ * Why a connection could not be made. `ours`: this machine lacks a resource, which says nothing about the peer. `busy`:
+ * the peer is there, but its accept queue is full. `gone`: the peer cannot be reached.
  */
 export type Fault = "ours" | "busy" | "gone";
 
 /**
- * What socket(2) and connect(2) say for want of something here: descriptors (EMFILE, ENFILE), memory (ENOBUFS, ENOMEM),
- * local ports (EADDRNOTAVAIL, EADDRINUSE), or, with an address of the internet, routes (EAGAIN). EAI_MEMORY is
- * getaddrinfo's ENOMEM. EINTR is not even a failure.
+ * What socket(2) and connect(2) return when this machine lacks descriptors (EMFILE, ENFILE), memory (ENOBUFS, ENOMEM),
+ * local ports (EADDRNOTAVAIL, EADDRINUSE) or, over TCP, routing cache entries (EAGAIN). EAI_MEMORY is getaddrinfo's
+ * ENOMEM. EINTR (a signal came) says nothing about the peer either.
  */
 const OURS = new Set([
   "EMFILE",
@@ -114,11 +114,11 @@ const OURS = new Set([
 ]);
 
 /**
- * Whose fault is it that a connection could not be made, by the code of the failure? Whatever is not known is the
- * peer's: it is held for all the same, and its link then tells.
+ * Why a connection could not be made, by the error code. An unknown code counts as `gone`, so the upstream's link goes
+ * down and requests are held.
  *
- * @param unix was it a unix socket? There EAGAIN means that the backlog is full; with TCP it is what ETIMEDOUT tells,
- * late, and nobody can tell that from a host that is gone.
+ * @param unix is the address a unix socket? There EAGAIN means a full accept queue. Over TCP a full queue shows as
+ * ETIMEDOUT, which looks the same as a host that is gone.
  */
 export function faultOf(code: string, unix: boolean): Fault {
   if (unix && code === "EAGAIN") return "busy";
@@ -128,7 +128,7 @@ export function faultOf(code: string, unix: boolean): Fault {
 const SOCKET_CODES =
   /^(ECONN|EPIPE$|ETIMEDOUT$|EHOST|ENET|EADDRNOTAVAIL$|ENOTCONN$|ESHUTDOWN$|ERR_STREAM_|HPE_|ERR_SOCKET_CLOSED)/;
 
-/** Is this the kind of error that a socket raises, and so never a reason to end the process? */
+/** Is this an error that sockets raise? One of those, uncaught, is logged and does not end the process. */
 export function isSocketError(error: unknown): boolean {
   return SOCKET_CODES.test(codeOf(error));
 }

@@ -1,13 +1,13 @@
-// Which hosts a page may have come by: against DNS rebinding, where a page of the internet has its own name point to
-// this machine. Asked by front/router.ts for terminals and by ops/admin.ts for everything; pure.
+// Which Host values are accepted. Protects against DNS rebinding: a page on the internet lets its own name resolve to
+// this machine, and then is of the same origin. Used by front/router.ts for tunnels and by ops/admin.ts; pure.
 
 import { isIPv4 } from "node:net";
 import type { Why } from "./errors.ts";
 import { holdsHost, hostName, type HostList } from "./names.ts";
 
 /**
- * Is this the host of a page from here? `localhost` and addresses are nobody else's name: what a browser shows for them
- * came from there. Other names are only as good as the list says.
+ * May a page of this host be served? `localhost` and IP addresses always: no attacker can point those to this machine
+ * by DNS. Other names only when they are in the list.
  *
  * @param host as in the Host field, with or without a port.
  * @param allowed the hosts of `--allow-host` and of `--host`.
@@ -20,23 +20,27 @@ export function isHostAllowed(host: string, allowed: HostList): boolean {
   return isOurs || holdsHost(allowed, name);
 }
 
-/** `--allow-host` with the host of `--host` (or `--admin`): a name to bind is a name of this machine. */
+/** The hosts of `--allow-host` and the one of `--host` (or `--admin`): a name that is bound belongs to this machine. */
 export function hostsOf(allowHost: Iterable<string>, bound: string): HostList {
   const name = hostName(bound);
   return new Set(name === undefined ? allowHost : [...allowHost, name]);
 }
 
-/** What there is to say of a host that is not allowed. */
+/** The explanation of a refused host. */
 export function whyHost(host: string): Why {
   const expected = "localhost, an IP address, the host it is bound to, or one of --allow-host";
   return whyNot(`host ${host}`, expected, "--allow-host", hostName(host) ?? "");
 }
 
 const MAX_SEEN = 200;
-// What a person can be asked to paste into a shell.
+// Characters that are safe to paste into a shell unquoted.
 const PLAIN = /^[\w.+:/[\]-]+$/;
 
-/** @param value of the option; left out when it is nothing to paste into a shell. */
+/**
+ * The explanation of a refused host or origin.
+ *
+ * @param value the option's value that would accept it. It is left out when it is not safe to paste into a shell.
+ */
 export function whyNot(seen: string, expected: string, option: string, value: string): Why {
   const shown = seen.length > MAX_SEEN ? `${seen.slice(0, MAX_SEEN)}…` : seen;
   return {

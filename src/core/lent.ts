@@ -1,17 +1,17 @@
-// Bytes that are only lent: they stand in the one buffer that every connection to an upstream is read into, until the
-// next read (upstream/connection.ts). Used by the relay to write them on.
+// Writes bytes out of the shared read buffer. All upstream connections read into one buffer (upstream/connection.ts),
+// so a chunk is valid until the next read only ("borrowed"). Used by exchange and tunnel to relay such chunks.
 
 import type { Writable } from "node:stream";
 
-/** Pieces above this, in bytes, are copied into buffers that are used again. */
+/** Larger chunks, in bytes, are copied into reusable buffers. */
 const SMALL = 4 * 1024;
 const CARRIER_BYTES = 64 * 1024;
 const MAX_SPARE = 32;
 const spare: Buffer[] = [];
 
 /**
- * Writes a copy of `bytes`; returns what `write` returns. A new buffer for each would be garbage that only a full
- * collection finds: tens of megabytes in a large download.
+ * Writes a copy of `bytes`; returns what `write` returns. The copy goes into a reused buffer: a new one for each chunk
+ * would be garbage that only a full collection frees, tens of megabytes in a large download.
  */
 export function writeLent(to: Writable, bytes: Buffer): boolean {
   if (bytes.length <= SMALL || bytes.length > CARRIER_BYTES) return to.write(Buffer.from(bytes));

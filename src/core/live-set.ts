@@ -1,11 +1,11 @@
-// What is open right now. Whoever opens an exchange adds it here and gets back the function that forgets it.
-// proxy.ts drains it on shutdown.
+// The open exchanges, tunnels and admin connections. Opening one adds it here and returns the function that removes it.
+// proxy.ts drains the set on shutdown.
 
 import { Bag } from "./bag.ts";
 
 /** Something open that can be asked to end. */
 export interface Live {
-  /** Ends as politely as it can, soon. */
+  /** Ends soon, and properly: an answer is completed, a tunnel gets a Close frame. */
   drain(): void;
   /** Ends now. */
   abandon(): void;
@@ -24,10 +24,10 @@ export class LiveSet<T extends Live = Live> {
     return this.#members.members().values();
   }
 
-  /** Adds a member; returns the function that forgets it. */
+  /** Adds a member; returns the function that removes it. */
   add(member: T): () => void {
     const remove = this.#members.add(member);
-    // A tunnel whose handshake outlived the beginning of the end. Its maker finishes making it first.
+    // A tunnel whose handshake completes during the drain. Deferred, so that the tunnel's constructor finishes first.
     if (this.#draining) queueMicrotask(() => this.#members.members().includes(member) && member.drain());
     return remove;
   }

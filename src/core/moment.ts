@@ -1,8 +1,8 @@
-// When something happened. The one way to make a date that is shown later: used by the rooms that remember moments.
+// When something happened, by the monotonic clock and as a date. Used wherever a time is kept to be shown later.
 
 /**
- * A moment by both clocks: `ms` of the monotonic one for differences, `date` for people. Neither is ever calculated from
- * the other: a step of the clock, or a suspended machine, comes between them.
+ * A moment by both clocks: `ms` (monotonic) for differences, `date` (wall clock) to be shown. Never calculate one from
+ * the other: the wall clock may be set, and the monotonic clock stops while the machine is suspended.
  */
 export interface Moment {
   readonly ms: number;

@@ -1,5 +1,6 @@
-// Names of hosts and origins as they are compared: one spelling for each, and lists that may hold `*` and `*.example.org`.
-// Called by options/types.ts for what an operator writes and by front/router.ts for what a client sends; pure.
+// Names of hosts and origins as they are compared: one spelling for each, and lists that may hold `*` and
+// `*.example.org`. Called by options/types.ts for what an operator writes and by front/router.ts for what a client
+// sends; pure.
 
 import { domainToASCII } from "node:url";
 
@@ -51,7 +52,9 @@ export function originName(text: string): string | undefined {
   return `${lower}://${host}${port === DEFAULT_PORTS[lower] ? "" : `:${port}`}`;
 }
 
-/** Does the list hold the origin that a browser sent: itself, or a wildcard for one or more of its host's first labels? */
+/**
+ * Does the list hold the origin that a browser sent: itself, or a wildcard for one or more of its host's first labels?
+ */
 export function holdsOrigin(list: OriginList, origin: string): boolean {
   if (list.has("*")) return true;
   const name = originName(origin);

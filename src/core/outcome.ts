@@ -1,5 +1,5 @@
-// The one record an exchange leaves behind, and who wants to hear of it.
-// Relay code fills it in and never logs or counts; proxy.ts passes it to the log and the metrics.
+// The record that each exchange leaves when it ends, and the interface that receives it.
+// exchange and tunnel fill it in and never log or count; proxy/ passes it to the log and the metrics.
 
 import type { FailureCode, How, Side, Why } from "./errors.ts";
 
@@ -15,7 +15,7 @@ export interface Attempt {
   /** Why it failed (`ECONNREFUSED`, `ECONNRESET`), undefined if it did not. */
   code?: string;
   phase: Phase;
-  /** How often the same failure came in a row, while held; 1 otherwise. */
+  /** How often the same failure came in a row while the request was held; 1 otherwise. */
   times: number;
 }
 
@@ -28,10 +28,10 @@ export interface Outcome {
   method: string;
   /** Without the query, which may carry tokens. */
   path: string;
-  /** What the client was answered; 101 for a tunnel, 0 if it left before an answer. */
+  /** The status of the answer; 101 for a tunnel, 0 if the client left before an answer. */
   status: number;
   error: FailureCode | undefined;
-  /** Why the client was not let in, where there is more to say than the code. */
+  /** The explanation of a 403. */
   why?: Why | undefined;
   /** Body or tunnel bytes from the client. */
   bytesIn: number;
@@ -42,13 +42,15 @@ export interface Outcome {
   by: Side;
   how: How;
   phase: Phase;
-  /** The client's address, as the front vouches for it; empty where there is none. */
+  /** The client's address as a trusted front states it, else the peer's; empty on a unix socket. */
   client?: string;
   /** Cloudflare's id of the request, when the front gave one. */
   ray: string | undefined;
 }
 
-/** Who hears what happens. Called synchronously from the relay: must be cheap and must not throw. */
+/**
+ * Receives what happens in exchanges. Called synchronously while bytes are relayed: must be cheap and must not throw.
+ */
 export interface Observer {
   /** An exchange is over. */
   ended(outcome: Outcome): void;

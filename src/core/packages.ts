@@ -1,4 +1,4 @@
-// Packages in CommonJS are loaded by require, here. Used by whoever needs one at run time; types come by `import type`.
+// Loads packages that are CommonJS, by require. Used for every package at run time; types come by `import type`.
 
 import { createRequire } from "node:module";
 

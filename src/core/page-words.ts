@@ -1,5 +1,5 @@
-// What all pages of ours say alike: a time of day in the reader's own way of writing it, and how long something took.
-// One string of plain JavaScript, for the scripts of the live page, the waiting page and the demo.
+// Browser code that formats times and durations, shared by the live page, the error page and the demo page.
+// One string of plain JavaScript that is put in front of each page's script.
 
 /** Declares `clock(time)` and `age(ms)`: `340 ms`, `12 s`, `3 min 04 s`, `2 h 15 min`, `4 d 3 h`. */
 export const PAGE_WORDS: string = String.raw`const two = (n) => String(Math.floor(n)).padStart(2, "0");

@@ -1,10 +1,10 @@
-// The guard that every socket gets first, and the only ways a socket is ended.
-// Whoever accepts or dials a socket calls guard() before any other statement; nobody else calls destroy().
+// The error listener that every socket gets first, and the only functions that end a socket.
+// Code that accepts or dials a socket calls guard() before any other statement. No other file calls destroy().
 
 import type { Socket } from "node:net";
 import { codeOf, howOf, type How } from "./errors.ts";
 
-/** What is known of how a socket's peer left; filled in by the guard, read when the exchange is accounted for. */
+/** How the peer of a socket left. Filled in by the listeners of guard(), read when the exchange ends. */
 export interface Fate {
   /** Undefined while the peer is there. */
   how: How | undefined;
@@ -12,14 +12,14 @@ export interface Fate {
   code: string | undefined;
 }
 
-// On the socket itself, and the listeners are the same for all: a WeakMap costs the collector, closures cost memory, and
-// thousands of sockets wait for weeks.
+// The fate is a property of the socket, and all sockets share the same listeners: a WeakMap would slow the garbage
+// collector, and closures for each socket would cost memory, with thousands of sockets open for weeks.
 const FATE: unique symbol = Symbol("fate");
 type Guarded = Socket & { [FATE]?: Fate };
 
 /**
- * Makes a socket safe: its errors can never be uncaught, and how its peer left is remembered. Node only tells a
- * `close` listener that there was an error, not which one. Calling it again returns the same fate.
+ * Attaches an error listener, so that an error of the socket is never uncaught, and records how the peer left: node
+ * tells a 'close' listener only that there was an error, not which. Calling it again returns the same fate.
  */
 export function guard(socket: Guarded): Fate {
   const known = socket[FATE];
@@ -42,10 +42,10 @@ function socketOnEnd(this: Guarded): void {
 }
 
 /**
- * Was it a RST that node reports as an end? libuv does so for one that comes together with the last bytes (POLLHUP in
- * uv__stream_io). The kernel knows no peer of such a socket any more; nor after a FIN of ours, which tells nothing.
- * Node remembers `remoteAddress` once it was asked for, so its handle is asked: an internal of node, and where that is
- * missing (a unix socket has no such call either) the end is taken for the FIN that it looks like.
+ * Was the 'end' of this socket a RST? libuv reports a RST that comes together with the last bytes as an end (POLLHUP in
+ * uv__stream_io). After a RST getpeername(2) fails. It also fails after a FIN of ours, so then this returns false. Node
+ * caches `remoteAddress`, so the handle is asked: an internal of node. Where the handle has no such function (a unix
+ * socket, another version) the end counts as a FIN.
  */
 export function isReset(socket: Socket): boolean {
   if (socket.destroyed || socket.writableEnded) return false;
@@ -53,20 +53,27 @@ export function isReset(socket: Socket): boolean {
   return (handle?.getpeername?.({}) ?? 0) !== 0;
 }
 
-/** Ends a socket now. What was queued and not yet sent is lost; the peer sees a FIN, or a RST if it had sent more. */
+/**
+ * Closes a socket now. Queued bytes are lost. The peer sees a FIN, or a RST if it had sent bytes that were not read.
+ */
 export function cut(socket: Socket): void {
   socket.destroy();
 }
 
-/** Ends a socket with a RST: for a body that would look complete after a FIN (close-delimited, RFC 9112 6.3). */
+/**
+ * Closes a socket with a RST: for a broken close-delimited body, which would look complete after a FIN (RFC 9112 6.3).
+ */
 export function reset(socket: Socket): void {
   const { writableEnded, writableLength, writableFinished } = socket;
-  // A FIN is on its way, behind everything else. libuv refuses a RST then, and node forgets the handle, open as it is.
+  // While a FIN is being sent, libuv refuses a RST and node would drop the handle without closing it.
   if (writableEnded && writableLength === 0 && !writableFinished) socket.destroy();
   else socket.resetAndDestroy();
 }
 
-/** Sends FIN after everything queued, then waits `graceMs` for the peer to close too, reading and dropping, and cuts. */
+/**
+ * Half-closes: sends FIN after everything queued. Then discards what the peer sends, and closes the socket when the
+ * peer has not closed within `graceMs`.
+ */
 export function finish(socket: Socket, graceMs = 1000): void {
   if (socket.destroyed) return;
   socket.end();
@@ -76,13 +83,14 @@ export function finish(socket: Socket, graceMs = 1000): void {
   socket.once("close", () => clearTimeout(timer));
 }
 
-/** After an answer, how long a client may be silent, and how long it may go on sending, before it is cut. */
+/** After its last answer a client is cut when it is silent for the first time, or still sends after the second. */
 const LINGER_SILENT_MS = 1000;
 const LINGER_MS = 10_000;
 
 /**
- * Sends FIN after an answer that was the last one, while its client may still be uploading: what arrives is read and
- * dropped, or the kernel's RST would overtake the answer (RFC 9112 9.6). Bounded in time; a client that closes ends it.
+ * Half-closes after the last answer of a connection, while the client may still be uploading. What arrives is read and
+ * discarded: closing with unread bytes makes the kernel send a RST, which can destroy the answer before the client has
+ * read it (RFC 9112 9.6). Ends when the client closes, or after the times above.
  */
 export function linger(socket: Socket): void {
   if (socket.destroyed) return;

@@ -1,19 +1,19 @@
-// How much a peer has taken of what was written for it. Asked by the relay before it calls a slow reader a stalled one.
+// How many bytes a peer has acknowledged. Tells a slow reader from a stalled one; used by exchange and tunnel.
 
 import type { Socket } from "node:net";
 import { eachConnection, keyOf, Snapshot } from "./tcp-table.ts";
 
-/** What node's handle knows of a socket: bytes it was given, and those of them that the kernel has not. */
+/** Counters of node's socket handle: bytes written to it, and those of them that the kernel has not yet taken. */
 interface Handle {
   bytesWritten?: number;
   writeQueueSize?: number;
 }
 
 /**
- * How many bytes of those that were ever written the peer has acknowledged: it only grows, and it stands still when the
- * peer takes nothing. `drain` does not tell: the kernel says that there is room again when a third of its buffer is
- * free, and that can be megabytes, minutes for a slow reader. Where the kernel does not say what it holds (not Linux, a
- * unix socket), what it was given is what counts.
+ * How many of all bytes ever written the peer has acknowledged. The number only grows; it stands still while the peer
+ * takes nothing. 'drain' cannot tell that: the kernel reports a socket writable when a third of its buffer is free,
+ * which can be megabytes, and minutes for a slow reader. Where the kernel does not say what it still holds (other
+ * systems than Linux, unix sockets), all bytes that the kernel took are counted.
  */
 export function takenBytes(socket: Socket): number {
   const handle: Handle = (socket as { _handle?: Handle | null })._handle ?? {};
@@ -27,7 +27,8 @@ function heldByKernel({ localPort, remotePort }: Socket): number {
   return held.value.get(keyOf(localPort, remotePort)) ?? 0;
 }
 
-// Of two with the same ports the bytes are added up, and one that moves speaks for both.
+// Two connections with the same pair of ports cannot be told apart: their bytes are added up, so progress on one counts
+// for both.
 function readHeld(): Map<number, number> {
   const table = new Map<number, number>();
   eachConnection((key, _state, bytes) => {

@@ -11,7 +11,7 @@ export interface Target {
   label: string;
   /** The path that was given, `/mux`; undefined when none was. */
   path: string | undefined;
-  /** Where else a bare port may be: some servers listen on `localhost`, and mean `::1` alone. */
+  /** The second address to try for a bare port: a server that listens on `localhost` may be on `::1` only. */
   other?: { host: string; port: number };
 }
 
@@ -20,7 +20,7 @@ export const TARGET_FORMS =
   "4000, :4000, host:4000, http://host:4000, ws://host:14801/mux, 14801/mux, [::1]:4000, unix:/run/app.sock or unix:/run/app.sock:/mux";
 
 const HOST_PORT = /^(?:(?<host>\[[0-9a-fA-F:.%\w]+\]|[A-Za-z0-9._-]*):)?(?<port>\d{1,5})$/;
-// What may stand in a request target: anything else would be refused by node:http when it is sent.
+// Characters that are allowed in a request target (RFC 9112 3.2): printable ASCII without a space.
 const PATH = /^\/[\x21-\x7e]*$/;
 
 /**
@@ -42,7 +42,7 @@ export function parseTarget(text: string, minPort: 0 | 1 = 1): Target {
   const rest = scheme ? text.slice(scheme[0].length) : text;
   const slash = rest.indexOf("/");
   const authority = slash < 0 ? rest : rest.slice(0, slash);
-  // With a scheme "http://host:4000/" the lone slash is how URLs are written, not a path that was asked for.
+  // The lone slash of "http://host:4000/" is part of how URLs are written, not a path.
   const path = slash < 0 || (scheme && rest.slice(slash) === "/") ? undefined : rest.slice(slash);
   const match = HOST_PORT.exec(authority);
   const port = Number(match?.groups?.["port"]);
@@ -55,12 +55,12 @@ export function parseTarget(text: string, minPort: 0 | 1 = 1): Target {
   return target;
 }
 
-/** `127.0.0.1:3000`, `[::1]:3000` (RFC 3986 3.2.2): how an address is told. */
+/** An address as text: `127.0.0.1:3000`, `[::1]:3000` (RFC 3986 3.2.2). */
 export function hostPort(host: string, port: number): string {
   return `${host.includes(":") ? `[${host}]` : host}:${port}`;
 }
 
-/** What a person opens in a browser to reach a server that listens on `host`: all addresses are reached by loopback. */
+/** The URL for a browser on this machine. A server that listens on all addresses is reached by loopback. */
 export function urlOf(host: string, port: number): string {
   const near = host === "0.0.0.0" ? "127.0.0.1" : host === "::" ? "::1" : host;
   return `http://${hostPort(near, port)}`;
@@ -90,9 +90,9 @@ export interface MuxTarget {
   paths: string[];
 }
 
-/** The path browsers of agent-orchestrator use, answered when `--mux` names none. */
+/** The path that agent-orchestrator's pages connect to; served when `--mux` names no path of its own. */
 const DEFAULT_MUX_PATH = "/ao-terminal-mux";
-/** Where its mux answers: the path of a target that has none. */
+/** The path that agent-orchestrator's mux serves; used for a target without a path. */
 const OWN_MUX_PATH = "/mux";
 
 /**
@@ -114,7 +114,9 @@ export function parseMux(text: string): MuxTarget {
 const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|::1|::ffff:127(\.\d{1,3}){3})$/i;
 const ANY = /^(0\.0\.0\.0|::|)$/;
 
-/** Would connecting to `address` reach a server that listens on `other`? Names are not resolved; port 0 is any free one. */
+/**
+ * Would connecting to `address` reach a server that listens on `other`? Names are not resolved; port 0 is any free one.
+ */
 export function isSameAddress(address: Address, other: Address): boolean {
   if ("path" in address || "path" in other) return "path" in address && "path" in other && address.path === other.path;
   if (address.port !== other.port || address.port === 0) return false;

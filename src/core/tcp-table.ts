@@ -1,14 +1,16 @@
-// The kernel's table of TCP connections, where there is one (Linux). Read by taken.ts and departed.ts for what node does
-// not know of a socket.
+// Reads the kernel's table of TCP connections (/proc/net/tcp, Linux only). Used by taken.ts and departed.ts for what
+// node does not know about a socket.
 
 import { readFileSync } from "node:fs";
 
-/** A line `0: 0100007F:0BB8 0100007F:C350 01 0000002A:00000000 ...`: both ports, the state, the bytes not acknowledged. */
+/**
+ * A line `0: 0100007F:0BB8 0100007F:C350 01 0000002A:00000000 ...`: both ports, the state, the bytes not acknowledged.
+ */
 const LINE = /^ *\d+: [\dA-F]+:([\dA-F]{4}) [\dA-F]+:([\dA-F]{4}) ([\dA-F]{2}) ([\dA-F]{8}):/gm;
 
 /** States of a connection (include/net/tcp_states.h). */
 export const ESTABLISHED = "01";
-/** The peer's FIN has come, and ours has not gone out. */
+/** The peer has sent FIN, and this side has not. */
 export const CLOSE_WAIT = "08";
 
 /**
@@ -24,7 +26,7 @@ export function eachConnection(visit: (key: number, state: string, unacknowledge
   }
 }
 
-/** A connection by its ports. Peers of two addresses may share a pair of them. */
+/** A connection's key: its two ports. Connections of two remote addresses may share a key. */
 export function keyOf(localPort: number, remotePort: number): number {
   return localPort * 65536 + remotePort;
 }
@@ -37,14 +39,17 @@ function textOf(file: string): string {
   }
 }
 
-/** A table that is older is read anew. Those who ask in the same moment, as after an outage, share one. */
+/** How long a read of the table is reused, in milliseconds: many sockets ask in the same moment after an outage. */
 const FRESH_MS = 50;
-/** Of the time, so much goes into reading: a machine may have ten thousands of connections, and many ask. */
+/** At most this part of the process's time goes into reading: the table may hold tens of thousands of connections. */
 const SHARE = 1 / 20;
-/** A socket that is asked about is older than this, or the table could tell of another one that had its ports before. */
+/**
+ * The longest reuse, in milliseconds. Callers ask about sockets that have been open for longer, so an old read never
+ * describes an earlier connection with the same ports.
+ */
 const STALE_MS = 1000;
 
-/** What was read of the table last, for as long as it is fresh. */
+/** A cached value of the table, read again when it is too old. */
 export class Snapshot<T> {
   readonly #read: () => T;
   #value: T | undefined;

@@ -1,24 +1,24 @@
-// Waiting, in one place: one clock for all deadlines of exchanges. Used by every room that waits for a peer.
-// It never touches sockets; who is late decides itself what follows.
+// One shared clock for all deadlines. Used by every module that waits for a peer.
+// It never touches a socket: the owner of a deadline decides what follows when it has passed.
 
 import { Bag } from "./bag.ts";
 
-/** Something that may become late. `due` is in milliseconds of `Clock.now`; Infinity means never. */
+/** A deadline. `due` is in milliseconds of `Clock.now`; Infinity means never. */
 export interface Deadline {
   due: number;
   /** Called once when `due` has passed; `due` is set to Infinity before, so the callee sets the next one. */
   onDue(now: number): void;
 }
 
-/** A clock that ticks so much too late was not run. */
+/** A tick that is late by more than this many ticks means that the process did not run. */
 const FROZEN_TICKS = 4;
 
 /**
- * One timer for every deadline there is: 10,000 tunnels are one interval and 10,000 comparisons, not 10,000
- * timers that are created and cleared on each byte. A deadline is met within one tick after it is due.
+ * One interval for all deadlines: 10,000 tunnels cost 10,000 comparisons for each tick, not 10,000 timers that are
+ * created and cleared on each byte. `onDue` is called within one tick after `due`.
  */
 export class Clock {
-  /** Monotonic milliseconds, refreshed on each tick: what the hot path reads instead of asking the system. */
+  /** Monotonic milliseconds, refreshed on each tick. The path of bytes reads this instead of asking the system. */
   now: number = performance.now();
   readonly #tickMs: number;
   readonly #watched = new Bag<Deadline>();
@@ -30,7 +30,7 @@ export class Clock {
     this.#tickMs = tickMs;
   }
 
-  /** Watches a deadline; returns the function that forgets it. */
+  /** Adds a deadline; returns the function that removes it. */
   watch(deadline: Deadline): () => void {
     const forget = this.#watched.add(deadline);
     if (!this.#timer) {
@@ -42,7 +42,7 @@ export class Clock {
     return forget;
   }
 
-  /** Calls `act` once, `ms` milliseconds from now; returns the function that calls it off. */
+  /** Calls `act` once, `ms` milliseconds from now; returns the function that cancels it. */
   after(ms: number, act: () => void): () => void {
     const deadline: Deadline = {
       due: Infinity,
@@ -56,7 +56,7 @@ export class Clock {
     return forget;
   }
 
-  /** Reads the clock between two ticks: bytes that come later than this are not taken for older ones. */
+  /** Updates `now` between two ticks, for callers that compare it with the time of bytes that come next. */
   refresh(): void {
     this.now = performance.now();
   }
@@ -65,8 +65,9 @@ export class Clock {
     this.refresh();
     const gap = this.now - this.#ticked;
     this.#ticked = this.now;
-    // We were the ones who stood still (SIGSTOP, a starved machine). What came in the meantime is read before the next
-    // tick; only then is it known who is late. Never twice in a row, or a slow machine would have no deadlines.
+    // This process itself was stopped (SIGSTOP, a starved machine), so a peer that looks late may have sent bytes that
+    // are still unread. They are read before the next tick: skip this one. Never two in a row, or a machine that is
+    // always slow would have no deadlines.
     this.#forgave = gap > this.#tickMs * FROZEN_TICKS && !this.#forgave;
     if (this.#forgave) return;
     this.#watched.forEach((deadline) => {
