@@ -1,9 +1,9 @@
-// What stands between the data of two chunks: the line end behind the data, then a line with a size (RFC 9112 7.1).
-// Used by response-parser.ts for each body in chunks; pure. Extensions are read over: they are for one hop only.
+// Reads what stands between the data of two chunks: CRLF after the data, then the line with the next size (RFC 9112
+// 7.1). Used by response-parser.ts for chunked bodies; pure. Chunk extensions are dropped: they are for one hop only.
 
-// What the next byte belongs to.
+// States: what the next byte belongs to.
 const SIZE = 0;
-/** Blanks behind a size that was padded, or in front of a `;`. */
+/** Whitespace after the size: padding, or in front of a `;`. */
 const BLANK = 1;
 const EXTENSION = 2;
 const SIZE_LF = 3;
@@ -15,29 +15,31 @@ const LF = 10;
 const CR = 13;
 const SP = 32;
 const SEMICOLON = 59;
-/** 12 hexadecimal digits: exact as a number. */
+/** A size of 12 hexadecimal digits is below 2 ** 53, so exact as a number. */
 const MAX_SIZE_DIGITS = 12;
-/** Blanks and extensions of a whole body: nobody uses them, so many of them are an attack (CVE-2024-22019). */
+/**
+ * Limit of whitespace and extensions in a whole body: they have no use, so many of them are an attack (CVE-2024-22019).
+ */
 const MAX_EXTENSION_BYTES = 16 * 1024;
 
-/** Reads the lines of one body, byte by byte. */
+/** Reads the chunk lines of one body, byte by byte. */
 export class ChunkLine {
-  /** Bytes of data behind the line, once it is complete; 0 for the last chunk. */
+  /** The size in a complete line: how many bytes of data follow; 0 for the last chunk. */
   size = 0;
-  /** Has all of a line come? */
+  /** Has a whole line been read? */
   complete = false;
   #state = SIZE;
   #digits = 0;
   #extensionBytes = 0;
 
-  /** The data of a chunk has come: its line end is next, and the next line. */
+  /** The data of a chunk was read: its CRLF follows, and then the next line. */
   afterData(): void {
     this.size = this.#digits = 0;
     this.complete = false;
     this.#state = DATA_CR;
   }
 
-  /** Takes a byte. False when it cannot stand there. */
+  /** Takes a byte. False when the grammar does not allow it there. */
   push(byte: number): boolean {
     switch (this.#state) {
       case SIZE: {
@@ -50,7 +52,7 @@ export class ChunkLine {
         return this.#behindSize(byte);
       case EXTENSION:
         if (byte === CR) this.#state = SIZE_LF;
-        // A control byte other than a tab; LF is one.
+        // No control bytes but a tab; LF is one of them.
         return byte === CR || ((byte > 31 || byte === HTAB) && this.#isInBounds());
       case SIZE_LF:
         this.complete = byte === LF;

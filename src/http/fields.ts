@@ -1,6 +1,6 @@
-// What request and response fields have in common: lists, fields that Connection names, and trailers (RFC 9110 5.6, 7.6.1).
-// Used by both heads, request-body.ts and answer.ts; pure. Fields are kept as node's raw arrays [name, value, name,
-// value, ...], so order, case, duplicates and a field named __proto__ survive.
+// Helpers for request and response fields: lists, fields that Connection names, trailers (RFC 9110 5.6, 7.6.1). Used by
+// request-head.ts, response-head.ts and exchange; pure. Fields are kept as node's raw arrays [name, value, name, value,
+// ...], so order, case, duplicates and a field named __proto__ survive.
 
 import { isDisguised, isFrontField } from "./front-fields.ts";
 
@@ -8,8 +8,8 @@ const SP = 32;
 const HTAB = 9;
 
 /**
- * A value without the optional whitespace around it: SP and HTAB, nothing else (RFC 9110 5.6.3). String.trim() is no
- * substitute: it takes 0xa0, the last byte of many letters in UTF-8, and lets `chunked\xa0` pass for `chunked`.
+ * Trims optional whitespace: SP and HTAB, nothing else (RFC 9110 5.6.3). String.trim() would also remove 0xa0, which is
+ * the last byte of many UTF-8 letters and would let `chunked\xa0` pass for `chunked`.
  */
 export function ows(text: string): string {
   let from = 0;
@@ -32,7 +32,7 @@ export function tokens(value: string): string[] {
     .filter((token) => token !== "");
 }
 
-/** The codings of a Transfer-Encoding field. One that names none counts as an unknown one: peers read it differently. */
+/** The codings of a Transfer-Encoding field. An empty field counts as an unknown coding: peers read it differently. */
 export function codingsOf(value: string): string[] {
   const codings = tokens(value);
   return codings.length > 0 ? codings : [""];
@@ -51,10 +51,10 @@ export function dropNominated(fields: string[], nominated: ReadonlySet<string>):
   fields.length = kept;
 }
 
-// Connection options that are not field names, or fields that are dropped anyway.
+// Connection options that name no end-to-end field: they are no field names, or name fields that are dropped anyway.
 const HARMLESS = new Set(["keep-alive", "close", "upgrade", "te", "http2-settings", "proxy-connection"]);
 
-/** Adds those of a Connection field's options that could name an end-to-end field. */
+/** Adds the options of a Connection field that may name an end-to-end field; makes the set when the first one comes. */
 export function nominate(nominated: Set<string> | undefined, options: readonly string[]): Set<string> | undefined {
   for (const option of options) {
     if (HARMLESS.has(option)) continue;
@@ -64,7 +64,7 @@ export function nominate(nominated: Set<string> | undefined, options: readonly s
   return nominated;
 }
 
-// Fields that must not arrive after the body, because they decide how a message is read (RFC 9110 6.5.1).
+// Fields that must not arrive after the body, because they decide how the message is read (RFC 9110 6.5.1).
 const NOT_IN_TRAILERS =
   /^(content-length|content-encoding|content-type|content-range|transfer-encoding|host|connection|keep-alive|te|trailer|upgrade|via|authorization|cookie|set-cookie|proxy-.*|expect|max-forwards|cache-control)$/;
 

@@ -1,21 +1,21 @@
-// A head, or trailers, that came in pieces: what there is of it, until its empty line is there.
-// Made by response-parser.ts when a piece ends before that; pure. However it drips in, each byte is looked at once.
+// Collects a head, or trailers, whose bytes come in several chunks, until the empty line at their end. Made by
+// response-parser.ts when a chunk ends before that; pure. Looks at each byte once, however small the chunks are.
 
 import { hasStray } from "./response-head.ts";
 
-/** Ends a head and trailers. */
+/** What ends a head and trailers. */
 export const EMPTY_LINE = "\r\n\r\n";
-/** How every response begins that can be relayed. */
+/** The first bytes of every response that can be relayed. */
 const HTTP_1 = "HTTP/1.";
 const CR = 13;
 
-/** Bytes in front of an empty line that has not come. */
+/** The bytes so far of an incomplete head. */
 export class PartialHead {
   #bytes: Buffer;
   #length: number;
   #judged = 0;
 
-  /** @param first what has come; it is copied. */
+  /** @param first the bytes so far; copied. */
   constructor(first: Buffer) {
     this.#bytes = Buffer.from(first);
     this.#length = first.length;
@@ -26,14 +26,14 @@ export class PartialHead {
   }
 
   /**
-   * Adds a chunk, which is copied, from `at` on. Returns the text in front of the empty line and where in the chunk
-   * that ends, or undefined while it has not come.
+   * Adds a chunk from `at` on; copies it. Returns the text in front of the empty line and the offset in the chunk
+   * behind that line, or undefined while the empty line has not come.
    */
   add(chunk: Buffer, at: number): { text: string; next: number } | undefined {
     const before = this.#length;
     this.#length = before + chunk.length - at;
     if (this.#length > this.#bytes.length) {
-      // Twice as much each time: a head that comes byte by byte is not copied byte by byte.
+      // Doubled each time, so that a head that comes byte by byte is not copied for each byte.
       const larger = Buffer.allocUnsafe(2 * this.#length);
       this.#bytes.copy(larger, 0, 0, before);
       this.#bytes = larger;
@@ -46,9 +46,9 @@ export class PartialHead {
     return { text: this.#bytes.toString("latin1", 0, end), next: at + end + EMPTY_LINE.length - before };
   }
 
-  /** Can it still become a head? Looks at what is new since it was asked last. */
+  /** Can these bytes still become a head? Checks the bytes that are new since the last call. */
   isPlausible(): boolean {
-    // What a CR means the next byte tells.
+    // A CR that was last in the previous check is checked again: whether it is a bare CR depends on the next byte.
     const from = this.#judged > 0 && this.#bytes[this.#judged - 1] === CR ? this.#judged - 1 : this.#judged;
     this.#judged = this.#length;
     const start = this.#bytes.toString("latin1", 0, Math.min(this.#length, HTTP_1.length));

@@ -1,17 +1,17 @@
-// A request's head: which fields pass, which are written anew, and which are the proxy's own (RFC 9110 7.6).
-// Called by gate.ts, for the router's facts and for what goes upstream; pure.
+// Reads a request's head, and writes the head that goes to the upstream: which fields pass, which are rewritten, which
+// are dropped (RFC 9110 7.6). Called by proxy/gate.ts; pure.
 
 import { codingsOf, dropNominated, linesOf, nominate, ows, tokens } from "./fields.ts";
 import { isDisguised, isFrontField } from "./front-fields.ts";
 
-/** What one pass over a request's fields finds out. */
+/** A request's fields, sorted. */
 export interface RequestHead {
-  /** End-to-end fields as sent, without those this file writes anew. */
+  /** End-to-end fields as sent, without those that `toUpstream` rewrites. */
   fields: string[];
   hosts: string[];
-  /** Of an absolute-form target, which stands in for Host; undefined for the other forms. */
+  /** The authority of an absolute-form target, which replaces Host; undefined for the other forms. */
   authority: string | undefined;
-  /** Content-Length as sent; undefined when absent. The parser has refused malformed and repeated ones. */
+  /** Content-Length as sent; undefined when absent. Node's parser has refused malformed and repeated ones. */
   length: string | undefined;
   /** Transfer codings, lower-cased, empty list elements dropped (RFC 9110 5.6.1.2). */
   codings: string[];
@@ -24,22 +24,22 @@ export interface RequestHead {
   via: string[];
   forwardedFor: string[];
   forwardedProto: string | undefined;
-  /** All of them, in one list. */
+  /** All X-Forwarded-Host fields, joined by commas. */
   forwardedHost: string | undefined;
-  /** Is there any field by which a front says who the client is? A page cannot set one on a WebSocket. */
+  /** Is there any field that only fronts set? A page cannot set one on a WebSocket. */
   forwarded: boolean;
-  /** The other fields of front-fields.ts, which only a trusted peer may set. */
+  /** The other fields of front-fields.ts, as [name, value, ...]. Passed on from trusted peers only. */
   claims: string[];
   trailer: string | undefined;
   /** `TE: trailers`: the client takes the trailers of an answer (RFC 9110 10.1.4). */
   takesTrailers: boolean;
-  /** Max-Forwards as sent; repeated ones in one list. */
+  /** Max-Forwards as sent; repeated ones joined by commas. */
   maxForwards: string | undefined;
 }
 
 /**
- * Reads a request's fields once. Framing and forwarding fields are taken out of `fields` and written anew by
- * `toUpstream`, so a client cannot delete them by naming them in Connection (RFC 9110 7.6.1).
+ * Reads a request's fields in one pass. Framing and forwarding fields are left out of `fields` and rewritten by
+ * `toUpstream`, so that a client cannot delete them by naming them in Connection (RFC 9110 7.6.1).
  */
 export function readRequestHead(raw: readonly string[]): RequestHead {
   const head: RequestHead = {
@@ -81,11 +81,11 @@ export function readRequestHead(raw: readonly string[]): RequestHead {
       case "upgrade":
         upgradeWebSocket ||= tokens(value).includes("websocket");
         continue;
-      // Meant for this hop only: RFC 9110 7.6.1, and Proxy-Connection, which it tells us to treat alike.
+      // Hop-by-hop fields; RFC 9110 7.6.1 has proxies treat Proxy-Connection as one, too.
       case "keep-alive":
       case "proxy-connection":
       case "http2-settings":
-      // Credentials for a proxy are for this one, and it asks for none (RFC 9110 11.7.2).
+      // Credentials for the next proxy, which is this one; it never asks for any (RFC 9110 11.7.2).
       case "proxy-authorization":
       case "proxy-authenticate":
         continue;
@@ -93,7 +93,7 @@ export function readRequestHead(raw: readonly string[]): RequestHead {
         head.takesTrailers ||= tokens(value).includes("trailers");
         continue;
       case "transfer-encoding":
-        // Not spread: a list may have more elements than a call can have arguments.
+        // Not push(...list): a list may have more elements than a call can have arguments.
         for (const coding of codingsOf(value)) head.codings.push(coding);
         continue;
       case "content-length":
@@ -146,30 +146,30 @@ export function readRequestHead(raw: readonly string[]): RequestHead {
     head.forwardedHost !== undefined;
   head.websocket = connectionUpgrade && upgradeWebSocket;
   if (nominated) {
-    // Host decides where a request belongs, like the framing: it is not the client's to delete.
+    // A client must not delete Host by naming it in Connection: Host decides where the request belongs.
     nominated.delete("host");
     dropNominated(fields, nominated);
   }
   return head;
 }
 
-/** Who sent the request to us. */
+/** The peer that sent the request: a front, or the client itself. */
 export interface Peer {
   address: string;
   trusted: boolean;
 }
 
-/** An address is shorter; what a front passes on from a client may not be. */
+/** Longer than any address. A front may pass on any text that a client wrote, so it is cut here. */
 const MAX_ADDRESS = 64;
 
 /**
- * Who the client is, for people: the address that the front vouches for (`CF-Connecting-IP`, else the last hop of
- * `X-Forwarded-For`), or the peer's own, where that is no trusted front. Empty for a unix socket without a front.
+ * The client's address, for logs: as a trusted front states it (`CF-Connecting-IP`, else the last hop of
+ * `X-Forwarded-For`), else the peer's own address. Empty on a unix socket without those fields.
  */
 export function clientOf(head: RequestHead, peer: Peer): string {
   if (!peer.trusted) return peer.address;
   let vouched: string | undefined;
-  // Only Cloudflare's requests have it, and those have a ray.
+  // CF-Connecting-IP is believed only with a CF-Ray, which all of Cloudflare's requests have.
   if (head.ray !== undefined) {
     const at = head.claims.findIndex((text, i) => i % 2 === 0 && text.toLowerCase() === "cf-connecting-ip");
     if (at >= 0) vouched = head.claims[at + 1];
@@ -178,7 +178,9 @@ export function clientOf(head: RequestHead, peer: Peer): string {
   return ows(vouched ?? "").slice(0, MAX_ADDRESS) || peer.address;
 }
 
-/** The pseudonym in `Via`; `instance` tells two proxies of a chain apart in a comment (RFC 9110 7.6.3). */
+/**
+ * This proxy's entry in `Via`. The comment with `instance` tells two single-ports in a chain apart (RFC 9110 7.6.3).
+ */
 export function viaOf(instance: string): string {
   return `1.1 single-port (${instance})`;
 }
@@ -188,7 +190,7 @@ export function isLoop(head: RequestHead, via: string): boolean {
   return head.via.some((value) => value.includes(via));
 }
 
-/** Writes a field anew, where the client wrote it or in front. */
+/** Replaces a field's value, or adds the field at the front. */
 function setField(fields: string[], name: string, value: string): void {
   const lower = name.toLowerCase();
   for (let i = 0; i < fields.length; i += 2) {
@@ -199,13 +201,14 @@ function setField(fields: string[], name: string, value: string): void {
   fields.unshift(name, value);
 }
 
-/** More than any chain has, and exact as a number. */
+/** A limit above the length of any chain of proxies, and exact as a number. */
 const MAX_FORWARDS = 1_000_000;
 
 /**
- * How often a request may still be passed on: a limit that OPTIONS and TRACE have only (RFC 9110 7.6.2).
+ * Max-Forwards as a number: how often the request may still be forwarded. Only OPTIONS and TRACE have that limit
+ * (RFC 9110 7.6.2).
  *
- * @returns undefined without a limit, NaN when it is no number.
+ * @returns undefined without a limit, NaN when the field is no number.
  */
 export function hopsLeft(method: string, { maxForwards }: Pick<RequestHead, "maxForwards">): number | undefined {
   if (maxForwards === undefined || (method !== "OPTIONS" && method !== "TRACE")) return undefined;
@@ -213,10 +216,10 @@ export function hopsLeft(method: string, { maxForwards }: Pick<RequestHead, "max
 }
 
 /**
- * The head to send upstream. Framing comes last and is written anew for every method that has a body (RFC 9112 11.2).
+ * The head to send to the upstream. Framing fields come last and are rewritten from what was parsed (RFC 9112 11.2).
  *
  * @param line method and request target, as they are sent.
- * @param upgrade ask for a WebSocket; a request that may not be upgraded goes up without the wish.
+ * @param upgrade ask the upstream for a WebSocket; otherwise the client's Upgrade field is not passed on.
  */
 export function toUpstream(
   head: RequestHead,
@@ -230,7 +233,7 @@ export function toUpstream(
   const hops = hopsLeft(method, head);
   if (hops !== undefined) setField(head.fields, "Max-Forwards", String(hops - 1));
   let text = `${method} ${path} HTTP/1.1\r\n${linesOf(head.fields)}`;
-  // An HTTP/1.0 client may leave it out (health checks do); we speak 1.1 to the upstream, which must not.
+  // An HTTP/1.0 client may omit Host (health checks do). The request goes on as HTTP/1.1, where Host is required.
   if (host === undefined) text += "Host: localhost\r\n";
   const peers = peer.trusted ? head.forwardedFor.filter((one) => ows(one) !== "") : [];
   if (peer.address !== "") peers.push(peer.address);
@@ -245,9 +248,9 @@ export function toUpstream(
     if (head.trailer !== undefined) text += `Trailer: ${head.trailer}\r\n`;
     text += "Transfer-Encoding: chunked\r\n";
   } else if (head.length !== undefined) text += `Content-Length: ${head.length}\r\n`;
-  // Said for methods that usually have one (RFC 9110 8.6).
+  // Methods that usually have a body state its absence (RFC 9110 8.6).
   else if (!/^(GET|HEAD|DELETE|OPTIONS|TRACE)$/.test(method)) text += "Content-Length: 0\r\n";
-  // TE is for this hop, so that Connection has to name it (RFC 9110 10.1.4).
+  // TE is a hop-by-hop field, so Connection has to name it (RFC 9110 10.1.4).
   if (head.takesTrailers) return `${text}TE: trailers\r\nConnection: keep-alive, TE\r\n\r\n`;
   return `${text}Connection: keep-alive\r\n\r\n`;
 }

@@ -1,22 +1,23 @@
-// The request target: which of its four forms it has, and what is asked for (RFC 9112 3.2). Called by gate.ts; pure.
+// Reads the request target: which of the four forms it has, and which path and authority it names (RFC 9112 3.2).
+// Called by proxy/gate.ts; pure.
 
-/** What a request asks for. */
+/** A request target, taken apart. */
 export interface RequestTarget {
   /** Path and query, byte for byte: not decoded, not normalised. `*` asks about the server as a whole. */
   path: string;
-  /** The authority of an absolute-form target: it replaces what Host says (RFC 9112 3.2.2). Not checked here. */
+  /** The authority of an absolute-form target, which replaces Host (RFC 9112 3.2.2). Checked by front/router.ts. */
   authority: string | undefined;
 }
 
 const SLASH = 47;
-// TLS may have ended at a front, so that `https` is what the client asked for. `[^]` takes the path as it is.
+// `https` is accepted because TLS may have ended at a front. `[^]` matches any character, line ends included.
 const ABSOLUTE = /^https?:\/\/([^/?]*)([^]*)$/i;
 
 /**
  * Reads a request target.
  *
- * @returns undefined for nonsense: no form of RFC 9112 3.2, another scheme, an asterisk that is not alone or not for
- * OPTIONS, a fragment (which is never sent, 3.2.1), and the authority-form, which is for CONNECT.
+ * @returns undefined for a target to refuse: none of the forms, another scheme, an asterisk that is not alone or not
+ * for OPTIONS, a fragment (which is never sent, 3.2.1), and the authority-form, which is for CONNECT.
  */
 export function readTarget(method: string, text: string): RequestTarget | undefined {
   if (text.includes("#")) return undefined;
@@ -24,7 +25,7 @@ export function readTarget(method: string, text: string): RequestTarget | undefi
   if (text === "*") return method === "OPTIONS" ? { path: text, authority: undefined } : undefined;
   const [, authority, rest = ""] = ABSOLUTE.exec(text) ?? [];
   if (authority === undefined) return undefined;
-  // Without path and query it asks about the whole server, and the origin is asked for `*` (RFC 9112 3.2.4).
+  // OPTIONS with neither path nor query asks about the whole server: the upstream gets `*` (RFC 9112 3.2.4).
   if (rest === "") return { path: method === "OPTIONS" ? "*" : "/", authority };
   return { path: rest.startsWith("/") ? rest : `/${rest}`, authority };
 }

@@ -1,27 +1,27 @@
-// A response's head: read strictly from the upstream's bytes, and written anew for the client (RFC 9112 4, 5, 6).
-// Called by response-parser.ts, answer.ts and exchange.ts; pure. What could be read in two ways is refused with 502.
+// Reads a response's head strictly, and makes the head for the client from it (RFC 9112 4, 5, 6).
+// Called by response-parser.ts and exchange; pure. A head that two readers could understand differently becomes a 502.
 
 import { codingsOf, dropNominated, linesOf, nominate, ows, tokens } from "./fields.ts";
 
-/** A head that can be relayed. */
+/** A response head that can be relayed. */
 export interface ResponseHead {
   status: number;
   reason: string;
   /** HTTP/1.1, or else HTTP/1.0? */
   isHttp11: boolean;
-  /** End-to-end fields as sent, [name, value, ...]; the framing is not among them. */
+  /** End-to-end fields as sent, [name, value, ...], without the framing fields. */
   fields: string[];
   /** Is the body framed by chunks, by a length, or by the end of the connection? */
   framing: "chunked" | "length" | "close";
   /** Content-Length in bytes; 0 when there is none. */
   length: number;
   trailer: string | undefined;
-  /** Does the upstream keep the connection open behind it (RFC 9112 9.3)? */
+  /** Does the upstream keep the connection open after this response (RFC 9112 9.3)? */
   persistent: boolean;
-  /** `Keep-Alive: timeout` in milliseconds: how long the upstream keeps an idle connection. */
+  /** `Keep-Alive: timeout` in milliseconds: how long the upstream keeps the connection open when it is idle. */
   keepAliveMs: number | undefined;
   eventStream: boolean;
-  /** The value of Upgrade, of several fields joined by commas; empty when there is none. */
+  /** The value of Upgrade (several fields are joined by commas); empty when there is none. */
   upgrade: string;
   /** Was a WebSocket extension agreed on (RFC 6455 9.1)? */
   extensions: boolean;
@@ -35,22 +35,22 @@ const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 /** 15 digits: exact as a number. */
 const LENGTH = /^\d{1,15}$/;
 
-/** Are there no bytes in these lines that readers disagree about? */
+/** Do whole lines hold no control bytes, bare CR or bare LF? */
 export function isClean(text: string): boolean {
-  // Behind the last line comes its CRLF, so a CR there is a bare one, too.
+  // The CRLF of the last line was cut off, so a CR at the end is a bare one.
   return !text.endsWith("\r") && !hasStray(text);
 }
 
-/** Is there such a byte in text that goes on? A CR at its end may be the first half of the end of a line. */
+/** Does incomplete text hold such a byte? A CR at its end is allowed: it may be the first half of a CRLF. */
 export function hasStray(text: string): boolean {
   return STRAY.test(text);
 }
 
 /**
  * Reads field lines into [name, value, ...]; undefined when one is malformed. A folded line is joined by a space
- * (RFC 9112 5.2), and space in front of a colon is left out, as a proxy has to do with a response (5.1).
+ * (RFC 9112 5.2). Whitespace in front of a colon is removed, as a proxy has to do in a response (5.1).
  *
- * @param text the lines, CRLF between them, from `from` on.
+ * @param text lines with CRLF between them; they begin at `from`.
  */
 export function readFields(text: string, from: number): string[] | undefined {
   const fields: string[] = [];
@@ -59,7 +59,7 @@ export function readFields(text: string, from: number): string[] | undefined {
     const end = next < 0 ? text.length : next;
     if (text[at] === " " || text[at] === "\t") {
       if (fields.length === 0) return undefined;
-      // Appending costs nothing; to trim the whole each time would copy it, and thousands of folds take minutes.
+      // Appended, not trimmed as a whole: that would copy the value for each fold, and thousands of folds take minutes.
       const before = fields.pop() ?? "";
       const more = ows(text.slice(at, end));
       fields.push(before === "" || more === "" ? before + more : `${before} ${more}`);
@@ -79,7 +79,7 @@ export function readFields(text: string, from: number): string[] | undefined {
  * Reads a head.
  *
  * @param text everything in front of the empty line, as latin1.
- * @returns undefined when nobody can relay it: malformed, or framed in a way that is not known or not unambiguous.
+ * @returns undefined when it must not be relayed: malformed, or with framing that is unknown or ambiguous.
  */
 export function readResponseHead(text: string): ResponseHead | undefined {
   if (!isClean(text)) return undefined;
@@ -104,7 +104,7 @@ export function readResponseHead(text: string): ResponseHead | undefined {
   return sort(raw, head) ? head : undefined;
 }
 
-/** Takes out of the raw fields what is for this hop. False when they contradict each other about the body. */
+/** Sorts raw fields into `head`; drops hop-by-hop fields. False when the framing is invalid or contradicts itself. */
 function sort(raw: readonly string[], head: ResponseHead): boolean {
   const { fields } = head;
   let nominated: Set<string> | undefined;
@@ -138,7 +138,7 @@ function sort(raw: readonly string[], head: ResponseHead): boolean {
         coding = [...(coding === undefined ? [] : [coding]), ...codingsOf(value)].join();
         continue;
       case "content-length":
-        // Two of them, even equal ones, are what an attacker sends (RFC 9112 6.3).
+        // Two Content-Length fields, even equal ones, are a sign of response splitting (RFC 9112 6.3).
         if (length !== undefined || !LENGTH.test(value)) return false;
         length = value;
         continue;
@@ -156,7 +156,7 @@ function sort(raw: readonly string[], head: ResponseHead): boolean {
   }
   if (nominated) dropNominated(fields, nominated);
   if (coding !== undefined) {
-    // HTTP/1.0 knows no codings: such framing is faulty, and nothing may follow behind it (RFC 9112 6.1).
+    // HTTP/1.0 has no transfer codings. Such framing is faulty, so the connection must not be reused (RFC 9112 6.1).
     if (!head.isHttp11) head.persistent = false;
     head.framing = "chunked";
     return coding === "chunked" && length === undefined;
@@ -169,10 +169,10 @@ function sort(raw: readonly string[], head: ResponseHead): boolean {
 }
 
 /**
- * The fields for the client, framing included; `head.fields` is used up.
+ * The fields for the client, framing included. Changes `head.fields` and returns it.
  *
- * @param chunkable does the client understand chunks (HTTP/1.1)? An older one gets the body up to the close.
- * @param bodiless HEAD, 204 and 304: no body follows, whatever the fields say (RFC 9112 6.3).
+ * @param chunkable does the client speak HTTP/1.1? An older one gets a chunked body as a close-delimited one.
+ * @param bodiless HEAD, 204 or 304: no body follows, whatever the fields say (RFC 9112 6.3).
  */
 export function toClient(head: ResponseHead, chunkable: boolean, bodiless: boolean): string[] {
   const { fields, framing } = head;
@@ -181,7 +181,8 @@ export function toClient(head: ResponseHead, chunkable: boolean, bodiless: boole
       if (head.trailer !== undefined) fields.push("Trailer", head.trailer);
       fields.push("Transfer-Encoding", "chunked");
     }
-    // A 204 must not carry one (RFC 9110 8.6); on HEAD and 304 it describes the body that is not there.
+    // A 204 must not have a Content-Length (RFC 9110 8.6). After HEAD and in a 304 it states the length that a GET
+    // would get.
   } else if (framing === "length" && head.status !== 204) fields.push("Content-Length", String(head.length));
   return fields;
 }
@@ -196,12 +197,12 @@ export function isWebSocket({ upgrade }: ResponseHead): boolean {
   return tokens(upgrade).join() === "websocket";
 }
 
-/** Does the head announce a body, whether one may follow or not? */
+/** Do the framing fields announce a body? That one may not follow (HEAD, 204, 304) is not considered here. */
 export function announcesBody({ framing, length }: ResponseHead): boolean {
   return framing === "chunked" || length > 0;
 }
 
-/** The head of the 101 that opens a tunnel: everything the upstream said, with the upgrade named again. */
+/** The head of the 101 for the client: the upstream's fields, and the hop-by-hop fields of the upgrade. */
 export function switchingHead({ fields }: ResponseHead): string {
   return `HTTP/1.1 101 Switching Protocols\r\n${linesOf(fields)}Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n`;
 }

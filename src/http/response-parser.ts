@@ -1,53 +1,53 @@
-// Reads one response from the bytes of an upstream, however they are cut: heads, body, trailers (RFC 9112).
-// Fed by call.ts; knows no socket. Stricter than node's parser where readers differ: CRLF only, one framing only.
+// Parses one response from an upstream's bytes, in chunks of any size: heads, body, trailers (RFC 9112). Fed by
+// exchange/call.ts; knows no socket. Stricter than node's parser where readers differ: CRLF only, one framing only.
 
 import { ChunkLine } from "./chunk-line.ts";
 import { EMPTY_LINE, PartialHead } from "./partial-head.ts";
 import { announcesBody, isClean, readFields, readResponseHead, type ResponseHead } from "./response-head.ts";
 
-/** Who hears what a response consists of. */
+/** Receives the parts of a response. */
 export interface ResponseListener {
   /** A 1xx other than 101; any number of them before the head. */
   onInterim(head: ResponseHead): void;
   onHead(head: ResponseHead): void;
   onBody(piece: Buffer): void;
-  /** Everything came. `last` is the last piece of the body, where it was known to be the last. */
+  /** The response is complete. `last` is the last piece of the body, when it was known in time to be the last. */
   onComplete(last: Buffer | undefined, trailers: string[]): void;
-  /** A 101: what follows, `early` first, is another protocol. */
+  /** A 101 came. What follows is another protocol; `early` are its first bytes. */
   onSwitched(head: ResponseHead, early: Buffer): void;
 }
 
-// What the next byte belongs to.
-/** In front of a head: perhaps to an empty line. */
+// States: what the next byte belongs to.
+/** A head, or an empty line in front of it. */
 const BEFORE_HEAD = 0;
 const BEFORE_HEAD_LF = 1;
 const HEAD = 2;
 const LENGTH = 3;
 const UNTIL_CLOSE = 4;
-/** Between two chunks. */
+/** The line between two chunks (chunk-line.ts). */
 const CHUNK_LINE = 5;
 const CHUNK_DATA = 6;
 const TRAILERS = 7;
-/** The response is over, switched, given up or no response: what comes is not ours. */
+/** Nothing: the response is complete, was a 101, was given up, or is invalid. */
 const OVER = 8;
 
 const CR = 13;
 const LF = 10;
-/** Empty lines in front of heads, all together and in bytes. */
+/** Limit of all empty lines in front of heads, in bytes. */
 const MAX_EMPTY_BYTES = 64;
 const CRLF = Buffer.from("\r\n");
 
 /** The parser of one response. */
 export class ResponseParser {
-  /** Has all of a final response come? */
+  /** Has the whole final response been read? */
   complete = false;
-  /** Came more behind the response than belongs to it? */
+  /** Did the upstream send bytes behind the response? */
   surplus = false;
-  /** Did anything come but empty lines? */
+  /** Has anything been read, other than empty lines? */
   began = false;
-  /** Did a head come, of an interim response or of the final one? */
+  /** Has a head been read, of an interim response or of the final one? */
   answered = false;
-  /** Is what came no response only because it has more bytes of head or trailers than are taken? */
+  /** Was the response refused because its head or trailers exceed the limit? */
   tooLarge = false;
   readonly #listener: ResponseListener;
   readonly #headMethod: boolean;
@@ -55,18 +55,18 @@ export class ResponseParser {
   #state = BEFORE_HEAD;
   #persists = false;
   #keepAliveMs: number | undefined;
-  /** What has come of a head or of trailers that are not complete. */
+  /** The bytes so far of an incomplete head or of incomplete trailers. */
   #partial: PartialHead | undefined;
-  /** Bytes that the body, or this chunk, still has. */
+  /** Bytes of the body, or of this chunk, that have not come yet. */
   #left = 0;
   #line: ChunkLine | undefined;
   #emptyBytes = 0;
-  /** A piece that may be the last one: it waits until the bytes that came with it have been looked at. */
+  /** A piece of the body that is kept until the bytes behind it are parsed: it may be the last (see onComplete). */
   #piece: Buffer | undefined;
 
   /**
-   * @param method of the request: an answer to HEAD has no body.
-   * @param maxHeadBytes for each head, and for the trailers.
+   * @param method the request's: an answer to HEAD has no body.
+   * @param maxHeadBytes limit for each head, and for the trailers.
    */
   constructor(listener: ResponseListener, method: string, maxHeadBytes: number) {
     this.#listener = listener;
@@ -74,7 +74,7 @@ export class ResponseParser {
     this.#maxHeadBytes = maxHeadBytes;
   }
 
-  /** Can another request follow on the connection, once the response is complete? */
+  /** May another request be sent on the connection? */
   get isReusable(): boolean {
     return this.complete && !this.surplus && this.#persists;
   }
@@ -90,7 +90,7 @@ export class ResponseParser {
     this.#piece = undefined;
   }
 
-  /** Takes what the upstream sent; `chunk` is only lent. False when it is no response. */
+  /** Parses a chunk, which is borrowed (valid until this returns). False when it is no valid response. */
   push(chunk: Buffer): boolean {
     let at = 0;
     while (at < chunk.length) {
@@ -100,7 +100,7 @@ export class ResponseParser {
       }
       at = this.#step(chunk, at);
       if (at < 0) {
-        // What was in order is handed over as if the rest had come later.
+        // The valid bytes in front of the fault are passed on, as if the fault had come in a later chunk.
         this.#handOver();
         this.stop();
         return false;
@@ -110,14 +110,14 @@ export class ResponseParser {
     return true;
   }
 
-  /** The upstream has closed. True if that completes the response. */
+  /** The upstream has half-closed or closed. True if that completes the response (close-delimited). */
   finish(): boolean {
     if (this.#state !== UNTIL_CLOSE) return false;
     this.#complete([]);
     return true;
   }
 
-  /** Reads on from `at`; returns where it stopped, or -1 when that is no response. */
+  /** Parses from `at` on; returns the offset behind what was parsed, or -1 when it is invalid. */
   #step(chunk: Buffer, at: number): number {
     switch (this.#state) {
       case BEFORE_HEAD:
@@ -137,8 +137,8 @@ export class ResponseParser {
   }
 
   /**
-   * An empty line in front of a head is read over: some servers end a body, or a 100, with one line end too many, and
-   * other parsers skip it.
+   * Skips empty lines in front of a head, as other parsers do: some servers send one CRLF too many after a body or a
+   * 100.
    */
   #emptyLine(chunk: Buffer, at: number): number {
     if (this.#state === BEFORE_HEAD && chunk[at] !== CR) {
@@ -151,7 +151,7 @@ export class ResponseParser {
     return (isCr || chunk[at] === LF) && ++this.#emptyBytes <= MAX_EMPTY_BYTES ? at + 1 : -1;
   }
 
-  /** Collects up to an empty line. Returns the text in front of it, or undefined while it has not come. */
+  /** Collects bytes up to an empty line. Returns the text in front of it, or undefined while it has not come. */
   #collect(chunk: Buffer, at: number): { text: string; next: number } | undefined {
     if (this.#partial) {
       const found = this.#partial.add(chunk, at);
@@ -182,12 +182,12 @@ export class ResponseParser {
     }
     const { status, framing, length } = head;
     const bodiless = this.#headMethod || status === 204 || status === 304;
-    // A body that may not follow, but was announced, may follow all the same: after HEAD from servers that treat it
-    // as GET. On the next answer's connection it would be taken for that answer.
+    // A server that treats HEAD as GET sends the announced body after all. If the connection were reused, that body
+    // would be parsed as the next response.
     this.#persists = head.persistent && (bodiless ? !announcesBody(head) : framing !== "close");
     this.#keepAliveMs = head.keepAliveMs;
     this.#listener.onHead(head);
-    // The listener may have lost interest.
+    // The listener may have called stop().
     if (this.#state === OVER) return chunk.length;
     if (bodiless || (framing === "length" && length === 0)) this.#completeAt(found.next, chunk, []);
     else if (framing === "chunked") this.#state = CHUNK_LINE;
@@ -199,7 +199,7 @@ export class ResponseParser {
     return found.next;
   }
 
-  /** So nonsense is told at once, not when the time is up. */
+  /** Can the incomplete head still become valid? Finds nonsense at once, not after --response-timeout. */
   #isPlausible(): boolean {
     const partial = this.#partial;
     return partial !== undefined && partial.isPlausible() && this.#fits(partial.length);
@@ -240,10 +240,12 @@ export class ResponseParser {
     return chunk.length;
   }
 
-  /** Trailers are read like a head: up to an empty line, whose first half is the end of the last chunk's size. */
+  /**
+   * Trailers are read like a head, up to an empty line. Without any, the CRLF after the last size is half of that line.
+   */
   #trailers(chunk: Buffer, at: number): number {
     if (!this.#partial) {
-      // Hardly anybody has any.
+      // The usual case: no trailers.
       if (chunk[at] === CR && chunk[at + 1] === LF) {
         this.#completeAt(at + 2, chunk, []);
         return at + 2;
@@ -279,6 +281,6 @@ export class ResponseParser {
 }
 
 function readTrailers(text: string): string[] | undefined {
-  // It begins with the CRLF of the last chunk's size.
+  // The text begins with the CRLF of the last chunk's size line, which #trailers put in front.
   return isClean(text) ? readFields(text, 2) : undefined;
 }

@@ -1,12 +1,12 @@
-// What TRACE and OPTIONS ask of the last server they may reach, when this proxy is it (RFC 9110 7.6.2, 9.3.7, 9.3.8).
-// Asked by front/router.ts through the gate; pure.
+// The answer to a TRACE with `Max-Forwards: 0`, which this proxy has to give itself (RFC 9110 7.6.2, 9.3.8).
+// Called by proxy/gate.ts; pure.
 
 import { isFrontField } from "./front-fields.ts";
 
-// What a script in a page must not get to read by having it sent back.
+// Fields that a script in a page must not be able to read back from the answer.
 const SECRET = new Set(["authorization", "cookie", "proxy-authorization"]);
 
-/** The request as it came, as the content of the answer to TRACE: without what is secret (RFC 9110 9.3.8). */
+/** The content of the answer to TRACE: the request as it came, without secret fields (RFC 9110 9.3.8). */
 export function traceOf(line: string, raw: readonly string[]): string {
   let text = `${line}\r\n`;
   for (let i = 0; i < raw.length; i += 2) {
