@@ -1,27 +1,27 @@
-// Is a process still there, and still the same one? Used by stop.ts for the parent and by older-self.ts.
+// Is a process still running, and is it still the same one? Used by stop.ts for the parent, and by older-self.ts.
 
 import { readFileSync } from "node:fs";
 
-/** Is there a process with this pid? One that has ended and was not waited for counts as gone. */
+/** Is there a process with this pid? A zombie counts as gone. */
 export function isAlive(pid: number): boolean {
   try {
     process.kill(pid, 0);
   } catch (error) {
-    // It is there, but somebody else's.
+    // EPERM: the process exists, and belongs to another user.
     return (error as NodeJS.ErrnoException).code === "EPERM";
   }
   return !/^[ZX]$/.test(statOf(pid)[0] ?? "");
 }
 
-/** When a process was started, in the kernel's ticks: pids are used again. Undefined where there is no /proc. */
+/** When a process was started, in clock ticks: tells it from a later one with the same pid. Undefined without /proc. */
 export function startTimeOf(pid: number): string | undefined {
   return statOf(pid)[19];
 }
 
-/** The fields of /proc/pid/stat from the state on. */
+/** The fields of /proc/PID/stat from the state on. */
 function statOf(pid: number): string[] {
   try {
-    // The command's name stands in parentheses and may hold anything: the fields are counted behind the last one.
+    // The command name, in parentheses, may hold spaces and parentheses: the other fields follow the last ")".
     return readFileSync(`/proc/${pid}/stat`, "utf8")
       .replace(/^.*\) /s, "")
       .split(" ");

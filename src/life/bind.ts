@@ -1,5 +1,5 @@
-// Takes the port: from systemd, from an older self, or by waiting a moment for the process that has it.
-// Called by proxy.ts; knows nothing of what is served on it.
+// Binds the public port: a socket passed by systemd, a takeover from a previous instance, or a few tries while the port
+// is busy. Called by proxy/proxy.ts. Also binds the address of --admin.
 
 import { lstatSync, unlinkSync } from "node:fs";
 import { Server, type AddressInfo, type ListenOptions } from "node:net";
@@ -11,32 +11,32 @@ import { hostPort, type Address } from "../core/target.ts";
 import { tryToLock } from "./lock.ts";
 import { findOlderSelf, HANDOVER_MS, handOver, RETRY_HANDOVER_MS } from "./older-self.ts";
 
-/** What to bind, and how hard to try. */
+/** What to bind, and what to do when it is busy. */
 export interface Place {
   host: string;
   port: number;
-  /** How long to go on when the port is busy, in milliseconds. */
+  /** How long to try again while the port is busy, in milliseconds. */
   retryMs: number;
-  /** Have an older single-port of this user on this port hand over. */
+  /** Ask a running single-port of this user to hand the port over. */
   takeover: boolean;
 }
 
-/** How the port was got. */
+/** How the port was bound. */
 export interface Bound {
   address: AddressInfo;
-  /** Another proxy can bind beside this one: it can take over without losing a connection. */
+  /** With SO_REUSEPORT: a successor can bind beside this instance, and take over without losing a connection. */
   shared: boolean;
-  /** It came from systemd (LISTEN_FDS), whose socket it still is. */
+  /** systemd passed the socket (LISTEN_FDS), and keeps it open. */
   inherited: boolean;
-  /** The older self that hands over; `hears` is false when it has not answered, though it lives. */
+  /** The previous instance that hands over; `hears` is false when it runs and did not answer. */
   older: { pid: number; control: string; hears: boolean } | undefined;
 }
 
-/** An address cannot be had. The message says which, why, and what would be accepted. */
+/** An address cannot be bound. The message says which, why, and what is accepted. */
 export class CannotListen extends Error {
   override readonly name = "CannotListen";
   readonly code = "ERR_SINGLE_PORT_CANNOT_LISTEN";
-  /** For want of a right (exit 77), not because of the address (78). */
+  /** Permission is missing (exit 77); otherwise the address is the problem (exit 78). */
   readonly denied: boolean;
 
   constructor(message: string, denied = false) {
@@ -46,21 +46,21 @@ export class CannotListen extends Error {
 }
 
 const RETRY_EVERY_MS = 500;
-/** A timer may be early by a millisecond, and the last try must not be one too many. */
+/** Taken off --bind-retry: a timer may fire a millisecond early, which would add one more try. */
 const RETRY_SLACK_MS = 50;
-/** While another start on this port is in progress. */
+/** Time between two tries to get the lock (lock.ts), while another instance starts on this port. */
 const RETRY_LOCK_MS = 20;
 /** The first descriptor that systemd passes (sd_listen_fds). */
 const LISTEN_FDS_START = 3;
 
-/** Can this node bind a port beside another process (SO_REUSEPORT; Node 22.12, 23.1, Linux)? */
+/** Does this node support SO_REUSEPORT, to bind a port beside another process (Node 22.12, 23.1, Linux)? */
 function canShare(): boolean {
   const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);
   return process.platform === "linux" && (major > 23 || (major === 23 && minor >= 1) || (major === 22 && minor >= 12));
 }
 
 /**
- * Listens; resolves once it is bound.
+ * Binds the public port and listens; resolves once that is done.
  *
  * @throws {CannotListen}
  */
@@ -87,7 +87,8 @@ async function take(server: Server, place: Place, signal: AbortSignal): Promise<
       if (!error) return bound(shared);
       if (codeOf(error) !== "EADDRINUSE") throw explain(error, place);
       const self = place.takeover && !older ? await findOlderSelf(place.port, addressIn(error)) : undefined;
-      // It may have ended in the meantime, and a stranger have come: then it goes on as if there had been nobody.
+      // The previous instance may have ended by now, and another program may have bound the port: then `beside` is
+      // false, and the loop tries again.
       const beside = self?.shared === true && shared && !(await tryTo(server, { ...where(place), reusePort: true }));
       if (self) {
         older = { pid: self.pid, control: self.control, hears: await handOver(self.control, self.pid, signal) };
@@ -95,7 +96,8 @@ async function take(server: Server, place: Place, signal: AbortSignal): Promise<
         deadline = performance.now() + HANDOVER_MS;
       } else {
         if (performance.now() >= deadline || signal.aborted) throw await busy(place, addressIn(error));
-        // A start that waits for a stranger is in nobody's way; what an older self leaves is for the one it left it to.
+        // While another program holds the port, other starts may try, too. During a takeover the lock is kept: the port
+        // that the previous instance gives up is for this one.
         if (!older) {
           lock.unlock();
           lock = undefined;
@@ -108,7 +110,12 @@ async function take(server: Server, place: Place, signal: AbortSignal): Promise<
   }
 }
 
-/** Listens for operators: on a port, or on a unix socket, over one that nobody answers on any more. */
+/**
+ * Binds the address of --admin: a port, or a unix socket. Replaces a socket file that is left from a process that
+ * ended.
+ *
+ * @throws {CannotListen}
+ */
 export async function bindAdmin(server: Server, at: Address): Promise<AddressInfo | string> {
   let error = await tryTo(server, at);
   if (
@@ -142,7 +149,7 @@ function where(place: Place): { host: string; port: number } {
   return { host: place.host, port: place.port };
 }
 
-/** The address that a host's name stood for, when listening on it failed. */
+/** The IP address that a host name resolved to, from the error of listen(). */
 function addressIn(error: Error & { address?: string }): string {
   return error.address ?? "";
 }
@@ -170,7 +177,7 @@ function explain(error: Error, { host, port }: Place): Error {
 }
 
 async function busy(place: Place, address: string): Promise<CannotListen> {
-  // Loaded here: a start that succeeds has no use for it, and a manager or a user waits for the start.
+  // Loaded only here, so that a start that succeeds does not wait for it.
   const { findHolder } = await import("./holder.ts");
   const holder = await findHolder(place.port, address);
   const by = holder ? `by process ${holder.pid} (${holder.command})` : "by a process the system does not name";
@@ -181,43 +188,46 @@ async function busy(place: Place, address: string): Promise<CannotListen> {
   );
 }
 
-/** What the system and everybody else calls it, for those who search: `EADDRINUSE: address already in use`. */
+/** The system's message of an error code, for people who search for it: `EADDRINUSE: address already in use`. */
 function systemWords(code: string): string {
   const known = new Map(getSystemErrorMap().values()).get(code);
   return known === undefined ? code : `${code}: ${known}`;
 }
 
-/** How a user who is not root listens below 1024. */
+/** How to let a user who is not root bind a port below 1024. */
 function lowPorts(port: number): string {
   if (process.platform !== "linux" || port >= 1024) return "";
   return `; any after 'sudo setcap cap_net_bind_service=+ep ${process.execPath}'`;
 }
 
 /**
- * Tries once. Where the port may be shared, it is first taken for ourselves alone and let go again: binding it shared
- * at once would also succeed beside a stranger who allows that.
+ * Tries to bind once. A shared port is first bound alone and released again: with SO_REUSEPORT at once, the bind would
+ * also succeed beside another program that uses SO_REUSEPORT.
  */
 async function tryToListen(server: Server, place: Place, shared: boolean): Promise<Error | undefined> {
   const error = await tryTo(server, where(place));
   if (error || !shared) return error;
   const { port } = addressOf(server);
-  // The port is free as soon as this returns. Nobody waits for `close`: a client that came just now may stay for long.
+  // The port is free as soon as this returns. Do not wait for 'close': a client that has just connected may stay long.
   Server.prototype.close.call(server);
   return await tryTo(server, { host: place.host, port, reusePort: true });
 }
 
-/** While it is held, no other start on the port is in progress. */
+/** The lock of a port. While it is held, no other instance starts on the port. */
 interface HeldLock {
-  /** May the port be bound so that a successor can bind beside us? */
+  /** May the port be bound with SO_REUSEPORT? */
   shared: boolean;
   unlock(): void;
 }
 
-/** Without a lock a port is not shared: then only one can have it, whatever the others do. */
+/**
+ * Waits for the lock. Where no lock can be made, the port is bound without SO_REUSEPORT: then only one instance gets
+ * it.
+ */
 async function waitForLock(place: Place, signal: AbortSignal): Promise<HeldLock> {
   const none = { unlock: () => {} };
   if (!canShare()) return { ...none, shared: false };
-  // A port that the kernel picks is nobody else's.
+  // The kernel picks a free port: no other instance can start on it, so no lock is needed.
   if (place.port === 0) return { ...none, shared: true };
   const deadline = performance.now() + place.retryMs + HANDOVER_MS;
   for (;;) {
@@ -230,18 +240,18 @@ async function waitForLock(place: Place, signal: AbortSignal): Promise<HeldLock>
 }
 
 /**
- * The listening descriptor that systemd passed to this very process, if it did.
+ * The descriptor of the listening socket that systemd passed to this process; undefined when it passed none.
  *
  * @throws {CannotListen} when there are several.
  */
 function activatedFd(): number | undefined {
   const { LISTEN_FDS: count, LISTEN_PID: pid } = process.env;
   if (Number(pid) !== process.pid || !(Number(count) >= 1)) return undefined;
-  // They are for us, not for the commands we run.
+  // Child processes (--on-down) must not take the variables for theirs.
   delete process.env["LISTEN_FDS"];
   delete process.env["LISTEN_PID"];
   delete process.env["LISTEN_FDNAMES"];
-  // Nobody would accept on the others, and their clients would wait for ever.
+  // Only one can be served. Clients of the others would connect and wait for ever.
   if (Number(count) > 1) {
     throw new CannotListen(
       `LISTEN_FDS passes ${count} sockets. Accepted: one (a single ListenStream= in the socket units of the service).`,
@@ -251,12 +261,12 @@ function activatedFd(): number | undefined {
 }
 
 function addressOf(server: Server): AddressInfo {
-  // Node does not know the name of a unix socket that systemd passed.
+  // Node knows no address of a unix socket that systemd passed.
   const address = server.address() as AddressInfo | null;
   return address ?? { address: "a unix socket", family: "unix", port: 0 };
 }
 
-/** Listens; resolves with the error if it cannot. */
+/** Listens; resolves with the error if that fails. */
 function tryTo(
   server: Server,
   options: ListenOptions & { fd?: number; reusePort?: boolean },

@@ -1,22 +1,21 @@
-// Who has the port? Called by bind.ts when it is busy, to name the holder in the error,
-// and by cli.ts for `status`.
-// Best effort: another user's process may not be looked into, and then nobody is named.
+// Finds the process that listens on a port. Called by bind.ts, to name it in the error when the port is busy, and by
+// cli.ts for `status`. Best effort: processes of other users cannot be inspected, and then none is named.
 
 import { execFile } from "node:child_process";
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { overlap } from "./older-self.ts";
 
-/** A process that listens. */
+/** A process that listens on the port. */
 interface Holder {
   pid: number;
   command: string;
 }
 
-/** The process that listens on a TCP port at this address (an IP), if the system tells. */
+/** The process that listens on a TCP port at this IP address; undefined when it cannot be found. */
 export async function findHolder(port: number, address: string): Promise<Holder | undefined> {
   try {
     const holder = process.platform === "linux" ? findByProc(port, address) : await findByLsof(port);
-    // It becomes part of one line, and a command line may hold anything.
+    // The command line becomes part of a one-line message, and may hold control characters.
     return (
       holder && {
         ...holder,
@@ -34,7 +33,7 @@ export async function findHolder(port: number, address: string): Promise<Holder 
 /** The state of a listening socket in /proc/net/tcp. */
 const LISTENING = "0A";
 
-/** Who listens on a port of this machine, in words; undefined when nobody does, as far as the system tells. */
+/** The process that listens on a port of this machine, in words; undefined when none does. */
 export async function whoListens(port: number): Promise<string | undefined> {
   const holder = await findHolder(port, "::");
   if (holder) return `process ${holder.pid} (${holder.command})`;
@@ -47,7 +46,7 @@ function findByProc(port: number, address: string): Holder | undefined {
   return pid === undefined ? undefined : { pid: Number(pid), command: readFileSync(`/proc/${pid}/cmdline`, "utf8") };
 }
 
-/** The sockets that listen there, as /proc/pid/fd names them. */
+/** The listening sockets at this address, as /proc/PID/fd names them: `socket:[12345]`. */
 function listenersOn(port: number, address: string): Set<string> {
   const inodes = new Set<string>();
   for (const file of ["/proc/net/tcp", "/proc/net/tcp6"]) {
@@ -61,7 +60,7 @@ function listenersOn(port: number, address: string): Set<string> {
   return inodes;
 }
 
-/** Without IPv6 one of the files is missing. */
+/** The lines of a table, without its title. Without IPv6 one of the files is missing. */
 function linesOf(file: string): string[] {
   try {
     return readFileSync(file, "utf8").split("\n").slice(1);
@@ -70,7 +69,7 @@ function linesOf(file: string): string[] {
   }
 }
 
-/** An address as node writes it, from the kernel's: words in the byte order of a little-endian machine. */
+/** Turns an address of /proc/net/tcp (hexadecimal, 32-bit words in little-endian byte order) into node's notation. */
 function addressOf(hex: string): string {
   const bytes = (hex.match(/.{8}/g) ?? []).flatMap((word) => word.match(/../g)?.toReversed() ?? []);
   if (bytes.length === 4) return bytes.map((byte) => Number.parseInt(byte, 16)).join(".");
@@ -82,7 +81,7 @@ function holds(pid: string, sockets: Set<string>): boolean {
   try {
     return readdirSync(`/proc/${pid}/fd`).some((fd) => sockets.has(readlinkSync(`/proc/${pid}/fd/${fd}`)));
   } catch {
-    // It ended, or is another user's.
+    // The process has ended, or belongs to another user.
     return false;
   }
 }

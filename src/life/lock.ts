@@ -1,9 +1,9 @@
-// One start at a time on a port that can be shared: two that find it free, or find the same older self, would both end
-// up on it. Called by bind.ts.
+// A lock, so that one instance at a time starts on a port with SO_REUSEPORT: two instances that find the port free, or
+// find the same previous instance, would both bind it. Called by bind.ts.
 //
-// The lock is a unix socket in our own folder, so that nobody but this user can hold it; an abstract one, which needs no
-// folder, can be bound by anybody. It is held while somebody listens on it, which ends with the process, however that
-// ends. It comes to its name by link(2), which fails where the name is taken.
+// The lock is a unix socket in this user's own folder, so that other users cannot hold it (anybody could bind an
+// abstract socket). It is held while a process listens on it, so it is released when the process ends, however it ends.
+// link(2) gives the socket its name, because link(2) fails where the name exists.
 
 import { linkSync, lstatSync, renameSync, unlinkSync } from "node:fs";
 import { connect, createServer } from "node:net";
@@ -12,7 +12,7 @@ import { codeOf } from "../core/errors.ts";
 import { cut, guard } from "../core/sockets.ts";
 import { network, prepareFolder } from "../ops/control-place.ts";
 
-/** What came of a try: the function that gives the lock back; `held` by another start; or there can be `none` here. */
+/** The result of a try: the function that releases the lock; `held` by another process; or `none` can be made here. */
 export type Lock = (() => void) | "held" | "none";
 
 /** Tries to lock a port, once. */
@@ -35,7 +35,7 @@ export async function tryToLock(port: number): Promise<Lock> {
     server.close();
   };
   try {
-    // The one that holds it may have died.
+    // The process that made the lock may have died: then its socket file is stale.
     if (!isLinked(own, name) && !((await isStale(name, own)) && isLinked(own, name))) {
       server.close();
       return "held";
@@ -50,7 +50,7 @@ export async function tryToLock(port: number): Promise<Lock> {
   return unlock;
 }
 
-/** Gives a socket its second name; false where that is taken. */
+/** Links the socket file to the name of the lock; false where that name exists. */
 function isLinked(own: string, name: string): boolean {
   try {
     linkSync(own, name);
@@ -61,7 +61,7 @@ function isLinked(own: string, name: string): boolean {
   }
 }
 
-/** Does nobody hold the lock of this name? Then it is taken away. */
+/** Does no process listen on the lock of this name? Then removes it. */
 async function isStale(name: string, own: string): Promise<boolean> {
   const ino = inodeOf(name);
   if (ino === undefined) return true;
@@ -69,7 +69,7 @@ async function isStale(name: string, own: string): Promise<boolean> {
   const aside = `${own}.stale`;
   try {
     renameSync(name, aside);
-    // Another start has found the same, and was faster: what was moved is its lock.
+    // Another process has replaced the stale lock in the meantime: what was renamed is its lock, so put it back.
     if (inodeOf(aside) !== ino) {
       linkSync(aside, name);
       return false;
@@ -90,7 +90,7 @@ function removeIfThere(path: string): void {
   try {
     unlinkSync(path);
   } catch {
-    // It was not there.
+    // The file does not exist.
   }
 }
 
@@ -109,7 +109,7 @@ function answers(path: string): Promise<boolean> {
       cut(socket);
       resolve(true);
     });
-    // Anything else than a refusal (a full queue, no right) is no proof that nobody is there.
+    // Other errors (a full accept queue, no permission) do not prove that no process listens.
     socket.once("error", (error) => resolve(!/^(ECONNREFUSED|ENOENT)$/.test(codeOf(error))));
   });
 }

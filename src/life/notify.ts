@@ -1,5 +1,5 @@
-// Tells the process that started us: an IPC parent, systemd. Called by cli.ts, and by links.ts for the parent; says
-// nothing when nobody listens, and no failure to tell is one of ours.
+// Tells the process manager that this process is ready or stopping: an IPC parent (pm2), systemd. Called by cli.ts and
+// proxy/links.ts. Does nothing without a manager, and ignores failures to send.
 
 import { execFile } from "node:child_process";
 
@@ -11,8 +11,8 @@ export function tellParent(message: unknown): void {
 const SYSTEMD_NOTIFY_MS = 5000;
 
 /**
- * Sends a state to systemd. Its own tool does it: the datagram socket it takes is one that node cannot open.
- * Resolves when it is sent, or cannot be.
+ * Sends a state to systemd with its tool systemd-notify: node cannot open the unix datagram socket that systemd reads.
+ * Resolves when the state is sent, or could not be.
  */
 function tellSystemd(state: string): Promise<void> {
   if (!process.env["NOTIFY_SOCKET"]) return Promise.resolve();
@@ -22,7 +22,10 @@ function tellSystemd(state: string): Promise<void> {
   });
 }
 
-/** We serve: `ready` for pm2 (`wait_ready`), READY=1 for systemd, and from then on its watchdog, if it wants one. */
+/**
+ * Says that this process serves: `ready` to pm2 (`wait_ready`), READY=1 to systemd. Then feeds systemd's watchdog, if
+ * on.
+ */
 export function notifyReady(): void {
   tellParent("ready");
   void tellSystemd("READY=1");
@@ -32,7 +35,7 @@ export function notifyReady(): void {
   let telling = false;
   setInterval(
     () => {
-      // One at a time: where starting a process takes so long, more of them do not help.
+      // One systemd-notify at a time: where starting a process takes that long, more of them do not help.
       if (telling) return;
       telling = true;
       void tellSystemd("WATCHDOG=1").then(() => (telling = false));
@@ -41,7 +44,7 @@ export function notifyReady(): void {
   ).unref();
 }
 
-/** We drain. */
+/** Says that this process drains. */
 export function notifyStopping(): void {
   void tellSystemd("STOPPING=1");
 }

@@ -1,13 +1,13 @@
-// Closes a listener without a reset for whoever waits to be accepted, and where a successor serves the port, without a
-// client noticing. Called by proxy.ts when it stops.
+// Closes the listener on shutdown without resetting clients in its accept queue; when a successor serves the port, no
+// client notices. Called by proxy/proxy.ts.
 //
-// The kernel resets what is in the accept queue of a listener that is closed (unless net.ipv4.tcp_migrate_req is set):
-// clients that are connected, as far as they know. Accepting until the queue is empty and closing then still leaves a
-// moment in between: at 200 connections a second one takeover in five lost one. So the queue is plugged before: it is
-// made to hold one connection only, and that one is ours. Whoever comes meanwhile gets no answer to its SYN, sends it
-// again, and meets the successor, or nobody. (The kernel's log may speak of a possible SYN flood then; there is none.)
-// What this cannot save is a client so far away that its handshake is under way; the front of such a proxy is on this
-// machine.
+// When a listener is closed, the kernel resets the connections in its accept queue (unless net.ipv4.tcp_migrate_req is
+// set), although their clients are connected. Accepting until the queue is empty and then closing leaves a gap: at 200
+// connections a second, one takeover in five lost a connection. So the queue is plugged first: its length is set to one
+// connection, and this process dials that one itself. The kernel drops the SYN of a client that comes meanwhile; the
+// client sends it again, and reaches the successor. (The kernel's log may report a possible SYN flood; there is none.)
+// A client whose TCP handshake is under way in that moment can still be lost. On loopback a handshake is instant, and
+// the front is usually on this machine.
 
 import { randomInt } from "node:crypto";
 import { connect, type AddressInfo, type Server, type Socket } from "node:net";
@@ -15,29 +15,29 @@ import { cut, guard, reset } from "../core/sockets.ts";
 
 /** Node's own backlog. */
 const BACKLOG = 511;
-/** Where it fails so often, the port is more likely to lead elsewhere than the queue to be taken each time. */
+/** After this many failures the local port probably leads to the successor: then another one is searched for. */
 const TRIES_PER_PORT = 8;
-/** Turns of the event loop after which a connection that stands would have been accepted here: one each, most at once. */
+/** Turns of the event loop after which an established connection would have been accepted here, if it led here. */
 const TURNS_TO_ACCEPT = 10;
 
-/** What of a server's handle is needed, which node's types leave out. */
+/** The part of a server's handle that is used here; node's types leave it out. */
 interface Handle {
   listen(backlog: number): number;
 }
 
-/** What is known of the one that takes over, and how to close. */
+/** Whether a successor takes over, and how to close. */
 export interface Retirement {
-  /** The successor listens already (SO_REUSEPORT), and gets its share of the connections. */
+  /** A successor listens on the port already (SO_REUSEPORT), and gets its share of the connections. */
   shared: boolean;
-  /** Nobody serves after us. */
+  /** There is no successor. */
   alone: boolean;
   /** Stops listening, at once. */
   close: () => void;
-  /** After that it is closed in any case. Nobody is worse off for waiting: until then it goes on accepting. */
+  /** After so many milliseconds the listener is closed in any case. Until then it goes on accepting. */
   withinMs: number;
 }
 
-/** Closes a listener when no connection is in its queue. */
+/** Closes a listener when no connection is in its accept queue, or after `withinMs`. */
 export async function retire(server: Server, { shared, alone, close, withinMs }: Retirement): Promise<void> {
   const handle = (server as Server & { _handle?: Partial<Handle> | null })._handle;
   const address = server.address();
@@ -48,14 +48,16 @@ export async function retire(server: Server, { shared, alone, close, withinMs }:
     const deadline = performance.now() + withinMs;
     const way = wayTo(address);
     const backlog = alone ? 0 : BACKLOG;
-    // Clients that are told to close dial again at once: as long as all of them get in, the queue is never empty.
+    // Without a successor, clients that get `Connection: close` dial this listener again at once, and would keep the
+    // queue from ever being empty. The shortest queue lets few of them in.
     if (alone) handle.listen(backlog);
     let localPort = shared ? undefined : 0;
     let tries = 0;
     while (server.listening && performance.now() < deadline) {
       const before = accepted;
       await nextTurn();
-      // Whoever is on the way in while the queue is plugged waits for a second: only when it is likely to be empty.
+      // A client that comes while the queue is plugged waits a second (for its next SYN): so plug it only when nothing
+      // was accepted in this turn.
       if (accepted > before) continue;
       if (localPort === undefined) localPort = await portThatLeadsTo(server, way, deadline);
       else if (await closePlugged(handle as Handle, { ...way, localPort }, { close, backlog })) break;
@@ -68,7 +70,7 @@ export async function retire(server: Server, { shared, alone, close, withinMs }:
   close();
 }
 
-/** Closes in the same turn of the event loop in which the plug is put in, so that nothing is accepted in between. */
+/** Plugs the queue and closes in the same turn of the event loop, so that no connection comes in between. */
 async function closePlugged(
   handle: Handle,
   way: Way & { localPort: number },
@@ -77,7 +79,8 @@ async function closePlugged(
   handle.listen(0);
   const plug = connect(way);
   guard(plug);
-  // Node dials in the next tick, which is of the same turn; on this machine a handshake ends within that call.
+  // Node dials in process.nextTick, which is the same turn. Over loopback the handshake is complete when connect(2)
+  // returns.
   await new Promise<void>((resolve) => process.nextTick(resolve));
   const plugged = isConnected(plug);
   if (plugged) close();
@@ -87,8 +90,9 @@ async function closePlugged(
 }
 
 /**
- * Of two listeners that share a port the kernel chooses by the four numbers of a connection. Finds a port to dial from
- * that leads to this one; undefined if the one that was tried leads to the other, or nowhere until `deadline`.
+ * With SO_REUSEPORT the kernel chooses one of the listeners by a hash of both addresses and ports. Finds a local port
+ * from which a connection reaches this listener. Undefined when the port that was tried reaches the successor, or when
+ * nothing answered until `deadline`.
  */
 async function portThatLeadsTo(server: Server, way: Way, deadline: number): Promise<number | undefined> {
   const accepted = new Set<number | undefined>();
@@ -96,14 +100,14 @@ async function portThatLeadsTo(server: Server, way: Way, deadline: number): Prom
   server.on("connection", onConnection);
   const probe = connect(way);
   guard(probe);
-  // Where the queue is full or a packet filter drops it, the kernel would try for two minutes.
+  // When the queue is full or a packet filter drops the SYN, the kernel would try for two minutes.
   const tooLate = setTimeout(cut, deadline - performance.now(), probe);
   await new Promise((resolve) => probe.once("connect", resolve).once("close", resolve));
   clearTimeout(tooLate);
   const port = probe.localPort;
   for (let turn = 0; turn < TURNS_TO_ACCEPT && !accepted.has(port); turn += 1) await nextTurn();
   server.off("connection", onConnection);
-  // By RST: after a FIN its port could not be used again.
+  // Closed by RST: after a FIN the local port would be in TIME_WAIT, and could not be used again.
   const closed = new Promise((resolve) => probe.once("close", resolve));
   if (!probe.closed) {
     reset(probe);
@@ -118,15 +122,15 @@ interface Way {
   localAddress?: string;
 }
 
-/** How a listener is reached from this machine. */
+/** How to dial a listener from this machine. */
 function wayTo({ address, port }: AddressInfo): Way {
   if (!/^(127\.|0\.0\.0\.0$|::$)/.test(address)) return { host: address, port };
-  // From an address of our own, so that nobody else has the port that was found.
+  // From a random loopback address, so that no other process uses the local port that was found.
   const own = `127.${randomInt(1, 255)}.${randomInt(256)}.${randomInt(1, 255)}`;
   return { host: address.startsWith("127.") ? address : "127.0.0.1", port, localAddress: own };
 }
 
-/** Asks the kernel: what node knows of it comes with the next turn of the event loop. */
+/** Is the socket connected? Asks the kernel: node would report it in the next turn of the event loop only. */
 function isConnected(socket: Socket): boolean {
   const handle = (socket as Socket & { _handle?: { getpeername?(out: object): number } | null })._handle;
   return handle?.getpeername?.({}) === 0;

@@ -1,38 +1,39 @@
-// Which signals end the process, and when the next one means "at once". Called by stop.ts, and by cli.ts for SIGUSR1.
+// Signal handlers: which signals drain the process, and when a second one ends it at once. Called by stop.ts and
+// cli.ts.
 
 import { readFileSync, readlinkSync } from "node:fs";
 import { constants } from "node:os";
 
 /**
- * SIGHUP comes when the terminal or the ssh session is closed; SIGQUIT is Ctrl-\; SIGUSR2 is how nodemon asks a program
- * to end.
+ * The signals that end the process. SIGHUP comes when the terminal or the ssh session is closed. SIGQUIT is Ctrl-\.
+ * nodemon sends SIGUSR2 to restart a program.
  */
 const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR2"] as const;
 
 /**
- * Signals so close to the first, in milliseconds, are the same wish: a manager that signals the process group and then
- * its child, a shell and its terminal.
+ * A further signal within this time of the first, in milliseconds, is a copy of it: a manager may signal the process
+ * group and then the child; Ctrl-C reaches all processes of a terminal.
  */
 const SAME_WISH_MS = 1000;
 
-/** Hears of the signals that end the process: `stop` with the first, `exit` with a later one and its exit code. */
+/** Listens for these signals. Calls `stop` for the first, and `exit` with 128 + its number for a later one. */
 export function onStopSignals(stop: (signal: string) => void, exit: (code: number) => void): void {
   let first: number | undefined;
   const ignored = hangupIsIgnored() ? "SIGHUP" : undefined;
   for (const signal of SIGNALS) {
     process.on(signal, () => {
-      // Not left without a listener: node's default is to end.
+      // The listener stays attached: without one, node's default for SIGHUP is to exit.
       if (signal === ignored) return;
       const now = performance.now();
       first ??= now;
-      // Not "stopping already": a signal that comes while it ends for another reason is the first.
+      // The first signal, even when the process is stopping for another reason already.
       if (first === now) stop(signal);
       else if (now - first >= SAME_WISH_MS) exit(128 + constants.signals[signal]);
     });
   }
 }
 
-/** Node would open a debugger on SIGUSR1, which any process of this user may then use. */
+/** Handles SIGUSR1, on which node would otherwise open its debugger to every process of this user. */
 export function keepDebuggerShut(): void {
   process.on("SIGUSR1", () => {});
 }
@@ -43,9 +44,9 @@ const HANGUP_BIT = 1n;
 const [ACCESS_MODE, WRITE_ONLY] = [3, 1];
 
 /**
- * Did whoever started us want SIGHUP ignored (`nohup`)? Node gives every signal back its default when it starts, so what
- * was ignored is forgotten; but nohup also puts a stdin in place of the terminal that can only be written, which no
- * other program does, and which comes through npx as well. Elsewhere than on Linux nobody can tell.
+ * Was this process started with SIGHUP ignored (`nohup`)? Node resets all signals to their defaults when it starts, so
+ * the mask alone does not tell. But nohup also replaces a terminal as stdin by /dev/null, opened for writing only. No
+ * other program does that, and it is inherited through npx. Known on Linux only; false on other systems.
  */
 function hangupIsIgnored(): boolean {
   try {

@@ -1,4 +1,4 @@
-// How the process ends: signals, a parent that is gone, and what nobody caught. Wired by cli.ts.
+// Ends the process: on signals, when the parent process is gone, and on uncaught errors. Called by cli.ts.
 
 import type { Logger } from "pino";
 import { isSocketError } from "../core/errors.ts";
@@ -6,15 +6,15 @@ import type { LineLimit } from "../ops/log.ts";
 import { isAlive, startTimeOf } from "./alive.ts";
 import { onStopSignals } from "./signals.ts";
 
-/** What ends, and how. */
+/** The running proxy, as this file sees it. */
 export interface Stoppable {
   log: Logger;
   lines: LineLimit;
-  /** Ends politely; resolves when everything is ended. Also called while it is still starting. */
+  /** Drains and closes; resolves when everything is closed. May be called while the proxy is still starting. */
   close(): Promise<void>;
-  /** Writes out what the log still holds, if it can be written soon. */
+  /** Writes the buffered log lines, if they can be written soon. */
   flush(): Promise<void>;
-  /** A socket error that had no owner. */
+  /** Counts a socket error for which no listener was attached. */
   onUncaught(): void;
 }
 
@@ -22,14 +22,18 @@ export interface Stoppable {
 const EXIT_BUG = 70;
 const PARENT_CHECK_MS = 1000;
 
-/** Installs the handlers. The first reason drains and exits 0, a later signal exits at once (signals.ts). */
+/**
+ * Installs the handlers. The first reason to stop drains and exits with 0, a later signal exits at once (signals.ts).
+ *
+ * @returns a function that stops the process for another reason.
+ */
 export function installStop(stoppable: Stoppable, parentPid: number | undefined): (reason: string) => void {
   const { log, lines } = stoppable;
   let stopping = false;
   let exitCode = 0;
   const exit = (code: number): void => void stoppable.flush().then(() => process.exit(code));
   const stop = (code: number, reason: string): void => {
-    // A bug while it ends is still one.
+    // A bug during the drain still makes the exit code 70.
     exitCode ||= code;
     if (stopping) return;
     stopping = true;
@@ -47,7 +51,7 @@ export function installStop(stoppable: Stoppable, parentPid: number | undefined)
     if (message === "shutdown" || (message as { type?: unknown } | null)?.type === "shutdown")
       stop(0, "shutdown message");
   });
-  // `send` stays when the channel is closed, which may have happened before this line.
+  // `process.send` exists even after the channel was closed, which may have happened before this line.
   if (process.send) {
     const disconnected = (): void => stop(0, "the IPC channel closed");
     if (process.connected) process.once("disconnect", disconnected);
@@ -57,12 +61,12 @@ export function installStop(stoppable: Stoppable, parentPid: number | undefined)
 
   const uncaught = (error: unknown): void => {
     if (isSocketError(error)) {
-      // Some socket had no owner for a moment. That is a bug to be found, and no reason to end everybody else's.
+      // A socket had no error listener for a moment. That is a bug, but no reason to end all other connections.
       stoppable.onUncaught();
       if (lines.allows("uncaught", "error")) log.error({ err: error }, "uncaught socket error");
       return;
     }
-    // The same bug may come with every byte.
+    // The same bug may be thrown for every chunk: limit the lines.
     if (lines.allows("bug", "fatal")) log.fatal({ err: error }, "bug: uncaught exception");
     stop(EXIT_BUG, "uncaught exception");
   };
@@ -71,7 +75,7 @@ export function installStop(stoppable: Stoppable, parentPid: number | undefined)
   return (reason) => stop(0, reason);
 }
 
-/** Looks every second whether a process is there, and still the same one. */
+/** Checks every second that a process still runs, and calls `gone` once when it does not. */
 function watchParent(pid: number, gone: () => void): void {
   const started = startTimeOf(pid);
   const timer = setInterval(() => {
