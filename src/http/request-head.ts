@@ -1,12 +1,12 @@
-// Reads a request's head, and writes the head that goes to the upstream: which fields pass, which are rewritten, which
-// are dropped (RFC 9110 7.6). Called by proxy/gate.ts; pure.
+// Reads a request's head: which fields pass, which are rewritten, which are dropped (RFC 9110 7.6). Called by
+// proxy/gate.ts; upstream-head.ts writes from it the head that goes to the upstream. Pure.
 
-import { codingsOf, dropNominated, linesOf, nominate, ows, tokens } from "./fields.ts";
+import { codingsOf, dropNominated, nominate, ows, tokens } from "./fields.ts";
 import { isDisguised, isFrontField } from "./front-fields.ts";
 
 /** A request's fields, sorted. */
 export interface RequestHead {
-  /** End-to-end fields as sent, without those that `toUpstream` rewrites. */
+  /** End-to-end fields as sent, without those that `toUpstream()` rewrites. */
   fields: string[];
   hosts: string[];
   /** The authority of an absolute-form target, which replaces Host; undefined for the other forms. */
@@ -39,7 +39,7 @@ export interface RequestHead {
 
 /**
  * Reads a request's fields in one pass. Framing and forwarding fields are left out of `fields` and rewritten by
- * `toUpstream`, so that a client cannot delete them by naming them in Connection (RFC 9110 7.6.1).
+ * `toUpstream()`, so that a client cannot delete them by naming them in Connection (RFC 9110 7.6.1).
  */
 export function readRequestHead(raw: readonly string[]): RequestHead {
   const head: RequestHead = {
@@ -190,17 +190,6 @@ export function isLoop(head: RequestHead, via: string): boolean {
   return head.via.some((value) => value.includes(via));
 }
 
-/** Replaces a field's value, or adds the field at the front. */
-function setField(fields: string[], name: string, value: string): void {
-  const lower = name.toLowerCase();
-  for (let i = 0; i < fields.length; i += 2) {
-    if (fields[i]?.toLowerCase() !== lower) continue;
-    fields[i + 1] = value;
-    return;
-  }
-  fields.unshift(name, value);
-}
-
 /** A limit above the length of any chain of proxies, and exact as a number. */
 const MAX_FORWARDS = 1_000_000;
 
@@ -213,44 +202,4 @@ const MAX_FORWARDS = 1_000_000;
 export function hopsLeft(method: string, { maxForwards }: Pick<RequestHead, "maxForwards">): number | undefined {
   if (maxForwards === undefined || (method !== "OPTIONS" && method !== "TRACE")) return undefined;
   return /^\d+$/.test(maxForwards) ? Math.min(Number(maxForwards), MAX_FORWARDS) : Number.NaN;
-}
-
-/**
- * The head to send to the upstream. Framing fields come last and are rewritten from what was parsed (RFC 9112 11.2).
- *
- * @param line method and request target, as they are sent.
- * @param upgrade ask the upstream for a WebSocket; otherwise the client's Upgrade field is not passed on.
- */
-export function toUpstream(
-  head: RequestHead,
-  { method, path }: { method: string; path: string },
-  peer: Peer,
-  via: string,
-  upgrade: boolean,
-): string {
-  const host = head.authority ?? head.hosts[0];
-  if (head.authority !== undefined) setField(head.fields, "Host", head.authority);
-  const hops = hopsLeft(method, head);
-  if (hops !== undefined) setField(head.fields, "Max-Forwards", String(hops - 1));
-  let text = `${method} ${path} HTTP/1.1\r\n${linesOf(head.fields)}`;
-  // An HTTP/1.0 client may omit Host (health checks do). The request goes on as HTTP/1.1, where Host is required.
-  if (host === undefined) text += "Host: localhost\r\n";
-  const peers = peer.trusted ? head.forwardedFor.filter((one) => ows(one) !== "") : [];
-  if (peer.address !== "") peers.push(peer.address);
-  if (peers.length > 0) text += `X-Forwarded-For: ${peers.join(", ")}\r\n`;
-  text += `X-Forwarded-Proto: ${(peer.trusted && head.forwardedProto) || "http"}\r\n`;
-  const forwardedHost = (peer.trusted && head.forwardedHost) || host;
-  if (forwardedHost) text += `X-Forwarded-Host: ${forwardedHost}\r\n`;
-  if (peer.trusted) text += linesOf(head.claims);
-  text += `Via: ${head.via.length > 0 ? `${head.via.join(", ")}, ${via}` : via}\r\n`;
-  if (upgrade) return `${text}Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n`;
-  if (head.codings.length > 0) {
-    if (head.trailer !== undefined) text += `Trailer: ${head.trailer}\r\n`;
-    text += "Transfer-Encoding: chunked\r\n";
-  } else if (head.length !== undefined) text += `Content-Length: ${head.length}\r\n`;
-  // Methods that usually have a body state its absence (RFC 9110 8.6).
-  else if (!/^(GET|HEAD|DELETE|OPTIONS|TRACE)$/.test(method)) text += "Content-Length: 0\r\n";
-  // TE is a hop-by-hop field, so Connection has to name it (RFC 9110 10.1.4).
-  if (head.takesTrailers) return `${text}TE: trailers\r\nConnection: keep-alive, TE\r\n\r\n`;
-  return `${text}Connection: keep-alive\r\n\r\n`;
 }

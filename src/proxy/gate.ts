@@ -14,9 +14,10 @@ import { Exchange } from "../exchange/exchange.ts";
 import type { RelayParts } from "../exchange/parts.ts";
 import { createPlainRelay, type PlainRelay } from "../exchange/plain.ts";
 import { loadFrames } from "../tunnel/control-frames.ts";
-import { hopsLeft, isLoop, readRequestHead, toUpstream, type RequestHead } from "../http/request-head.ts";
+import { hopsLeft, isLoop, readRequestHead, type RequestHead } from "../http/request-head.ts";
 import { readTarget } from "../http/request-target.ts";
 import { traceOf } from "../http/trace.ts";
+import { toUpstream } from "../http/upstream-head.ts";
 import type { Target } from "../core/target.ts";
 
 /** What the gate needs of the other rooms. */

@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
-import { readRequestHead, toUpstream } from "../../src/http/request-head.ts";
+import { readRequestHead } from "../../src/http/request-head.ts";
+import { toUpstream } from "../../src/http/upstream-head.ts";
 import { readResponseHead, toClient } from "../../src/http/response-head.ts";
 
 /** `Name: value` lines to node's raw array. */

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { passTrailers } from "../../src/http/fields.ts";
-import { isLoop, readRequestHead, toUpstream, viaOf, type Peer } from "../../src/http/request-head.ts";
+import { isLoop, readRequestHead, viaOf, type Peer } from "../../src/http/request-head.ts";
+import { toUpstream } from "../../src/http/upstream-head.ts";
 import {
   interimHead,
   readResponseHead,
