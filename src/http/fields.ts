@@ -66,7 +66,7 @@ export function nominate(nominated: Set<string> | undefined, options: readonly s
 
 // Fields that must not arrive after the body, because they decide how the message is read (RFC 9110 6.5.1).
 const NOT_IN_TRAILERS =
-  /^(content-length|content-encoding|content-type|content-range|transfer-encoding|host|connection|keep-alive|te|trailer|upgrade|via|authorization|cookie|set-cookie|proxy-.*|expect|max-forwards|cache-control)$/;
+  /^(content-length|content-encoding|content-type|content-range|transfer-encoding|host|connection|keep-alive|te|trailer|upgrade|via|x-single-port-via|authorization|cookie|set-cookie|proxy-.*|expect|max-forwards|cache-control)$/;
 
 /** The trailer fields that may be passed on, as the pairs `addTrailers` takes. */
 export function passTrailers(raw: readonly string[]): [string, string][] {

@@ -36,6 +36,7 @@ const OURS = new Set(
   [
     ["connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade", "http2-settings"],
     ["proxy-authorization", "proxy-authenticate", "content-length", "host", "via", "expect", "max-forwards", "origin"],
+    ["x-single-port-via"],
   ].flat(),
 );
 

@@ -21,6 +21,7 @@ export interface RequestHead {
   idempotencyKey: boolean;
   origin: string | undefined;
   ray: string | undefined;
+  /** The elements of Via, whichever of its two names they came under (`QUIET_VIA` of upstream-head.ts). */
   via: string[];
   forwardedFor: string[];
   forwardedProto: string | undefined;
@@ -107,6 +108,7 @@ export function readRequestHead(raw: readonly string[]): RequestHead {
         fields.push(name, value);
         continue;
       case "via":
+      case "x-single-port-via":
         head.via.push(value);
         continue;
       case "x-forwarded-for":

@@ -3,6 +3,22 @@
 import { linesOf, ows } from "./fields.ts";
 import { hopsLeft, type Peer, type RequestHead } from "./request-head.ts";
 
+/**
+ * The field that replaces Via with `--via off`, with all entries of Via. Every single-port reads both names, so loops are
+ * noticed under either. Responses get neither: for a gateway that is optional (RFC 9110 7.6.3).
+ */
+export const QUIET_VIA = "X-Single-Port-Via";
+
+/** What this proxy adds to a request. */
+export interface Adds {
+  /** This instance's entry, as `viaOf()` writes it. */
+  via: string;
+  /** The field for it. Some servers behave differently for requests with Via (nginx: `gzip_proxied`). */
+  viaField: "Via" | typeof QUIET_VIA;
+  /** Are X-Forwarded-For, -Proto and -Host added? If not, those of a trusted front pass unchanged. */
+  forwarded: boolean;
+}
+
 /** Replaces a field's value, or adds the field at the front. */
 function setField(fields: string[], name: string, value: string): void {
   const lower = name.toLowerCase();
@@ -12,6 +28,31 @@ function setField(fields: string[], name: string, value: string): void {
     return;
   }
   fields.unshift(name, value);
+}
+
+/** The forwarding fields of a peer that is not trusted: none. */
+const UNSAID: Pick<RequestHead, "forwardedFor" | "forwardedProto" | "forwardedHost" | "claims"> = {
+  forwardedFor: [],
+  forwardedProto: undefined,
+  forwardedHost: undefined,
+  claims: [],
+};
+
+/**
+ * The forwarding fields: those of a trusted peer and, with `adds`, what this proxy knows of the client.
+ *
+ * @param host the host that the client asked for.
+ */
+function forwardedLines(head: RequestHead, host: string | undefined, peer: Peer, adds: boolean): string {
+  const said = peer.trusted ? head : UNSAID;
+  const hops = said.forwardedFor.filter((one) => ows(one) !== "");
+  if (adds && peer.address !== "") hops.push(peer.address);
+  const proto = said.forwardedProto || (adds ? "http" : undefined);
+  const asked = said.forwardedHost || (adds ? host : undefined);
+  let text = hops.length > 0 ? `X-Forwarded-For: ${hops.join(", ")}\r\n` : "";
+  if (proto) text += `X-Forwarded-Proto: ${proto}\r\n`;
+  if (asked) text += `X-Forwarded-Host: ${asked}\r\n`;
+  return text + linesOf(said.claims);
 }
 
 /**
@@ -24,7 +65,7 @@ export function toUpstream(
   head: RequestHead,
   { method, path }: { method: string; path: string },
   peer: Peer,
-  via: string,
+  adds: Adds,
   upgrade: boolean,
 ): string {
   const host = head.authority ?? head.hosts[0];
@@ -34,14 +75,8 @@ export function toUpstream(
   let text = `${method} ${path} HTTP/1.1\r\n${linesOf(head.fields)}`;
   // An HTTP/1.0 client may omit Host (health checks do). The request goes on as HTTP/1.1, where Host is required.
   if (host === undefined) text += "Host: localhost\r\n";
-  const peers = peer.trusted ? head.forwardedFor.filter((one) => ows(one) !== "") : [];
-  if (peer.address !== "") peers.push(peer.address);
-  if (peers.length > 0) text += `X-Forwarded-For: ${peers.join(", ")}\r\n`;
-  text += `X-Forwarded-Proto: ${(peer.trusted && head.forwardedProto) || "http"}\r\n`;
-  const forwardedHost = (peer.trusted && head.forwardedHost) || host;
-  if (forwardedHost) text += `X-Forwarded-Host: ${forwardedHost}\r\n`;
-  if (peer.trusted) text += linesOf(head.claims);
-  text += `Via: ${head.via.length > 0 ? `${head.via.join(", ")}, ${via}` : via}\r\n`;
+  text += forwardedLines(head, host, peer, adds.forwarded);
+  text += `${adds.viaField}: ${head.via.length > 0 ? `${head.via.join(", ")}, ${adds.via}` : adds.via}\r\n`;
   if (upgrade) return `${text}Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n`;
   if (head.codings.length > 0) {
     if (head.trailer !== undefined) text += `Trailer: ${head.trailer}\r\n`;

@@ -85,8 +85,12 @@ function unread(env: NodeJS.ProcessEnv): Notice[] {
   return [{ level: "warn", text: `not read from the environment: ${slips.join(", ")}` }];
 }
 
-/** A slip may have so many letters wrong, missing or too many. */
+/** A slip may have so many letters wrong, missing or too many, and in a short name half of them. */
 const MAX_SLIPS = 2;
+
+function slipsOf(name: string): number {
+  return Math.min(MAX_SLIPS, Math.floor(name.replace(/^SINGLE_PORT_/, "").length / 2));
+}
 
 /** The variable that was meant: the option of this name, or one that is spelt nearly the same. */
 function nearest(name: string, known: readonly string[], isOurs: boolean): string | undefined {
@@ -99,7 +103,7 @@ function nearest(name: string, known: readonly string[], isOurs: boolean): strin
   const candidates = known.filter((one) => one.length > 2 * MAX_SLIPS + 4);
   const distances = candidates.map((one) => [distance(name, one), one] as const).sort(([a], [b]) => a - b);
   const [best] = distances;
-  return best !== undefined && best[0] <= MAX_SLIPS ? best[1] : undefined;
+  return best !== undefined && best[0] <= slipsOf(best[1]) ? best[1] : undefined;
 }
 
 /** How many letters have to be put in, left out or changed (Levenshtein). */

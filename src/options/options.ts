@@ -18,6 +18,8 @@ export interface Options {
   http: Target;
   mux: MuxTarget[];
   trustProxy: BlockList;
+  forwarded: boolean;
+  via: boolean;
   allowOrigin: string[];
   /** As `holdsHost()` of core/names.ts compares them. */
   allowHost: string[];
@@ -94,7 +96,7 @@ export function optionTable(): string {
     const { flags, env, default: value, parse, text } = option;
     const without = nameOf(option) === "http" ? "required" : parse ? "none" : "off";
     const shown = value === undefined ? without : `\`${value}\``;
-    return `| \`${flags}\` | \`${env}\` | ${shown} | ${text.replaceAll("|", "\\|")} |`;
+    return `| \`${flags.replaceAll("|", "\\|")}\` | \`${env}\` | ${shown} | ${text.replaceAll("|", "\\|")} |`;
   });
   return ["| option | environment | default | meaning |", "| --- | --- | --- | --- |", ...rows].join("\n");
 }
@@ -168,6 +170,7 @@ export function optionsFrom(settings: Settings): Options {
 /** A program's value: text as on the command line; a number of a duration is in milliseconds, that of a size in bytes. */
 function readSetting({ flags, parse }: Declared, value: unknown): unknown {
   if (!parse) return !isOff(String(value));
+  if (typeof value === "boolean" && flags.endsWith("<on|off>")) return value;
   if (typeof value !== "string" && typeof value !== "number") throw new Error("text or a number");
   return parse(typeof value === "number" && flags.endsWith("<time>") ? `${value}ms` : String(value));
 }

@@ -22,6 +22,10 @@ export interface Settings {
   mux?: number | string | readonly (number | string)[] | undefined;
   /** Peers whose X-Forwarded-* and CF-* fields are believed: networks, loopback among them, or none. Default: loopback. */
   trustProxy?: string | undefined;
+  /** Tell upstreams of the client in X-Forwarded-For, -Proto and -Host; off adds nothing to what a trusted front says. Default: on. */
+  forwarded?: boolean | string | undefined;
+  /** Sign requests in Via, for which nginx stops compressing; off signs in X-Single-Port-Via instead. Default: on. */
+  via?: boolean | string | undefined;
   /** A page of this origin may open a mux, too (its own always may); https://*.example.org, null, file://, * for all. Default: none. */
   allowOrigin?: string | readonly string[] | undefined;
   /** A page may open a mux by this host without a front: a name, `*.example.org`, or `*`. Default: none. */

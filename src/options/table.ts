@@ -10,6 +10,7 @@ import {
   integer,
   LOG_LEVELS,
   mux,
+  onOff,
   oneOf,
   origin,
   parentPid,
@@ -80,6 +81,22 @@ export const declared: Declared[] = [
     default: "loopback",
     parse: cidrs,
     text: "peers whose X-Forwarded-* and CF-* fields are believed: networks, loopback among them, or none",
+  },
+  {
+    flags: "--forwarded <on|off>",
+    env: "SINGLE_PORT_FORWARDED",
+    group: GROUPS.main,
+    default: "on",
+    parse: onOff,
+    text: "tell upstreams of the client in X-Forwarded-For, -Proto and -Host; off adds nothing to what a trusted front says",
+  },
+  {
+    flags: "--via <on|off>",
+    env: "SINGLE_PORT_VIA",
+    group: GROUPS.main,
+    default: "on",
+    parse: onOff,
+    text: "sign requests in Via, for which nginx stops compressing; off signs in X-Single-Port-Via instead",
   },
 
   {

@@ -65,6 +65,12 @@ export function oneOf(values: readonly string[]): (text: string) => string {
   };
 }
 
+/** What is done unless it is turned off. */
+export function onOff(text: string): boolean {
+  if (text !== "on" && text !== "off") throw new Error("on or off");
+  return text === "on";
+}
+
 /** An address to bind, or a name. */
 export function host(text: string): string {
   if (!/^[A-Za-z0-9._:%-]+$/.test(text) || (text.includes(":") && !isIP(text)))

@@ -17,7 +17,7 @@ import { loadFrames } from "../tunnel/control-frames.ts";
 import { hopsLeft, isLoop, readRequestHead, type RequestHead } from "../http/request-head.ts";
 import { readTarget } from "../http/request-target.ts";
 import { traceOf } from "../http/trace.ts";
-import { toUpstream } from "../http/upstream-head.ts";
+import { toUpstream, type Adds } from "../http/upstream-head.ts";
 import type { Target } from "../core/target.ts";
 
 /** What the gate needs of the other rooms. */
@@ -25,8 +25,7 @@ export interface GateParts {
   routes: Routes;
   links: Links;
   relay: RelayParts;
-  /** How this instance signs the Via field. */
-  via: string;
+  adds: Adds;
   maxTunnels: number;
   /** So long into an outage navigations are held, like everything else. */
   navigationHoldMs: number;
@@ -104,7 +103,7 @@ export class Gate implements Handlers {
     const decision = route(lineOf(req), facts.head, client.trusted, this.#parts.routes);
     if (decision.to === "refuse") return this.#refuse(req, res, decision.code, decision.why);
     if (decision.to === "self") return this.#answer(req, res);
-    if (isLoop(facts.head, this.#parts.via)) return this.#refuse(req, res, "loop_detected");
+    if (isLoop(facts.head, this.#parts.adds.via)) return this.#refuse(req, res, "loop_detected");
     this.#plain.relay(req, res, (failure) => this.#say(req, res, failure));
   }
 
@@ -114,7 +113,7 @@ export class Gate implements Handlers {
     if (decision.to === "refuse") return this.#refuse(req, res, decision.code, decision.why);
     // The listener asks isUpgrade() first, so the router has no reason to find a plain request here.
     if (decision.to !== "tunnel") return this.#refuse(req, res, "bad_request");
-    if (isLoop(facts.head, this.#parts.via)) return this.#refuse(req, res, "loop_detected");
+    if (isLoop(facts.head, this.#parts.adds.via)) return this.#refuse(req, res, "loop_detected");
     if (!this.#hasRoom()) return this.#refuse(req, res, "too_many");
     const url = req.url ?? "/";
     const path = decision.path === undefined ? url : decision.path + url.slice(pathOf(url).length);
@@ -152,7 +151,7 @@ export class Gate implements Handlers {
     const link = this.#parts.links.byName.get(upstreamName);
     if (!client || !link) throw new Error(`a request without a client, or for no upstream (${upstreamName})`);
     const line = { method: req.method ?? "", path: upgrade?.path ?? req.url ?? "/" };
-    const text = toUpstream(head, line, client, this.#parts.via, upgrade !== undefined);
+    const text = toUpstream(head, line, client, this.#parts.adds, upgrade !== undefined);
     const exchange = new Exchange(this.#parts.relay, {
       req,
       res,

@@ -27,6 +27,7 @@ import type { Exchange } from "../exchange/exchange.ts";
 import type { RelayParts } from "../exchange/parts.ts";
 import { whatHappened } from "../ops/what-happened.ts";
 import { viaOf } from "../http/request-head.ts";
+import { QUIET_VIA } from "../http/upstream-head.ts";
 import type { Tunnel } from "../tunnel/tunnel.ts";
 import { readingsOf, reportOf, type Rooms } from "./reports.ts";
 import type { Why } from "../core/errors.ts";
@@ -163,7 +164,11 @@ export class Proxy {
       },
       links: this.#links,
       relay,
-      via: viaOf(randomBytes(4).toString("hex")),
+      adds: {
+        via: viaOf(randomBytes(4).toString("hex")),
+        viaField: options.via ? "Via" : QUIET_VIA,
+        forwarded: options.forwarded,
+      },
       maxTunnels: options.maxTunnels,
       navigationHoldMs: Math.min(options.hold, NAVIGATION_HOLD_MS),
       http: options.http,

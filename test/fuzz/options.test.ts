@@ -146,6 +146,8 @@ const NAMES = [
   "http",
   "mux",
   "trustProxy",
+  "forwarded",
+  "via",
   "allowOrigin",
   "hold",
   "pingInterval",

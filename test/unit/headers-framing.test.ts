@@ -13,7 +13,8 @@ const lines = (fields: readonly string[]): string[] =>
 function up(sent: string[], method: string, upgrade = false): string[] {
   const peer = { address: "127.0.0.1", trusted: true };
   const line = { method, path: "/" };
-  const text = toUpstream(readRequestHead(raw("Host: a", ...sent)), line, peer, "1.1 single-port (abcd)", upgrade);
+  const adds = { via: "1.1 single-port (abcd)", viaField: "Via", forwarded: true } as const;
+  const text = toUpstream(readRequestHead(raw("Host: a", ...sent)), line, peer, adds, upgrade);
   return text.split("\r\n").slice(1, -2);
 }
 /** A response's head, as bytes would bring it. */

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { passTrailers } from "../../src/http/fields.ts";
 import { isLoop, readRequestHead, viaOf, type Peer } from "../../src/http/request-head.ts";
-import { toUpstream } from "../../src/http/upstream-head.ts";
+import { QUIET_VIA, toUpstream, type Adds } from "../../src/http/upstream-head.ts";
 import {
   interimHead,
   readResponseHead,
@@ -11,6 +11,8 @@ import {
 } from "../../src/http/response-head.ts";
 
 const VIA = viaOf("abcd");
+const ALL: Adds = { via: VIA, viaField: "Via", forwarded: true };
+const QUIET: Adds = { via: VIA, viaField: QUIET_VIA, forwarded: false };
 const FRONT: Peer = { address: "127.0.0.1", trusted: true };
 const STRANGER: Peer = { address: "198.51.100.9", trusted: false };
 
@@ -22,10 +24,10 @@ const lines = (fields: readonly string[]): string[] =>
   fields.flatMap((name, i) => (i % 2 === 0 ? [`${name}: ${fields[i + 1]}`] : []));
 
 /** The lines that go up. */
-function up(sent: string[], about: { method?: string; peer?: Peer; upgrade?: boolean } = {}): string[] {
+function up(sent: string[], about: { method?: string; peer?: Peer; upgrade?: boolean; adds?: Adds } = {}): string[] {
   const head = readRequestHead(raw(...sent));
   const line = { method: about.method ?? "GET", path: "/" };
-  const text = toUpstream(head, line, about.peer ?? FRONT, VIA, about.upgrade ?? false);
+  const text = toUpstream(head, line, about.peer ?? FRONT, about.adds ?? ALL, about.upgrade ?? false);
   return text.split("\r\n").slice(1, -2);
 }
 
@@ -117,6 +119,7 @@ describe("what passes", () => {
     "X-Real-IP: 192.0.2.1",
     "CF-Connecting-IP: 192.0.2.1",
     "Via: 1.1 front",
+    "X-Single-Port-Via: 1.1 front",
   ])("Connection cannot take %s away", (field) => {
     const host = field.startsWith("Host") ? [] : ["Host: a"];
     expect(up([...host, field, `Connection: ${field.split(":")[0]}`], { method: "POST" })).toEqual(
@@ -186,6 +189,70 @@ describe("who the client is", () => {
   });
 });
 
+describe("what is added can be left out", () => {
+  const claims = ["X-Forwarded-For: 192.0.2.1, 192.0.2.2", "X-Forwarded-Proto: https", "X-Forwarded-Host: b"].concat([
+    "Forwarded: for=192.0.2.1",
+    "CF-Connecting-IP: 192.0.2.1",
+  ]);
+  const rest = [`X-Single-Port-Via: ${VIA}`, "Connection: keep-alive"];
+
+  test.each<[string, Peer]>([
+    ["a front", FRONT],
+    ["a front on a unix socket", { address: "", trusted: true }],
+    ["a stranger", STRANGER],
+  ])("of a request of %s without claims nothing is said", (_, peer) => {
+    expect(up(["Host: a", "X: y"], { peer, adds: QUIET })).toEqual(["Host: a", "X: y", ...rest]);
+  });
+
+  test("a trusted peer's word passes as it is", () => {
+    expect(up(["Host: a", ...claims], { adds: QUIET })).toEqual(["Host: a", ...claims, ...rest]);
+    const some = ["X-Forwarded-Proto: https"];
+    expect(up(["Host: a", ...some, "X-Forwarded-For: "], { adds: QUIET })).toEqual(["Host: a", ...some, ...rest]);
+  });
+
+  test("anybody else's word is dropped", () => {
+    const sent = ["Host: a", ...claims, "X_Forwarded_For: 192.0.2.1"];
+    expect(up(sent, { peer: STRANGER, adds: QUIET })).toEqual(["Host: a", ...rest]);
+  });
+
+  test("each by itself", () => {
+    expect(only(up(["Host: a"], { adds: { ...QUIET, forwarded: true } }), /^(x-|via)/i)).toEqual([
+      "X-Forwarded-For: 127.0.0.1",
+      "X-Forwarded-Proto: http",
+      "X-Forwarded-Host: a",
+      rest[0],
+    ]);
+    expect(only(up(["Host: a"], { adds: { ...ALL, forwarded: false } }), /^(x-|via)/i)).toEqual([`Via: ${VIA}`]);
+  });
+
+  test("an upgrade's head is the same", () => {
+    expect(up(["Host: a", "Connection: Upgrade", "Upgrade: websocket"], { adds: QUIET, upgrade: true })).toEqual([
+      "Host: a",
+      rest[0],
+      "Connection: Upgrade",
+      "Upgrade: websocket",
+    ]);
+  });
+
+  test.each<[string, Adds, string]>([
+    ["Via", ALL, "Via"],
+    ["X-Single-Port-Via", QUIET, "X-Single-Port-Via"],
+  ])("what has signed under either name goes on under %s", (_, adds, name) => {
+    const sent = ["X-Single-Port-Via: 1.1 other", "VIA: 1.0 front", "x-single-port-via: 1.1 another"];
+    expect(only(up(["Host: a", ...sent], { adds }), /via:/i)).toEqual([
+      `${name}: 1.1 other, 1.0 front, 1.1 another, ${VIA}`,
+    ]);
+  });
+
+  test("a loop is noticed under either name, and other spellings are nobody's", () => {
+    const heads = ["Via", "X-Single-Port-Via", "x-single-port-VIA", "X_Single_Port_Via"].map((name) =>
+      readRequestHead(raw("Host: a", `${name}: 1.0 front, ${VIA}`, `Connection: ${name}`)),
+    );
+    expect(heads.map((head) => isLoop(head, VIA))).toEqual([true, true, true, false]);
+    expect(heads.map(({ fields }) => fields)).toEqual(heads.map(() => ["Host", "a"]));
+  });
+});
+
 test("what a head says beside its fields", () => {
   const upgrade = (...fields: string[]): boolean => readRequestHead(raw(...fields)).websocket;
   expect(upgrade("Connection: keep-alive, UPGRADE", "Upgrade: WebSocket")).toBe(true);
@@ -224,6 +291,7 @@ test("trailers that decide how a message is read are not passed", () => {
     "TE",
     "Upgrade",
     "Via",
+    "X-Single-Port-Via",
     "Authorization",
   ].concat([
     "Set-Cookie",

@@ -175,7 +175,8 @@ test("the table of the README has a row for every option", () => {
   expect(rows).toHaveLength(commanderOptions().length);
   for (const { flags, envVar } of commanderOptions()) {
     expect(
-      rows.some((row) => row.includes(`\`${flags}\``) && row.includes(`\`${envVar}\``)),
+      // A bar would end the cell.
+      rows.some((row) => row.includes(`\`${flags.replaceAll("|", "\\|")}\``) && row.includes(`\`${envVar}\``)),
       flags,
     ).toBe(true);
   }
@@ -204,6 +205,16 @@ describe("options of a program", () => {
       maxHeaderSize: 65_536,
     });
   });
+  test.each<[unknown, boolean]>([
+    [undefined, true],
+    ["on", true],
+    [true, true],
+    ["off", false],
+    [false, false],
+  ])("what is on by default is, given as %j, %j", (value, expected) => {
+    const given = { http: 1, forwarded: value, via: value } as Settings;
+    expect(optionsFrom(given)).toMatchObject({ forwarded: expected, via: expected });
+  });
   test("port 0 is another one each time", () => {
     expect(optionsFrom({ port: 0, http: 1, admin: "0" })).toMatchObject({ port: 0, admin: { port: 0 } });
   });
@@ -222,6 +233,8 @@ describe("options of a program", () => {
     ["'hold' is 'NaN'. Accepted: a duration", { http: 1, hold: Number.NaN }],
     ["'replayBuffer' is '0.5'. Accepted: a size", { http: 1, replayBuffer: 0.5 }],
     ["'onDown' is 'true'. Accepted: text", { http: 1, onDown: true } as never],
+    ["'via' is 'no'. Accepted: on or off", { http: 1, via: "no" }],
+    ["'forwarded' is '0'. Accepted: on or off", { http: 1, forwarded: 0 } as never],
     ["the address this proxy listens on", { http: 3000 }],
     ["'--admin' is 127.0.0.1:3000, the address this proxy listens on", { http: 1, admin: "localhost:3000" }],
     ["'--http' is 127.0.0.1:4000, and so is --admin", { http: 4000, admin: 4000 }],

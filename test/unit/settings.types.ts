@@ -14,6 +14,7 @@ export const accepted: Settings[] = [
     replayBuffer: 1024,
     maxHeaderSize: "64k",
   },
+  { http: 4000, forwarded: "off", via: false },
   { http: 4000, mux: ["14801/mux", 14802] as const, allowOrigin: "*", takeover: true, accessLog: undefined },
 ];
 
