@@ -1,51 +1,8 @@
 // Request smuggling by framing: every doubtful way to say where a message ends, each against a fresh connection.
-// A row says what must have become of it: "400" means refused, nothing seen upstream; otherwise what the upstream saw.
 
-import { expect, test } from "vitest";
-import { dial, head } from "../kit/client.ts";
-import { expectUnharmed, recorded, statuses, type Recording } from "../kit/recording.ts";
-import { within } from "../kit/until.ts";
-
-const LAST = head("GET /last HTTP/1.1", "Host: a", "Connection: close");
-const HELLO = "5\r\nhello\r\n0\r\n\r\n";
-const SERVED = "POST /x [hello], GET /last []";
-
-/** Sends the bytes with another request behind them; resolves with the status of a refusal, or what was seen. */
-async function become(bytes: string, port: number, upstream: Recording): Promise<string> {
-  const before = upstream.seen().length;
-  const rests = upstream.rests().length;
-  const client = await dial(port);
-  client.send(bytes + LAST);
-  await within(client.ended, `the end of ${JSON.stringify(bytes)}`);
-  // A request that overtakes nothing: what the daemon had sent before is there, too.
-  const barrier = await dial(port);
-  barrier.send(head("GET /barrier HTTP/1.1", "Host: a", "Connection: close"));
-  await within(barrier.ended, "the barrier");
-  const seen = upstream.seen().slice(before, -1);
-  const got = statuses(client.received());
-  // A refusal in the middle of a body: the upstream has seen that it began, on a connection that then ended.
-  for (const peer of upstream.accepted.slice(rests)) {
-    if (upstream.rests()[upstream.accepted.indexOf(peer)] !== "") await within(peer.ended, "the attempt to be aborted");
-  }
-  if (got.length === 1 && seen.length === 0) return String(got[0]);
-  expect(got, bytes).toEqual(seen.map(() => 200));
-  return seen.map(({ method, target, body }) => `${method} ${target} [${body}]`).join(", ");
-}
-
-/** Runs a table: one daemon, one connection per row, and all rows that went wrong in one report. */
-async function expectRows(rows: Record<string, [bytes: string, ...outcomes: string[]]>): Promise<void> {
-  const { daemon, upstream } = await recorded();
-  const wrong: Record<string, string> = {};
-  for (const [name, [bytes, ...outcomes]] of Object.entries(rows)) {
-    const outcome = await become(bytes, daemon.port, upstream);
-    if (!outcomes.includes(outcome)) wrong[name] = `${outcome} instead of ${outcomes.join(" or ")}`;
-  }
-  expect(wrong).toEqual({});
-  await expectUnharmed(daemon);
-}
-
-/** A POST with these lines in its head, and what stands behind it. */
-const post = (body: string, ...fields: string[]): string => head("POST /x HTTP/1.1", "Host: a", ...fields) + body;
+import { test } from "vitest";
+import { head } from "../kit/client.ts";
+import { expectRows, HELLO, post, SERVED } from "../kit/verdicts.ts";
 
 test("a Transfer-Encoding is chunked, or refused", async () => {
   const served = ["chunked", " \tchunked", "chunked ", "CHUNKED", ",chunked", ", ,chunked"];
