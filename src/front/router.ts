@@ -1,6 +1,7 @@
 // Decides what a request is: plain, a tunnel, or something to refuse. Called for each request and
 // each upgrade by gate.ts; pure, so every decision is a unit test.
 
+import { METHODS } from "node:http";
 import type { FailureCode, Why } from "../core/errors.ts";
 import { isHostAllowed, whyHost, whyNot } from "../core/hosts.ts";
 import { holdsOrigin, type HostList, type OriginList } from "../core/names.ts";
@@ -72,6 +73,9 @@ export function pathOf(url: string): string {
 // RFC 9110 7.2 with RFC 3986 3.2.2: a name, an IPv4 or a bracketed IPv6, and perhaps a port.
 const HOST = /^(\[[0-9a-fA-F:.]+\]|[\w.~!$&'()*+,;=%-]*)(:\d*)?$/;
 
+/** Node's parser takes RTSP's methods as well (RFC 2326 10), and does not tell which protocol it has read. */
+const HTTP_METHODS = new Set(METHODS);
+
 /** Is this the kind of upgrade that becomes a tunnel, if the router finds nothing against it? */
 export function wantsTunnel(line: Omit<RequestLine, "path">, facts: Pick<Facts, "websocket">): boolean {
   return facts.websocket && line.method === "GET" && line.version === "1.1";
@@ -85,6 +89,7 @@ function announcesBody(facts: Facts): boolean {
 /** Decides about one request. `trusted` says whether its X-Forwarded-Host is believed. */
 export function route(line: RequestLine, facts: Facts, trusted: boolean, routes: Routes): Decision {
   if (line.method === "CONNECT") return refuse("method_not_allowed");
+  if (!HTTP_METHODS.has(line.method)) return refuse("bad_request");
   // Node's parser takes 0.9 and 2.0 too, which are framed by other rules.
   if (line.version !== "1.1" && line.version !== "1.0") return refuse("bad_request");
   // Two hosts, or none: whom the client meant is a guess, and a front may guess differently (RFC 9112 3.2).

@@ -85,6 +85,10 @@ describe("methods and versions", () => {
     expect(route(line, facts({ hosts: [] }), true, ROUTES)).toEqual(refused("method_not_allowed"));
   });
 
+  test.each(["ANNOUNCE", "SETUP", "PLAY", "constructor"])("%s is no method of HTTP", (method) => {
+    expect(route({ method, path: "/x", version: "1.0" }, facts(), true, ROUTES)).toEqual(refused("bad_request"));
+  });
+
   test.each([
     ["1.1", PLAIN],
     ["1.0", PLAIN],
