@@ -6,6 +6,7 @@ export type FailureCode =
   | "bad_request"
   | "origin_not_allowed"
   | "host_not_allowed"
+  | "no_mux"
   | "method_not_allowed"
   | "request_timeout"
   | "header_too_large"
@@ -22,6 +23,7 @@ const failures: Record<FailureCode, readonly [status: number, message: string]> 
   bad_request: [400, "The request is not valid HTTP, or asks for something this server does not do."],
   origin_not_allowed: [403, "Pages of this origin may not open the terminal."],
   host_not_allowed: [403, "Pages may not open the terminal by this name of the server."],
+  no_mux: [404, "There is no terminal mux behind this server (--mux)."],
   method_not_allowed: [405, "This method is not allowed here."],
   request_timeout: [408, "The request took too long to arrive."],
   header_too_large: [431, "The header fields of the request are too large."],

@@ -91,7 +91,7 @@ export interface MuxTarget {
 }
 
 /** The path that agent-orchestrator's pages connect to; served when `--mux` names no path of its own. */
-const DEFAULT_MUX_PATH = "/ao-terminal-mux";
+export const DEFAULT_MUX_PATH = "/ao-terminal-mux";
 /** The path that agent-orchestrator's mux serves; used for a target without a path. */
 const OWN_MUX_PATH = "/mux";
 

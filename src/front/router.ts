@@ -5,6 +5,7 @@ import { METHODS } from "node:http";
 import type { FailureCode, Why } from "../core/errors.ts";
 import { isHostAllowed, whyHost, whyNot } from "../core/hosts.ts";
 import { holdsOrigin, type HostList, type OriginList } from "../core/names.ts";
+import { DEFAULT_MUX_PATH } from "../core/target.ts";
 
 /** The facts a decision rests on; `RequestHead` of http/request-head.ts has them. */
 export interface Facts {
@@ -109,7 +110,10 @@ export function route(line: RequestLine, facts: Facts, trusted: boolean, routes:
   if (!wantsTunnel(line, facts)) return { to: "plain" };
   // What follows such a head may be its body or the first bytes of the tunnel: a way to smuggle (RFC 9112 11.2).
   if (announcesBody(facts)) return refuse("bad_request");
-  const mux = routes.mux.get(pathOf(line.path));
+  const path = pathOf(line.path);
+  // The web server would leave it without an answer (Next.js does), and look hung.
+  if (path === DEFAULT_MUX_PATH && routes.mux.size === 0) return refuse("no_mux");
+  const mux = routes.mux.get(path);
   if (mux || routes.httpIsMux) {
     const refusal = refusalOf(facts, trusted, routes);
     if (refusal) return refusal;

@@ -69,6 +69,7 @@ const REFUSALS: Record<FailureCode, (outcome: Outcome, target: string) => string
   bad_request: () => "refused: the client sent what is not valid HTTP, or asked for what is not done here",
   origin_not_allowed: notLetIn("pages of this origin may not open the terminal (--allow-origin)"),
   host_not_allowed: notLetIn("pages may not open the terminal by this host (--allow-host)"),
+  no_mux: () => "refused: the client asked for the terminal mux, and no --mux is given",
   method_not_allowed: ({ method }) => `refused: the client asked for ${method || "a method that is not done here"}`,
   request_timeout: ({ ms }) =>
     `refused${ms > 0 ? ` after ${elapsed(ms)}` : ""}: the client did not send all of its request in time`,

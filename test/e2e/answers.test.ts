@@ -92,6 +92,15 @@ test("403 for a page of another origin, or by a foreign name, that opens a mux",
   expect(up.accepted).toHaveLength(0);
 });
 
+test("404 for a terminal where no mux is given, and not the silence of the web server", async () => {
+  const up = await rawUpstream();
+  const daemon = await startDaemon(["--http", String(up.port)]);
+  own(await ask(daemon.port, upgrade("/ao-terminal-mux?session=1")), 404, "no_mux");
+  const line = await daemon.logged(({ error }) => error === "no_mux", "the refusal");
+  expect(line["what"]).toBe("refused: the client asked for the terminal mux, and no --mux is given");
+  expect(up.accepted).toHaveLength(0);
+});
+
 test("503 at once with --hold 0 when nobody listens, after one attempt", async () => {
   const daemon = await startDaemon(["--http", String(await deadPort()), "--hold", "0"]);
   const client = await dial(daemon.port);

@@ -206,6 +206,10 @@ test.each<[string, Partial<Outcome>]>([
       why: { seen: "host evil.example", expected: "localhost", option: "--allow-host evil.example" },
     },
   ],
+  [
+    "refused: the client asked for the terminal mux, and no --mux is given",
+    { error: "no_mux", by: "client", how: "limit", route: "", phase: "head" },
+  ],
   ["the client reset the connection within the answer after 10.0 s", { by: "client", how: "rst" }],
   [
     "the client left before there was a connection to the upstream after 10.0 s",

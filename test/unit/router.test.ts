@@ -45,6 +45,15 @@ describe("paths", () => {
     (url) => expect(upgradeTo(url)).toEqual(TO_MUX),
   );
 
+  test("no mux: the path by which agent-orchestrator's pages ask for one says so, others are the web server's", () => {
+    const none = { ...ROUTES, mux: new Map() };
+    expect(upgradeTo("/ao-terminal-mux?x", {}, true, none)).toEqual(refused("no_mux"));
+    expect(upgradeTo("/mux", {}, true, none)).toEqual(TO_HTTP);
+    expect(route(get("/ao-terminal-mux"), facts(), true, none)).toEqual(PLAIN);
+    const other = { ...ROUTES, mux: new Map([["/term", { upstream: "mux", path: undefined }]]) };
+    expect(upgradeTo("/ao-terminal-mux", {}, true, other)).toEqual(TO_HTTP);
+  });
+
   test("a mux path without one of its own goes up as it is", () => {
     expect(upgradeTo("/term?x")).toEqual({ to: "tunnel", upstream: "mux2", path: undefined });
   });
