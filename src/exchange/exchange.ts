@@ -314,7 +314,9 @@ export class Exchange implements Asker, Caller, Occupant, Live, Waiting {
   }
 
   #account(ending: Omit<Ending, "phase" | "bytesIn">): void {
-    const outcome = { ...ending, phase: this.#phase, bytesIn: this.#body?.bytes ?? 0 };
+    const phase = this.#phase;
+    const left = this.#eventStream && phase === "response_body" && ending.by === "client" && ending.how === "rst";
+    const outcome = { ...ending, phase, left, bytesIn: this.#body?.bytes ?? 0 };
     this.#parts.observer.ended(this.#record.outcome(outcome));
   }
 }

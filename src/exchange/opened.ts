@@ -30,8 +30,8 @@ export function openTunnel(
     route: upstream.name,
     path: record.path,
     from: record.facts.client,
-    ended: (by, how, bytesIn, bytesOut) =>
-      observer.ended(record.outcome({ by, how, phase: "tunnel", status: 101, bytesIn, bytesOut })),
+    ended: (by, how, bytesIn, bytesOut, left) =>
+      observer.ended(record.outcome({ by, how, phase: "tunnel", status: 101, bytesIn, bytesOut, left })),
     ponged: (side, rttMs) => {
       if (side === "upstream") upstream.heard(clock.now);
       observer.ponged(side, rttMs);

@@ -16,6 +16,8 @@ export interface Ending {
   error?: FailureCode | undefined;
   bytesIn: number;
   bytesOut: number;
+  /** By a reset, from what has no end. */
+  left?: boolean;
 }
 
 /** What is known from the beginning. */
@@ -79,7 +81,7 @@ export class ExchangeRecord {
     if (attempt) Object.assign(attempt, phase === undefined ? { code } : { code, phase });
   }
 
-  outcome({ by, how, phase, status, error, bytesIn, bytesOut }: Ending): Outcome {
+  outcome({ by, how, phase, status, error, bytesIn, bytesOut, left }: Ending): Outcome {
     const { route, method, ray, client } = this.#asked;
     return {
       id: this.id,
@@ -96,6 +98,7 @@ export class ExchangeRecord {
       by,
       how,
       phase,
+      left: left === true ? true : undefined,
       ray,
       client,
     };

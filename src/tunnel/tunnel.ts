@@ -34,7 +34,8 @@ export interface TunnelEnds {
   path: string;
   /** The client's address, for people. */
   from: string;
-  ended(by: SideName, how: How, bytesIn: number, bytesOut: number): void;
+  /** @param left did the client reset the connection while nothing waited for it, and no frame had begun? */
+  ended(by: SideName, how: How, bytesIn: number, bytesOut: number, left: boolean): void;
   /** A ping was answered. */
   ponged(side: "client" | "upstream", rttMs: number): void;
 }
@@ -313,6 +314,9 @@ export class Tunnel implements EndListener, Live, Deadline {
     this.#settled = true;
     this.#unwatch();
     this.#limits.stop();
-    this.#ends.ended(by, how === "fin" && this.#meant ? "done" : how, this.client.bytes, this.upstream.bytes);
+    const { client, upstream } = this;
+    const isIdle = !client.backlog.waits && client.follower.betweenFrames && upstream.follower.betweenFrames;
+    const left = by === "client" && how === "rst" && isIdle;
+    this.#ends.ended(by, how === "fin" && this.#meant ? "done" : how, client.bytes, upstream.bytes, left);
   }
 }

@@ -1,7 +1,9 @@
 // How a tunnel ends, in every way a side can be lost: what the other side sees of it.
 
 import { describe, expect, test, vi } from "vitest";
-import type { RawClient } from "../kit/client.ts";
+import type { Report } from "../../src/ops/report.ts";
+import { askAdmin } from "../kit/admin.ts";
+import { dial, head, type RawClient } from "../kit/client.ts";
 import { startDaemon, type TestDaemon } from "../kit/daemon.ts";
 import { close, encode, receive, TEXT } from "../kit/wire.ts";
 import { closed, openRaw, openWs, type RawTunnel } from "../kit/tunnel.ts";
@@ -175,4 +177,29 @@ describe("a closing handshake is left alone", () => {
     expect(toClient().subarray(before)).toEqual(reply);
     expect(toMux().subarray(-farewell.length)).toEqual(farewell);
   });
+});
+
+test("a client that resets an idle tunnel or an event stream has left; one whose bytes are on their way was lost", async () => {
+  const upstream = await rawUpstream();
+  const targets = ["--http", String(upstream.port), "--mux", `${upstream.port}/mux`];
+  const daemon = await startDaemon([...targets, "--admin", "127.0.0.1:0"]);
+  const idle = await openRaw(daemon, upstream, "/mux?idle");
+  const inFrame = await openRaw(daemon, upstream, "/ao-terminal-mux");
+  inFrame.client.send(text("never to be finished", true).subarray(0, 12));
+  await until(() => inFrame.toMux().length > 0, "half a frame");
+  const answered = async (path: string, type: string): Promise<RawClient> => {
+    const client = await dial(daemon.port);
+    client.send(head(`GET ${path} HTTP/1.1`, "Host: a"));
+    const server = await upstream.next();
+    await server.readUntil("\r\n\r\n");
+    server.send(head("HTTP/1.1 200 OK", `Content-Type: ${type}`, "Content-Length: 99") + "data: 1\n\n");
+    await client.readUntil("data: 1");
+    return client;
+  };
+  const clients = [idle.client, inFrame.client, await answered("/events", "text/event-stream")];
+  clients.push(await answered("/file", "text/plain"));
+  for (const client of clients) client.reset();
+  await until(() => daemon.log.filter(({ how }) => how === "rst").length === 4, "four outcomes");
+  const { endedBadly } = JSON.parse(await askAdmin(daemon, "/status")) as Report;
+  expect(endedBadly.map(({ path }) => path).toSorted()).toEqual(["/ao-terminal-mux", "/file"]);
 });

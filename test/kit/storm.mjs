@@ -6,11 +6,12 @@ import { connect, createServer } from "node:net";
 // A slow machine must not be met by ever more at once.
 const MAX_OPEN = 200;
 const ASK = "GET /mux HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
-const ANSWER = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+// The beginning of a frame goes with it: who leaves an idle tunnel did not end badly, and has no line.
+const ANSWER = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n\x81\x05h";
 
 const mux = createServer((socket) => {
   socket.on("error", () => {});
-  socket.once("data", () => socket.write(ANSWER));
+  socket.once("data", () => socket.write(ANSWER, "latin1"));
 });
 mux.listen(0, "127.0.0.1", () => process.stdout.write(`${mux.address().port}\n`));
 

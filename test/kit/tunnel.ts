@@ -7,6 +7,7 @@ import { dial, head, upgrade, type RawClient } from "./client.ts";
 import type { TestDaemon } from "./daemon.ts";
 import type { RawUpstream } from "./upstream.ts";
 import { until, within } from "./until.ts";
+import { encode, TEXT } from "./wire.ts";
 
 /** The answer of a mux that agrees. */
 export const SWITCHING: string = head(
@@ -35,6 +36,13 @@ export async function openRaw(daemon: TestDaemon, upstream: RawUpstream, path = 
   mux.send(SWITCHING);
   await client.readUntil("\r\n\r\n");
   return { client, mux, toClient: () => behindHead(client), toMux: () => behindHead(mux) };
+}
+
+/** Resets the client's side of a tunnel within a frame: that is lost, so the tunnel ended badly. */
+export async function resetWithinFrame(daemon: Pick<TestDaemon, "unread">, client: RawClient): Promise<void> {
+  client.send(encode({ opcode: TEXT, payload: Buffer.from("never to be finished") }, true).subarray(0, 12));
+  await until(() => daemon.unread(client.socket.localPort ?? 0) === 0, "the daemon to read half a frame");
+  client.reset();
 }
 
 function behindHead(peer: RawClient): Buffer {

@@ -8,6 +8,7 @@ import { singlePort } from "../kit/command.ts";
 import { startDaemon, type TestDaemon } from "../kit/daemon.ts";
 import { tempFolder } from "../kit/child.ts";
 import { accepts, ask, controlSocket, ownRuntime, statusOf } from "../kit/ops.ts";
+import { resetWithinFrame } from "../kit/tunnel.ts";
 import { until, within } from "../kit/until.ts";
 import { deadPort, httpUpstream, muxUpstream } from "../kit/upstream.ts";
 
@@ -186,7 +187,7 @@ test("status tells of tunnels and of what ended badly, without a query string", 
     ["mux", "up", 1],
   ]);
   expect(open).toMatchObject({ pid: daemon.pid, listening: `127.0.0.1:${daemon.port}`, state: "running" });
-  tunnel.reset();
+  await resetWithinFrame(daemon, tunnel);
   const after = await until(async () => {
     const now = await statusOf(control);
     return now.endedBadly.length > 0 && now;

@@ -7,6 +7,7 @@ import { browserForFile, IN_CHROMIUM, noChromium } from "../kit/browser.ts";
 import { dial, head, upgrade, type RawClient } from "../kit/client.ts";
 import { startDaemon, type TestDaemon } from "../kit/daemon.ts";
 import { ask, launch, ownRuntime } from "../kit/ops.ts";
+import { resetWithinFrame } from "../kit/tunnel.ts";
 import { until } from "../kit/until.ts";
 import { deadPort, httpUpstream, muxUpstream, type HttpUpstream } from "../kit/upstream.ts";
 
@@ -81,13 +82,14 @@ describe.skipIf(noChromium)(IN_CHROMIUM, () => {
     let sent = 0;
     const timer = setInterval(() => load.send(head(`GET /${(sent += 1)} HTTP/1.1`, "Host: a")), 20);
     onTestFinished(() => clearInterval(timer));
-    const tunnels = [await tunnelTo(daemon.port), await tunnelTo(daemon.port)];
+    const tunnel = await tunnelTo(daemon.port);
+    await tunnelTo(daemon.port);
     await says(page, "#chart-requests .value", /^[1-9]\d*$/);
     await says(page, "#chart-tunnels .value", /^2$/);
     expect(await page.locator("#tunnels tbody tr").count()).toBe(2);
     await says(page, "#tunnels tbody", /mux \/mux/);
 
-    tunnels[0]?.reset();
+    await resetWithinFrame(daemon, tunnel);
     await says(page, "#tunnel-count", /^1$/);
     expect(await page.textContent("#endings tr:nth-child(1) td:nth-of-type(3)")).toBe("1");
     await says(

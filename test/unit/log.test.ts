@@ -129,6 +129,7 @@ test.each<[Partial<Outcome>, "debug" | "info" | "warn"]>([
   [{}, "debug"],
   [{ by: "client", how: "fin" }, "debug"],
   [{ by: "client", how: "rst" }, "info"],
+  [{ by: "client", how: "rst", left: true }, "debug"],
   [{ by: "upstream", how: "fin" }, "info"],
   [{ status: 500 }, "info"],
   [{ by: "proxy", how: "limit", status: 503, error: "too_many" }, "warn"],
