@@ -1,6 +1,6 @@
-// How long a client may take for a request, and be idle between two. Made by listener.ts for each connection. Node has
-// timers of its own for that, which fire before what has arrived is read: behind a pause of this process (SIGSTOP, a
-// starved machine) they end connections that are in time. On the shared clock it is read first, then judged.
+// The time limits of one client connection: for a request to arrive, and for idleness. Made by listener.ts.
+// Node's own timers are not used: after a pause of this process (SIGSTOP, a starved machine) they fire before the bytes
+// that have arrived are read, and end connections that are in time. The shared clock lets node read first (timer.ts).
 
 import { departed, UnreadWatch } from "../core/departed.ts";
 import type { Clock, Deadline } from "../core/timer.ts";
@@ -15,20 +15,24 @@ export interface ClientTimes {
   clientKeepAliveMs: number;
 }
 
-/** Who ends a connection. */
+/** Ends a connection whose time is over. */
 export interface ClientJudge {
-  /** A head, or the rest of a request, did not come in time. */
+  /** A head, or the rest of a request, did not arrive in time. */
   onLate(connection: Connection): void;
-  /** No request came for as long as is waited for one. */
+  /** The connection was idle for `clientKeepAliveMs`. */
   onIdle(connection: Connection): void;
 }
 
-/** An idle client has so much longer than it is told: what it sends in its last moment takes time to arrive. */
+/**
+ * An idle connection is kept this much longer than `Keep-Alive: timeout` says: a request sent in time needs to arrive.
+ */
 const GRACE_MS = 1000;
-/** A head that begins on an idle connection is noticed within so many milliseconds: node does not tell of it. */
+/**
+ * Time between two checks whether an idle client has begun to send a head: node has no event for that. Milliseconds.
+ */
 const LOOK_MS = 5000;
 
-/** The deadlines of a connection. */
+/** The deadlines of one connection. */
 export class ClientLimits implements Deadline {
   due: number = Infinity;
   readonly #times: ClientTimes;
@@ -39,12 +43,12 @@ export class ClientLimits implements Deadline {
   #unread: UnreadWatch | undefined;
   #forget: (() => void) | undefined;
   #waitsFor: "head" | "body" | "request" = "head";
-  /** When what is waited for began. */
+  /** When the wait for the head, the body or the next request began. */
   #since = 0;
   #bodyDue = Infinity;
   #bytesRead = 0;
 
-  /** The head is waited for from now on. */
+  /** Starts the timer for the first head. */
   constructor(clock: Clock, times: ClientTimes, connection: Connection, judge: ClientJudge) {
     this.#clock = clock;
     this.#times = times;
@@ -56,7 +60,7 @@ export class ClientLimits implements Deadline {
     this.due = this.#since + headMs(times);
   }
 
-  /** The head of a request has come; the client may owe its body. */
+  /** A head has arrived: starts the timer for its body. */
   onHead(): void {
     if (this.#waitsFor === "request") this.#since = performance.now();
     this.#waitsFor = "body";
@@ -64,13 +68,13 @@ export class ClientLimits implements Deadline {
     this.due = this.#bodyDue;
   }
 
-  /** All answers are out: the next request is waited for. */
+  /** All answers are sent: starts the idle timer. */
   onRest(): void {
     this.#waitsFor = "request";
     this.#look();
   }
 
-  /** Nothing is read from the client any more. */
+  /** The socket was paused: checks from now on whether the client has left (core/departed.ts). */
   onUnread(): void {
     const connection = this.#connection;
     this.#unread ??= new UnreadWatch(
@@ -81,12 +85,12 @@ export class ClientLimits implements Deadline {
     this.#unread.begin();
   }
 
-  /** The client is read from again, and so what it does is noticed. */
+  /** The socket was resumed: stops these checks. */
   onReadOn(): void {
     this.#unread?.over();
   }
 
-  /** The connection has closed, or is no HTTP any more. */
+  /** Stops all timers: the connection has closed, or has become a tunnel. */
   stop(): void {
     this.#unread?.forget();
     this.#forget?.();
@@ -108,10 +112,10 @@ export class ClientLimits implements Deadline {
     else this.due = this.#nextLook(now);
   }
 
-  /** The time of an idle client begins. Behind an early answer each piece of the upload begins it anew. */
+  /** Restarts the idle timer. After an early answer each piece of the upload that still comes restarts it. */
   #look(): void {
     this.#connection.beginRest();
-    // Not the clock's time, which is that of the last tick: no connection is closed before it has had all of its time.
+    // Not clock.now, which is up to one tick old: the client must have the whole time it was told.
     this.#since = performance.now();
     this.#bytesRead = this.#connection.socket.bytesRead;
     this.due = this.#nextLook(this.#since);
@@ -126,7 +130,7 @@ function keptMs({ clientKeepAliveMs }: ClientTimes): number {
   return clientKeepAliveMs > 0 ? clientKeepAliveMs + GRACE_MS : Infinity;
 }
 
-/** The time for a whole request is over for its head, too. */
+/** The limit for a head: --headers-timeout, or --request-timeout if that is shorter. */
 function headMs({ headersTimeoutMs, requestTimeoutMs }: ClientTimes): number {
   return Math.min(headersTimeoutMs || Infinity, requestTimeoutMs || Infinity);
 }

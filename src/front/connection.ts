@@ -1,5 +1,5 @@
-// One accepted connection: guarded from the first moment, used by one exchange at a time, in the order of its requests.
-// Made by listener.ts for each socket.
+// One accepted client connection. Exchanges use it one at a time, in the order of their requests.
+// Made by listener.ts for each socket, which gets its error listener here before anything else.
 
 import type { IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
@@ -9,33 +9,33 @@ import { cut, guard, type Fate } from "../core/sockets.ts";
 import type { ClientLimits } from "./client-limits.ts";
 import type { TrustedPeers } from "./trusted-peers.ts";
 
-// A client that pipelines more than this is not read from until it has its answers.
+// How many pipelined requests of a client are parsed ahead; further ones stay bytes until their turn (see defers).
 const MAX_PIPELINED = 16;
 
-/** Has this request a body, whole or not? */
+/** Does the head announce a body? */
 function hasBody({ headers }: IncomingMessage): boolean {
   return headers["transfer-encoding"] !== undefined || Number(headers["content-length"] ?? 0) > 0;
 }
 
-/** The peer's address for logs and X-Forwarded-For. */
+/** The peer's address, for logs and X-Forwarded-For; without the ::ffff: of a mapped IPv4. */
 function addressOf(socket: Socket): string {
   const address = socket.remoteAddress ?? "";
   return address.startsWith("::ffff:") ? address.slice(7) : address;
 }
 
-/** Who hears of a connection. */
+/** Is told when a connection has closed. */
 export interface ConnectionListener {
   onClosed(connection: Connection): void;
 }
 
-// On the socket itself, and the listeners are the same for all (as in core/sockets.ts).
+// The connection is a property of its socket, and all sockets share the same listeners (reasons in core/sockets.ts).
 const CONNECTION: unique symbol = Symbol("connection");
 type ClientSocket = Socket & { [CONNECTION]?: Connection };
-// What node's HTTP server keeps on a socket: it stops its parser while `_paused`, and without it begins to read again
-// behind every request (lib/_http_server.js and _http_incoming.js, Node 20 to 26).
+// Internals that node's HTTP server keeps on a socket (lib/_http_server.js and _http_incoming.js, Node 20 to 26): while
+// `_paused` is true, node neither resumes the socket after a request nor feeds the parser.
 type HttpSocket = Socket & { _paused?: boolean; parser?: { resume(): void } | null };
 
-/** The connection of an accepted socket; undefined before one was made. */
+/** The Connection of an accepted socket; undefined before it was made. */
 export function connectionOf(socket: ClientSocket): Connection | undefined {
   return socket[CONNECTION];
 }
@@ -46,16 +46,17 @@ export class Connection implements Client {
   readonly fate: Fate;
   readonly address: string;
   readonly trusted: boolean;
-  /** Its bytes broke HTTP; said once its turn comes. */
+  /** The client sent invalid bytes or was too late: the error that it gets once earlier requests are answered. */
   broken: FailureCode | undefined;
-  /** How long its client may take; undefined when it was turned away. */
+  /** The time limits; undefined when the connection was refused because of --max-connections. */
   limits: ClientLimits | undefined;
-  /** The last request that node found on it. */
+  /** The last request that node parsed on this connection. */
   request: IncomingMessage | undefined;
+  /** Is there a current request? */
   busy = false;
-  /** The exchange whose turn it is. */
+  /** The current exchange. */
   occupant: Occupant | undefined;
-  /** When it was accepted, or its last answer was out. */
+  /** When the connection was accepted, or its last answer was complete. */
   idleSince: number = performance.now();
   #idleAt = 0;
   #turns: (() => void)[] | undefined;
@@ -70,26 +71,26 @@ export class Connection implements Client {
     this.trusted = trusted.has(this.address);
     socket.on("end", socketOnEnd);
     socket.on("close", socketOnClose);
-    // Not the response's `drain`: node stops forwarding it when an upgrade was pipelined behind the response.
+    // Not the response's 'drain': node stops emitting that when an upgrade was pipelined behind the response.
     socket.on("drain", socketOnDrain);
   }
 
-  /** Its client sent FIN. */
+  /** The client sent FIN. */
   onEnd(): void {
     this.occupant?.onClientGone(this.fate.how ?? "fin");
   }
 
-  /** Its client left while nothing was read from it. */
+  /** The client closed or reset while its socket was paused. */
   onDeparted(how: How): void {
     this.occupant?.onClientGone(how);
     cut(this.socket);
   }
 
-  /** Its socket has closed. */
+  /** The socket has closed. */
   onClose(): void {
     this.#turns = undefined;
     this.limits?.stop();
-    // It did nothing, so we have closed: it owed the rest of an upload, and its idle connection was kept long enough.
+    // Without a fate the client did nothing, so this proxy has closed: an upload behind an early answer stalled.
     this.occupant?.onClientGone(this.fate.how ?? "timeout");
     this.#listener.onClosed(this);
   }
@@ -102,40 +103,41 @@ export class Connection implements Client {
     if (this.occupant === occupant) this.occupant = undefined;
   }
 
-  /** Tells the occupant that the request broke; false when there is none whose request it was. */
+  /** Tells the current exchange about invalid or late bytes; false when they do not belong to its request. */
   brokeOccupant(code: FailureCode): boolean {
     return this.occupant?.onClientBroke(code) ?? false;
   }
 
-  /** Is it in the middle of the body of a request that has been answered? */
+  /** Is the body of the last request incomplete? */
   get owesBody(): boolean {
     return this.request?.complete === false;
   }
 
-  /** Has it begun the head of another request? */
+  /** Has the client sent a part of the next head? */
   get isInHead(): boolean {
     return !this.busy && this.socket.bytesRead > this.#idleAt;
   }
 
-  /** Is nothing in flight on it, in either direction? Its write side stands, so the next request could be answered. */
+  /** Is nothing in flight, in either direction, and could another request be answered? */
   get isIdle(): boolean {
-    // An upload goes on behind an early answer: then the turn is over, and the exchange is not.
+    // Both are checked: after an early answer the connection is not busy, while its exchange still takes the upload.
     return !this.busy && !this.occupant && !this.isInHead && !this.isEnded;
   }
 
-  /** What comes from now on is the head of another request, unless a body is owed: behind an early answer that comes first. */
+  /** Bytes from now on are the next head (see isInHead), unless the rest of a body comes first. */
   beginRest(): void {
     this.#idleAt = this.owesBody ? Infinity : this.socket.bytesRead;
   }
 
-  /** Have we ended its write side? What its client asks now cannot be answered any more. */
+  /** Has this proxy sent FIN, or closed? Then a further request cannot be answered. */
   get isEnded(): boolean {
     return this.socket.destroyed || this.socket.writableEnded;
   }
 
   /**
-   * Runs when all earlier exchanges of this connection are over. Node hands out pipelined requests at once; answers
-   * have to stay in order, and an upgrade must not take the socket from under an answer (RFC 9112 9.3.2).
+   * Calls `run` when all earlier exchanges of this connection are over. Node emits pipelined requests at once, but
+   * answers have to stay in order, and an upgrade must not take the socket while an answer is being sent (RFC 9112
+   * 9.3.2).
    */
   takeTurn(run: () => void): void {
     if (!this.busy) {
@@ -147,8 +149,9 @@ export class Connection implements Client {
   }
 
   /**
-   * Is this request kept as bytes until its turn comes? What waits behind it in the same read then costs no more than
-   * its bytes, either. A body is never parsed before its turn: it could be thousands of pieces that nobody takes.
+   * Should this request be kept as bytes until its turn (http-server.ts)? Then it, and all that follows in the same
+   * read, costs no more memory than its bytes. True behind MAX_PIPELINED requests, and for every body: a body that is
+   * parsed early may become thousands of buffered pieces.
    */
   defers(req: IncomingMessage): boolean {
     return this.busy && ((this.#turns?.length ?? 0) >= MAX_PIPELINED || hasBody(req));
@@ -171,9 +174,9 @@ export class Connection implements Client {
   }
 
   /**
-   * Reads again, once node's parser has let go of the socket. For a body that nobody takes yet the parser stops the
-   * system's handle, and goes on by a listener that an upgrade in the same read removes; the stream then believes that a
-   * read is under way, and `resume()` does nothing. `_read` asks the handle itself.
+   * Resumes the socket after node's parser was detached from it (an upgrade). When a body is not consumed, the parser
+   * stops the handle itself, and would start it again from a listener; an upgrade in the same read removes that
+   * listener. The stream then believes that it is reading, and resume() does nothing. `_read(0)` starts the handle.
    */
   readAgain(): void {
     const socket: HttpSocket = this.socket;
@@ -182,7 +185,7 @@ export class Connection implements Client {
     socket._read(0);
   }
 
-  /** The exchange whose turn it was is over. Returns false when none follows. */
+  /** The current exchange is over: starts the next one. Returns false when none waits. */
   nextTurn(): boolean {
     const run = this.#turns?.shift();
     this.busy = run !== undefined;

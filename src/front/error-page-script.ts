@@ -1,22 +1,22 @@
-// What the page for a failure does in a browser: times in the reader's own way, and, while the upstream is away, asking
-// for it. Read by error-page.ts; one string of plain JavaScript each.
+// Browser code of the error page: shows times in the reader's locale, and polls until the upstream is back.
+// Used by error-page.ts; each export is a string of plain JavaScript.
 
 import { PAGE_WORDS } from "../core/page-words.ts";
 
-/** A dot as the icon of the tab. */
+/** A favicon: a dot of this colour. */
 export function icon(color: string): string {
   return `data:image/svg+xml,<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'><circle cx='8' cy='8' r='7' fill='%23${color}'/></svg>`;
 }
 
-/** For every page: moments become times of day. */
+/** For every error page: shows each <time> as a local time of day. */
 export const TIMES: string = `${PAGE_WORDS}for (const t of document.querySelectorAll("time")) t.textContent = clock(t.dateTime);
 `;
 
-// The very page is asked for, with a HEAD that wants no page: the answer is anything but ours once the upstream is back.
-// Such a request is held, so it comes back with the upstream. Cloudflare puts answers of its own in place of 502, 504
-// and what it cannot reach (52x): they are not it either. The state is written only when it changes, so that a screen
-// reader is not interrupted; what counts up beside it is not read out.
-/** For a page that waits. */
+// The script sends HEAD for the page itself. The proxy holds that request like any other, so the answer comes as soon
+// as the upstream is back. An answer counts as the upstream's when it has no X-Single-Port-Error and is none of the
+// statuses that Cloudflare replaces by pages of its own (502, 504, 52x). The state text is written only when it
+// changes, so that a screen reader is not interrupted; the counters beside it are not read out.
+/** For an error page that waits for the upstream. */
 export const WAITING: string = String.raw`(() => {
 const $ = (id) => document.getElementById(id), state = $("state"), away = $("away"), tried = $("tried");
 const set = (element, text) => { if (element && element.textContent !== text) element.textContent = text; };

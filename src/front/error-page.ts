@@ -1,21 +1,20 @@
-// The page a person sees when a request could not be served. Called by refuse.ts; pure.
-// Self-contained: whatever it would load from outside is most likely behind the same broken upstream.
+// The HTML error page. Called by refuse.ts; pure.
+// Loads nothing from outside: other files of the site are most likely behind the same broken upstream.
 
 import type { Failure, FailureCode } from "../core/errors.ts";
 import { icon, TIMES, WAITING } from "./error-page-script.ts";
 
-/** An upstream that cannot be reached. */
+/** Since when an upstream cannot be reached, and when it was last dialled. */
 export interface Away {
   since: Date;
   triedAt: Date;
 }
 
-/** What the page can say beyond the failure itself. */
+/** What the page says beside the failure. */
 export interface PageFacts {
   id: string;
-  /** Since when the upstream cannot be reached, and when it was last tried. */
   away: Away | undefined;
-  /** May the page ask again by itself? Only what a GET asked for. */
+  /** May the page repeat the request by itself? True for GET and HEAD. */
   repeatable: boolean;
 }
 
@@ -36,7 +35,7 @@ const WORDS: Partial<Record<FailureCode, readonly [headline: string, sentence: s
   draining: ["Restarting", "This server is shutting down. It should be back in a moment."],
 };
 
-/** Failures that pass by themselves: the page asks again. */
+/** Failures that pass by themselves: the page polls. */
 const PASSING = new Set<FailureCode>([
   "upstream_unavailable",
   "upstream_reset",
@@ -45,7 +44,7 @@ const PASSING = new Set<FailureCode>([
   "draining",
 ]);
 
-/** Failures after which nobody knows whether the request was acted on. */
+/** Failures after which it is not known whether the upstream acted on the request. */
 const UNSURE = new Set<FailureCode>([
   "upstream_reset",
   "upstream_bad_response",
@@ -68,12 +67,12 @@ function escape(text: string): string {
   return text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll('"', "&quot;");
 }
 
-/** How long, since when, last tried. The page counts on from here by its own clock, which may differ from ours. */
+/** The rows of a waiting page. Durations, not times, are sent: the browser's clock may differ from this machine's. */
 function waitingRows(away: Away | undefined): string[] {
   const now = Date.now();
   const ago = (date: Date): number => Math.max(0, now - date.getTime());
   const seconds = (ms: number): string => `${Math.round(ms / 1000)} s`;
-  // The request that is answered by this page was a try, too.
+  // Without a date of the last dial: the request that gets this page was the last try.
   const tried = `<dt>Last tried</dt><dd id="tried" data-ms="${away ? ago(away.triedAt) : 0}">just now</dd>`;
   if (!away) return [tried];
   const iso = away.since.toISOString();

@@ -1,5 +1,5 @@
-// Faces the clients: accepts, guards every socket before anything else, and hands out requests and upgrades one at a
-// time per connection. Built by proxy.ts, which gives it its handlers; it never knows where a request goes.
+// The public port: accepts connections, attaches an error listener to each socket before anything else, and passes
+// requests and upgrades to its handlers, one at a time for each connection. Made by proxy/proxy.ts. Does not route.
 
 import { ServerResponse, type IncomingMessage, type Server } from "node:http";
 import { Server as NetServer, Socket, type BlockList } from "node:net";
@@ -15,41 +15,44 @@ import { endIdle } from "./idle.ts";
 import { createHttpServer, deferRequests, type ServerLimits } from "./http-server.ts";
 import { TrustedPeers } from "./trusted-peers.ts";
 
-/** Limits of the client's side, in milliseconds and bytes. */
+/** Limits on the client side, in milliseconds and bytes. */
 export interface ListenerOptions extends ServerLimits, ClientTimes {
   maxConnections: number;
-  /** Whose X-Forwarded-* fields are believed. */
+  /** Peers whose X-Forwarded-* fields are believed. */
   trusted: BlockList;
 }
 
-/** What becomes of what the clients ask for. */
+/** What the listener calls. */
 export interface Handlers {
   request(req: IncomingMessage, res: ServerResponse, client: Client): void;
-  /** `res` writes to the bare socket until the handler detaches it; `early` is what came behind the head. */
+  /** `res` writes to the socket until the handler detaches it. `early` are the bytes that came behind the head. */
   upgrade(req: IncomingMessage, res: ServerResponse, client: Client, early: Buffer): void;
-  /** Does this upgrade get to `upgrade`, or is it a plain request? */
+  /** Should this request go to `upgrade`? If not, it goes to `request`, without its Upgrade field. */
   isUpgrade(req: IncomingMessage): boolean;
   /**
-   * A connection was refused, or broke off, outside of any exchange. `brokeOff` says how the client did; without a
-   * failure nobody could be told.
+   * A connection was refused, or the client broke off in the middle of a head, outside of any exchange.
+   *
+   * @param failure what the client was told; undefined when it could not be told anything.
+   * @param brokeOff how the client left, if it did.
    */
   refused(failure: Failure | undefined, id: string, brokeOff?: How): void;
-  /** A request came on a connection whose write side we had ended already, for this reason: it is not begun. */
+  /** A request came after this proxy had sent FIN on the connection, for the reason `why`. It is not forwarded. */
   tooLate(req: IncomingMessage, why: How): void;
 }
 
-/** Node would time idle connections with it; client-limits.ts does. */
+/** Replaces socket.setTimeout: node's HTTP server would set idle timeouts, which are client-limits.ts's. */
 function socketSetTimeout(this: Socket): Socket {
   return this;
 }
 
+/** Replaces socket.destroySoon, with which node's HTTP server closes at once after the last answer. */
 function socketDestroySoon(this: Socket): void {
   linger(this);
 }
 
 /**
- * Node's HTTP server ends a socket when its client's FIN arrives, behind our own FIN once more. A stream answers that
- * with an error that nobody gets, and the stack trace in it took 6% of a short connection.
+ * Replaces socket.end. Node's HTTP server calls it when the client's FIN arrives, even after this side has sent FIN.
+ * The stream then makes an error that is never used, and its stack trace took 6% of the time of a short connection.
  */
 function socketEnd(this: Socket, ...args: [last?: Uint8Array | string]): Socket {
   return this.writableEnded && args.length === 0 ? this : Socket.prototype.end.apply(this, args as [string]);
@@ -90,46 +93,46 @@ export class Listener implements ConnectionListener, ClientJudge {
     return this.#connections.size;
   }
 
-  /** Takes no more connections. http's own close() would also destroy the idle ones, with requests on their way. */
+  /** Stops listening. Not http's close(), which would also destroy idle connections, with requests on their way. */
   close(): void {
     NetServer.prototype.close.call(this.server);
   }
 
   /**
-   * From now on every answer is the last one of its connection, and says so: that is how the clients of idle connections
-   * are told, too, and no request of theirs is lost. Those that ask nothing are ended by endIdle().
+   * From now on every answer is the last one of its connection, and says `Connection: close`. So a client on an idle
+   * connection learns it with its next answer, and loses no request. endIdle() closes connections that stay idle.
    */
   stop(): void {
     this.#stopping = true;
   }
 
-  /** Ends the connections that have been idle for `idleMs` milliseconds; resolves when all of them have their FIN. */
+  /** Sends FIN on the connections that have been idle for `idleMs` milliseconds; resolves when that is done. */
   endIdle(idleMs: number): Promise<void> {
     return endIdle(this.#connections, idleMs);
   }
 
-  /** Ends every connection now. */
+  /** Closes every connection now. */
   abandon(): void {
     for (const { socket } of this.#connections) cut(socket);
-    // It also stops the timer with which http would look for late heads.
+    // http's close() also stops its interval that checks for late heads.
     this.server.close();
   }
 
-  /** The connection of a socket that was let in and has not closed. */
+  /** The connection of a socket that was accepted and has not closed. */
   #connectionOf(socket: Socket): Connection | undefined {
     const connection = connectionOf(socket);
     return connection && this.#connections.has(connection) ? connection : undefined;
   }
 
   #onConnection(socket: Socket): void {
-    // An upgrade that was put back as a plain request comes by a second time.
+    // #putBack emits 'connection' again for a socket that has its Connection already.
     if (connectionOf(socket)) return;
     const connection = new Connection(socket, this.#trusted, this);
-    // It was reset before it was accepted, and what it sent can be read all the same: from whom, and whether to believe
-    // that, nobody can say any more. On a unix socket there is no address to be lost.
+    // A client that was reset in the accept queue has no address any more, although its bytes can still be read.
+    // Without an address it is unknown whether to trust its fields, so it is dropped. Unix sockets never have an
+    // address.
     if (connection.address === "" && hasPort(this.server)) return cut(socket);
     this.#connections.add(connection);
-    // How node ends a connection after its last answer; its own way is to close at once.
     socket.destroySoon = socketDestroySoon;
     socket.end = socketEnd as Socket["end"];
     socket.setTimeout = socketSetTimeout;
@@ -137,14 +140,14 @@ export class Listener implements ConnectionListener, ClientJudge {
       connection.limits = new ClientLimits(this.#clock, this.#options, connection, this);
       return;
     }
-    // One that was turned away and does not leave takes nobody's place.
+    // Refused connections that stay open do not count towards --max-connections.
     this.#turnedAway += 1;
     socket.once("close", () => (this.#turnedAway -= 1));
     connection.busy = true;
     this.#refuse(connection, "too_many");
   }
 
-  /** Node's server has begun to read a connection. */
+  /** Node's HTTP server has attached its parser to a connection. */
   #onServed(socket: Socket): void {
     const connection = this.#connectionOf(socket);
     if (!connection) return;
@@ -170,7 +173,7 @@ export class Listener implements ConnectionListener, ClientJudge {
   #onRequest(req: IncomingMessage, res: ServerResponse): void {
     const connection = this.#connectionOf(req.socket);
     if (!connection) return;
-    // It was turned away before it asked: what it sends has to be read all the same.
+    // The connection was refused before this request came. Its bytes are read and discarded (see linger).
     if (connection.broken) return void req.resume();
     if (connection.isEnded) return this.#tooLate(req, connection);
     connection.request = req;
@@ -184,31 +187,32 @@ export class Listener implements ConnectionListener, ClientJudge {
 
   #onTurnOver(connection: Connection): void {
     const { socket } = connection;
-    // An answer that said `Connection: close` was the last one: what was pipelined behind it must not be done, its
-    // client would never hear of it, and behind a refused request it may be no request at all (RFC 9112 9.6).
+    // After an answer with `Connection: close` pipelined requests are not begun: they could not be answered, and behind
+    // a refused request the bytes may not be a request at all (RFC 9112 9.6).
     if (connection.isEnded || connection.nextTurn()) return;
     if (connection.broken && connection.owesBody) linger(socket);
     else if (connection.broken) this.#refuse(connection, connection.broken);
   }
 
   /**
-   * Its answer could not be delivered. A client that finds its connection ended may send the request again, and counts
-   * on it that it was not done (RFC 9112 9.3.1, 9.6).
+   * Drops a request that came after our FIN: its answer could not be delivered. A client that finds its connection
+   * closed may send the request again, and relies on it that the request was not acted on (RFC 9112 9.3.1, 9.6).
    */
   #tooLate(req: IncomingMessage, { socket }: Connection): void {
-    // Its body is read and dropped with the rest of what comes, until the client closes (core/sockets.ts).
+    // The body is read and discarded, like all that still comes (see linger in core/sockets.ts).
     req.resume();
     if (!socket.destroyed) this.#handlers.tooLate(req, this.#stopping ? "drain" : "limit");
   }
 
   /**
-   * Is this one node should hand to #onUpgrade? With a body it is refused as the request it also is: node 26 would give
-   * it a stream of its own in place of the socket.
+   * Should node emit 'upgrade' for this request? Not for one with a body, which the router refuses: node 26 would pass
+   * another stream in place of the socket.
    */
   #takesUpgrade(req: IncomingMessage): boolean {
     const { "transfer-encoding": coding, "content-length": length = "0" } = req.headers;
     const takes = this.#handlers.isUpgrade(req) && coding === undefined && Number(length) === 0;
-    // Node drops what came in one piece behind such a request; what follows could begin in the middle of another.
+    // Node discards the bytes that came in the same read behind an upgrade it ignores. What follows could begin in the
+    // middle of a request, so the connection is closed after this answer (#onRequest).
     if (!takes) this.#ignoredUpgrades.add(req);
     return takes;
   }
@@ -218,7 +222,7 @@ export class Listener implements ConnectionListener, ClientJudge {
     if (!connection) return cut(socket);
     if (connection.broken) return void socket.resume();
     if (connection.isEnded) {
-      // Node reads nothing of an upgrade's socket itself.
+      // After 'upgrade' node reads nothing from the socket by itself.
       socket.resume();
       return this.#tooLate(req, connection);
     }
@@ -231,7 +235,7 @@ export class Listener implements ConnectionListener, ClientJudge {
       if (req.method !== "CONNECT" && !this.#handlers.isUpgrade(req))
         return this.#putBack(req, connection, bytes, "upgrade");
       connection.limits?.stop();
-      // Nothing reads the socket now, so a client that leaves would not be noticed: what it sends early is kept.
+      // Without reading, a client that leaves would not be noticed. Bytes that come early are kept for the tunnel.
       connection.readAgain();
       const res = new ServerResponse(req);
       res.shouldKeepAlive = false;
@@ -242,9 +246,11 @@ export class Listener implements ConnectionListener, ClientJudge {
   }
 
   /**
-   * Node has let go of the connection: the request is written back and the connection begins anew. That is how one that
-   * was deferred is served, and an upgrade that is none for us as the plain request it also is (RFC 9110 7.8). The latter
-   * loses its Upgrade field; only Node before 22.21 needs it.
+   * Gives a request, for which node has detached its parser, back to node's HTTP server: pushes its head and the bytes
+   * behind it back into the socket, and emits 'connection' again. For deferred requests, and (only on Node before
+   * 22.21) for upgrades that are served as plain requests; those lose their Upgrade field (RFC 9110 7.8).
+   *
+   * @param without a field to leave out.
    */
   #putBack(req: IncomingMessage, connection: Connection, early: Buffer, without?: string): void {
     let head = `${req.method} ${req.url} HTTP/${req.httpVersion}\r\n`;
@@ -253,19 +259,19 @@ export class Listener implements ConnectionListener, ClientJudge {
       if (name.toLowerCase() !== without) head += `${name}: ${req.rawHeaders[i + 1]}\r\n`;
     }
     connection.busy = false;
-    // Node adds these again, and takes away all others by itself.
+    // Node adds these listeners a second time; all others it has removed by itself.
     connection.socket.removeAllListeners("pause").removeAllListeners("resume");
     connection.socket.unshift(Buffer.concat([Buffer.from(`${head}\r\n`, "latin1"), early]));
     this.server.emit("connection", connection.socket);
     connection.readAgain();
   }
 
-  /** What its client sends is no request, or comes too slowly. */
+  /** The client sent bytes that are not valid HTTP, or was too slow. */
   #onBroken(connection: Connection, code: FailureCode, brokeOff?: How): void {
     connection.broken = code;
     // Earlier requests of this connection get their answers first.
     if (connection.brokeOccupant(code) || connection.busy) return;
-    // A second answer to the same request would be taken for the answer to the next.
+    // The request was answered already: a second answer would be taken for the answer to the next request.
     if (connection.owesBody) linger(connection.socket);
     else this.#refuse(connection, code, brokeOff);
   }
@@ -282,7 +288,7 @@ export class Listener implements ConnectionListener, ClientJudge {
   #onClientError(error: Error, socket: Socket): void {
     const connection = this.#connectionOf(socket);
     if (!connection) return cut(socket);
-    // Node's parser reports every further chunk of a connection it has given up.
+    // Node's parser emits an error for every further chunk after the first.
     if (connection.broken !== undefined) return;
     const code = failureOf(error);
     if (!code) {
@@ -294,13 +300,14 @@ export class Listener implements ConnectionListener, ClientJudge {
 }
 
 /**
- * Keeps what comes on a socket that waits for its turn; returns the function that ends it and hands over all of it. Not
- * by a pause alone: when an answer in front has been sent, node lets its sockets flow again, and nobody would listen.
+ * Buffers what comes on the socket of an upgrade that waits for its turn; returns the function that ends this and
+ * returns the bytes. Pausing is not enough: after sending an earlier answer node resumes the socket, and the bytes
+ * would be lost.
  */
 function keep(socket: Socket, first: Buffer): () => Buffer {
   const chunks = [first];
   const onData = (chunk: Buffer): void => {
-    // Its turn will not come: what arrives is dropped, up to the client's end.
+    // This side has sent FIN, so the turn will not come: discard.
     if (socket.writableEnded) return;
     chunks.push(chunk);
     socket.pause();
@@ -318,7 +325,7 @@ function hasPort(server: Server): boolean {
   return address !== null && typeof address === "object";
 }
 
-/** What a client is told when its bytes do not make a request; undefined when it cannot be told anything. */
+/** The failure for an error of node's parser; undefined for socket errors, when the client cannot be told anything. */
 function failureOf(error: Error): FailureCode | undefined {
   switch (codeOf(error)) {
     case "HPE_HEADER_OVERFLOW":

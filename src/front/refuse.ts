@@ -1,5 +1,5 @@
-// The one way to refuse: on a response, or on a bare socket that never became one.
-// Called by gate.ts and front/listener.ts. Never says why in the system's words: no message, stack or address leaks.
+// Writes all error answers: to a response, or to a bare socket that has no response object.
+// Called by proxy/gate.ts and listener.ts. Never includes system messages, stacks or upstream addresses.
 
 import { STATUS_CODES, type IncomingMessage, type ServerResponse } from "node:http";
 import type { Socket } from "node:net";
@@ -8,7 +8,7 @@ import type { Failure } from "../core/errors.ts";
 import { acceptsOnlyEvents, refusedStream } from "../core/event-source.ts";
 import { linger } from "../core/sockets.ts";
 
-// After these nobody knows where the next request begins, or the client must not be listened to any more.
+// Statuses after which the connection is closed: the start of the next request is not known, or must not be trusted.
 const CLOSES = new Set([400, 405, 408, 431, 508]);
 const METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS, TRACE";
 const RETRY_AFTER_SECONDS = "1";
@@ -17,14 +17,14 @@ const PAGE_POLICY =
 
 function jsonOf(failure: Failure, id: string): string {
   const { code, status, upstream, attempts, why } = failure;
-  // What was expected is in the log: it names hosts of this machine.
+  // `why.expected` is only logged: it may name hosts of this machine.
   const message = why ? `${failure.message} Seen: ${why.seen}. ${why.option} lets it in.` : failure.message;
   return `${JSON.stringify({ error: { code, status, message, upstream, attempts, id } })}\n`;
 }
 
 function fieldsOf(failure: Failure, type: string, body: string): string[] {
   const fields = ["Content-Type", type, "Content-Length", String(Buffer.byteLength(body))];
-  // The field tells the waiting page that it is still us who answer.
+  // X-Single-Port-Error tells the waiting error page that the answer is not the upstream's.
   fields.push("Cache-Control", "no-store", "X-Single-Port-Error", failure.code);
   if (failure.status === 503) fields.push("Retry-After", RETRY_AFTER_SECONDS);
   if (failure.status === 405) fields.push("Allow", METHODS);
@@ -32,8 +32,8 @@ function fieldsOf(failure: Failure, type: string, body: string): string[] {
 }
 
 /**
- * Is a person at a browser waiting for this page? Browsers say so (Fetch Metadata, Sec-Fetch-Mode); of older ones the
- * Accept field tells. Only a GET: what a form sends is better held than lost.
+ * Is this a page load in a browser? Browsers send Sec-Fetch-Mode: navigate (Fetch Metadata); for older ones the Accept
+ * field decides. Only GET: a form that is sent by POST is better held than refused.
  */
 export function isNavigation({ method, headers }: IncomingMessage): boolean {
   if (method !== "GET") return false;
@@ -41,19 +41,19 @@ export function isNavigation({ method, headers }: IncomingMessage): boolean {
   return mode === undefined ? /\btext\/html\b/i.test(headers.accept ?? "") : mode === "navigate";
 }
 
-/** A person at a browser reads HTML; everybody else gets JSON. */
+/** Does the client accept HTML? All others get JSON. */
 function wantsPage(req: IncomingMessage): boolean {
   return /\btext\/html\b/i.test(req.headers.accept ?? "") && req.headers.upgrade === undefined;
 }
 
 /**
- * Answers a request with a failure. The connection stays open where the next request can be trusted.
+ * Answers a request with a failure. The connection stays open, except after the statuses in CLOSES.
  *
- * @param away since when the upstream cannot be reached, if it cannot.
+ * @param away since when the upstream cannot be reached; undefined when it can be.
  */
 export function refuse(res: ServerResponse, failure: Failure, id: string, away?: Away): void {
   const { req } = res;
-  // Its body is read and dropped at once: node would keep it until the client has taken the answer.
+  // The body is read and discarded at once: node would buffer it until the client has taken the answer.
   req.resume();
   if (failure.status >= 500 && failure.status !== 508 && acceptsOnlyEvents(req)) return refuseStream(res, failure);
   const page = wantsPage(req);
@@ -63,15 +63,15 @@ export function refuse(res: ServerResponse, failure: Failure, id: string, away?:
   fields.push("Vary", "Accept");
   if (page) fields.push("Content-Security-Policy", PAGE_POLICY);
   if (CLOSES.has(failure.status)) res.shouldKeepAlive = false;
-  // The reason phrase is given: one that could not be relayed may have been set on the response before.
+  // With an explicit reason phrase: the relay may have set an upstream's on the response before.
   res.writeHead(failure.status, STATUS_CODES[failure.status], fields);
   res.end(body);
 }
 
 /**
- * Answers OPTIONS or TRACE as the server they may not go beyond (RFC 9110 7.6.2).
+ * Answers OPTIONS or TRACE with `Max-Forwards: 0`, which must not be forwarded (RFC 9110 7.6.2).
  *
- * @param trace the request, to be sent back; undefined for OPTIONS.
+ * @param trace the request to send back; undefined for OPTIONS.
  */
 export function answerSelf(res: ServerResponse, trace: string | undefined): void {
   const content = Buffer.from(trace ?? "", "latin1");
@@ -82,14 +82,17 @@ export function answerSelf(res: ServerResponse, trace: string | undefined): void
   res.end(content);
 }
 
-/** What passes by itself must not end an EventSource for good: the log and the figures know it as what it is. */
+/**
+ * Answers an EventSource with a 200 that ends, so that it reconnects (core/event-source.ts). The log and the metrics
+ * have the failure's own status.
+ */
 function refuseStream(res: ServerResponse, failure: Failure): void {
   const body = refusedStream(failure.code, failure.message);
   res.writeHead(200, STATUS_CODES[200], [...fieldsOf(failure, "text/event-stream", body), "Vary", "Accept"]);
   res.end(body);
 }
 
-/** Answers on a socket that has no response object, and ends it. */
+/** Answers on a socket that has no response object, and closes it. */
 export function refuseSocket(socket: Socket, failure: Failure, id: string): void {
   if (socket.writable) {
     const body = jsonOf(failure, id);

@@ -1,8 +1,8 @@
-// Which peers may say for whom they speak (`--trust-proxy`). Made by listener.ts, asked for each accepted connection.
+// Which peers are trusted to set X-Forwarded-* fields (`--trust-proxy`). Asked by listener.ts for each connection.
 
 import type { BlockList } from "node:net";
 
-/** Peers in a list of networks. Nearly all connections come from the same front, so the last verdict is kept. */
+/** A list of networks. The last result is cached, because nearly all connections come from the same front. */
 export class TrustedPeers {
   readonly #networks: BlockList;
   #address = "";
@@ -12,7 +12,7 @@ export class TrustedPeers {
     this.#networks = networks;
   }
 
-  /** Is the peer with this address trusted? On a unix socket there is no address, and the peer is on this machine. */
+  /** Is the peer with this address trusted? An empty address is a unix socket's, whose peer is on this machine. */
   has(address: string): boolean {
     if (address === "") return true;
     if (address !== this.#address) {
