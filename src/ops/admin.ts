@@ -1,5 +1,5 @@
-// For operators: live, ready, status, metrics and the live page, on --admin and on the control socket.
-// Made by proxy.ts. Never on the public port: behind a tunnel everybody comes from loopback.
+// The admin server: /live, /ready, /status, /metrics, /events and the live page, on --admin and on the control socket.
+// Made by proxy/admins.ts. Never on the public port: behind a front all clients come from loopback.
 
 import { readFileSync } from "node:fs";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
@@ -11,59 +11,59 @@ import type { History } from "./history.ts";
 import { readiness } from "./readiness.ts";
 import type { Report } from "./report.ts";
 
-/** What is shown, and what may be asked for. */
+/** What the admin server shows, and who may ask. */
 export interface AdminParts {
   report(): Report;
-  /** Its beat is that of /events. */
+  /** A report is sent on /events whenever this has a new second. */
   history: Pick<History, "seconds" | "follow">;
   metrics(): Promise<{ type: string; body: string }>;
-  /** The live page, and what it may load and run. */
+  /** The live page and its Content-Security-Policy. */
   page(): Promise<{ html: string; policy: string }>;
-  /** The hosts it may be asked by; undefined on a unix socket, where no browser comes. */
+  /** Accepted Host values; undefined accepts all (a unix socket, which no browser can reach). */
   allowHost?: HostList | undefined;
-  /** Hears of requests by another host. */
+  /** Is told of requests with another Host. */
   refused?(why: Why): void;
-  /** Ends the proxy politely; only on the control socket, where only its user comes. */
+  /** Drains the proxy, on POST /drain. Given for the control socket only, which only this user can open. */
   drain?: () => void;
 }
 
-/** What one server keeps count of. */
+/** The parts, and the number of open /events streams of one server. */
 interface Serving extends AdminParts {
   streams: { open: number; most: number };
 }
 
-/** The latest, on /events, where a report is sent each second; /status has all of them. */
+/** /events sends a report each second, with the latest tunnels and endings only; /status has all of them. */
 const MAX_TUNNELS_STREAMED = 200;
 const MAX_ENDINGS_STREAMED = 20;
 
-/** Connections that operators may have at most, and the share of all descriptors: the others are for the clients. */
+/** Limit of admin connections; with few descriptors a share of them, because clients need the rest. */
 const MAX_CONNECTIONS = 64;
 const SHARE_OF_DESCRIPTORS = 1 / 8;
 
-/** How many connections an admin server takes. */
+/** How many connections an admin server accepts. */
 function connectionLimit(): number {
   let descriptors = Infinity;
   try {
     descriptors = Number(/^Max open files\s+(\d+)/m.exec(readFileSync("/proc/self/limits", "utf8"))?.[1] ?? Infinity);
   } catch {
-    // Only Linux says so.
+    // /proc exists on Linux only.
   }
   return Math.max(4, Math.min(MAX_CONNECTIONS, Math.floor(descriptors * SHARE_OF_DESCRIPTORS)));
 }
 
 /**
- * An admin server, not listening yet. Its connections are limited, and half of them are kept for questions: readers of
- * /events, which stay, get a 503 beyond that.
+ * Makes an admin server; it does not listen yet. Its connections are limited. Streams of /events stay open, so they may
+ * take half of the connections only; further ones get a 503.
  */
 export function createAdmin(given: AdminParts): Server {
   const limit = connectionLimit();
   const parts = { ...given, streams: { open: 0, most: Math.floor(limit / 2) } };
-  // The last two are NODE_OPTIONS' to set where they are not said.
+  // Explicit, because NODE_OPTIONS can change both defaults.
   const strictly = { insecureHTTPParser: false, maxHeaderSize: 16 * 1024 };
   const server = createServer({ keepAliveTimeout: 5000, headersTimeout: 10_000, ...strictly }, (req, res) => {
     answer(parts, req, res).catch(() => cut(req.socket));
   });
-  // Node accepts and closes what is above.
+  // Node closes connections above the limit at once.
   server.maxConnections = limit;
   server.prependListener("connection", guard);
   server.on("clientError", (_error, socket) => cut(socket as Parameters<typeof cut>[0]));
@@ -104,9 +104,9 @@ async function answer(parts: Serving, req: IncomingMessage, res: ServerResponse)
 }
 
 /**
- * Was it asked for by a name of this machine? A page of the internet whose name was made to point here (DNS rebinding)
- * could read everything otherwise. Forwarding fields prove nothing here: the script of such a page can set them, as it
- * cannot on a WebSocket. Whoever sends no Host is no browser.
+ * Is Host a name of this machine? Otherwise a page on the internet whose name resolves to this machine (DNS rebinding)
+ * could read everything. Forwarding fields are no proof here: the script of such a page can set them with fetch(),
+ * which it cannot on a WebSocket. A request without Host is not from a browser.
  */
 function comesFromHere({ allowHost }: AdminParts, { headers: { host } }: IncomingMessage): boolean {
   return !allowHost || host === undefined || isHostAllowed(host, allowHost);
@@ -138,7 +138,10 @@ function send(res: ServerResponse, status: number, fields: string[], body: strin
   res.end(body);
 }
 
-/** The seconds so far, then a report each second, as server-sent events. The first one has all that ended badly. */
+/**
+ * Answers /events: the seconds so far, then a report each second, as server-sent events. The first report has all
+ * exchanges that ended badly, later ones the latest.
+ */
 function stream(parts: Serving, req: IncomingMessage, res: ServerResponse): void {
   const { streams } = parts;
   if (streams.open >= streams.most) {
@@ -160,7 +163,7 @@ function stream(parts: Serving, req: IncomingMessage, res: ServerResponse): void
   res.write(`event: seconds\ndata: ${JSON.stringify(parts.history.seconds)}\n\n${next()}`);
   streams.open += 1;
   res.once("close", () => (streams.open -= 1));
-  // A reader that does not read gets the next one it can take, not all it has missed.
+  // While a reader takes nothing, reports are skipped, not buffered.
   const push = (): void => void (res.writableNeedDrain || res.write(next(MAX_ENDINGS_STREAMED)));
   res.once("close", parts.history.follow(push));
 }

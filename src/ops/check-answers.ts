@@ -1,4 +1,4 @@
-// What comes back when an upstream is asked as the proxy would ask it: a page of the web server, a handshake of a mux.
+// Asks upstreams for `single-port check`: the web server for a page, a mux for a WebSocket handshake, either for TLS.
 // Called by check.ts.
 
 import { connect } from "node:net";
@@ -9,22 +9,22 @@ import { load } from "../core/packages.ts";
 import { cut, guard } from "../core/sockets.ts";
 import type { Address } from "../core/target.ts";
 
-/** What came back. */
+/** What an upstream answered. */
 export type Answer =
   /** An HTTP status: 101 is an open WebSocket. */
   | { kind: "status"; status: number; reason: string }
-  /** Bytes that are no HTTP. */
+  /** Bytes that are not HTTP. */
   | { kind: "nonsense" }
-  /** Connected, and then closed or silent. */
+  /** The upstream accepted the connection, and then closed it or stayed silent. */
   | { kind: "nothing"; why: string }
-  /** Not even connected. */
+  /** The connection could not be made. */
   | { kind: "unreachable"; why: string };
 
 const GET = "GET / HTTP/1.1\r\nHost: localhost\r\nUser-Agent: single-port check\r\nConnection: close\r\n\r\n";
-// Enough for a status line; the head and the page are not wanted.
+// Limit for the status line, in bytes. The rest of the answer is not read.
 const MAX_LINE = 1024;
 
-/** Asks a web server for `/`. */
+/** Sends GET / to a web server; resolves with its status line. */
 export function askWeb(address: Address, timeoutMs: number): Promise<Answer> {
   return new Promise((resolve) => {
     const socket = connect(address);
@@ -53,7 +53,7 @@ export function askWeb(address: Address, timeoutMs: number): Promise<Answer> {
   });
 }
 
-/** Makes one WebSocket handshake, and closes the WebSocket again. No Origin is sent: this is no browser. */
+/** Makes one WebSocket handshake, and closes the WebSocket again. Sends no Origin: this is no browser. */
 export function askMux(address: Address, path: string, timeoutMs: number): Promise<Answer> {
   const { WebSocket: Client } = load("ws") as typeof import("ws");
   return new Promise((resolve) => {
@@ -66,7 +66,7 @@ export function askMux(address: Address, path: string, timeoutMs: number): Promi
     ws.once("open", () => {
       resolve({ kind: "status", status: 101, reason: "Switching Protocols" });
       ws.close(1000);
-      // A mux that does not answer the Close is not waited for.
+      // Does not wait for ever for a mux that does not answer the Close.
       setTimeout(() => ws.terminate(), timeoutMs).unref();
     });
     ws.once("unexpected-response", (_request, { statusCode = 0, statusMessage = "" }) => {
@@ -82,10 +82,10 @@ export function askMux(address: Address, path: string, timeoutMs: number): Promi
   });
 }
 
-// Plain answers to a TLS hello, as OpenSSL calls them.
+// OpenSSL's errors when a server answers a TLS ClientHello in plain text.
 const NOT_TLS = /WRONG_VERSION_NUMBER|HTTP_REQUEST|PACKET_LENGTH|UNEXPECTED_MESSAGE/;
 
-/** Does it speak TLS? Whose certificate it has is of no interest, nor whether it would have us. */
+/** Does the server speak TLS? Its certificate is not checked, and a handshake that it refuses counts, too. */
 export function speaksTls(address: Address, timeoutMs: number): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = connectTls({ ...address, rejectUnauthorized: false });

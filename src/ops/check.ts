@@ -1,5 +1,5 @@
-// `single-port check`: would this run? Binds the addresses, asks the web server for its page, and makes one handshake
-// with each mux. Called by cli.ts.
+// `single-port check`: would single-port run with these options? Binds the addresses, sends GET / to the web server,
+// and makes one handshake with each mux. Called by cli.ts.
 
 import { once } from "node:events";
 import { createServer, type ListenOptions } from "node:net";
@@ -9,13 +9,13 @@ import { hostPort, type Address, type MuxTarget, type Target } from "../core/tar
 import { askMux, askWeb, speaksTls, type Answer } from "./check-answers.ts";
 import { findControl } from "./control.ts";
 
-/** What was found of one part, in words, and whether it would work. */
+/** The result for one address: a line to print, and whether it would work. */
 interface Finding {
   words: string;
   ok: boolean;
 }
 
-/** Prints what would run and what each upstream answers; resolves with whether all of it would work. */
+/** Prints where it would listen and what each upstream answers; resolves with whether all of it would work. */
 export async function check(options: Options, print: (line: string) => void): Promise<boolean> {
   const { http, mux, host, port, admin, connectTimeout: timeoutMs } = options;
   const findings = await Promise.all([
@@ -28,7 +28,7 @@ export async function check(options: Options, print: (line: string) => void): Pr
   return findings.every(({ ok }) => ok);
 }
 
-/** Listens for a moment. */
+/** Binds an address and releases it again. */
 async function tryToBind(at: Address, { port, takeover }: Options): Promise<Finding> {
   const what = "path" in at ? `unix:${at.path}` : hostPort(at.host, at.port);
   const server = createServer();
@@ -69,7 +69,7 @@ async function tryMux({ target, paths }: MuxTarget, http: Target, timeoutMs: num
   }
   const { status } = answer;
   if (status === 101) return { words, ok: true };
-  // It may want what only a browser has: a cookie, an Origin.
+  // The mux may require a cookie or an Origin, which only a browser has: so 401 and 403 count as working.
   if (status === 401 || status === 403) return { words: `${words} to one without Origin and cookies`, ok: true };
   if (await isTls(address, answer, timeoutMs)) return { words: `${words}; ${TLS}`, ok: false };
   const other = await askMux(http.address, path, timeoutMs);
@@ -93,7 +93,7 @@ function told(answer: Answer): string {
 
 const TLS = "it speaks TLS. Give the port that serves plain http:// or ws://; TLS ends at the front";
 
-/** Servers that speak TLS close when they are spoken to plainly, say nonsense, or answer 400. */
+/** Does the server speak TLS? Such servers close, send an alert, or answer 400 when they get plain HTTP. */
 async function isTls(address: Address, answer: Answer, timeoutMs: number): Promise<boolean> {
   if (answer.kind === "unreachable" || (answer.kind === "status" && answer.status !== 400)) return false;
   return await speaksTls(address, timeoutMs);

@@ -1,29 +1,29 @@
-// Where the control sockets of a user are: folders that only this user can have made, and names in them. Used by
-// control.ts, and by life/lock.ts for what must not be in the reach of others either.
+// Where the control sockets of a user are: folders that only this user can have made, and file names in them. Used by
+// control.ts, and by life/lock.ts for its lock sockets.
 
 import { chmodSync, lstatSync, mkdirSync, mkdtempSync, readdirSync, readlinkSync } from "node:fs";
 import { tmpdir, userInfo } from "node:os";
 import { join } from "node:path";
 import { codeOf } from "../core/errors.ts";
 
-/** The folder's name below a base. Where that is taken by somebody else, one that begins with it and goes on with `-`. */
+/** The folder's name in a base folder. When another user has taken that name: the name, `-` and a random suffix. */
 function folderName(): string {
   return `single-port-${userInfo().uid}`;
 }
 
-/** Where we put ours: for a login shell, or for a service, which has none. */
+/** The base folders to use, in order: XDG_RUNTIME_DIR (set in a login session), and the temporary folder (services). */
 function bases(): string[] {
   const { XDG_RUNTIME_DIR: runtime } = process.env;
   return [...(runtime ? [runtime] : []), tmpdir()];
 }
 
-/** A folder that this user made, and no link to one: whatever answered in another's would be believed. */
+/** Is this a folder of this user, and no symbolic link? In another user's folder, anything could answer on a socket. */
 function isOurs(path: string): boolean {
   const found = lstatSync(path, { throwIfNoEntry: false });
   return found?.isDirectory() === true && found.uid === userInfo().uid;
 }
 
-/** Our folders below a base. */
+/** This user's folders in a base folder. */
 function foldersIn(base: string): string[] {
   const name = folderName();
   let names: string[];
@@ -38,16 +38,16 @@ function foldersIn(base: string): string[] {
     .filter(isOurs);
 }
 
-/** Our folders, wherever proxies of this user put them, the nearest first. */
+/** All folders in which instances of this user may have put sockets; the base folders of this process first. */
 export function ourFolders(): string[] {
   const all = new Set([...bases(), `/run/user/${userInfo().uid}`]);
   return [...all].flatMap(foldersIn);
 }
 
 /**
- * The folder for what only this user may make; made if it is not there, and closed to others.
+ * Returns the folder for this user's sockets; makes it if it does not exist, with mode 0700.
  *
- * @throws when there can be none; the message says what stands in the way.
+ * @throws the system's error when no such folder can be made.
  */
 export function prepareFolder(): string {
   const failures: unknown[] = [];
@@ -66,20 +66,20 @@ export function prepareFolder(): string {
 function folderBelow(base: string): string {
   const path = join(base, folderName());
   try {
-    // Not with those above it, if they are missing: in /proc, that is, node would try for ever.
+    // Not recursive: in /proc node's recursive mkdir would loop for ever.
     mkdirSync(path, { mode: 0o700 });
   } catch (error) {
     if (codeOf(error) !== "EEXIST") throw error;
   }
   if (isOurs(path)) return path;
-  // Anybody may take a name below the temporary folder. Nobody can guess the next one, and nobody but us can own it.
+  // Another user may have taken the name in the temporary folder. mkdtemp makes one that cannot be guessed.
   const [other] = foldersIn(base);
   return other ?? mkdtempSync(`${path}-`);
 }
 
 /**
- * The network namespace of this process: a port is only the same port within one, while the folder may be shared by
- * several (containers with one /tmp). Undefined where there is no such thing, or nobody says.
+ * The network namespace of this process. Containers that share /tmp share the folder, while the same port number is a
+ * different port in each network namespace. Undefined where there is none, or it cannot be read.
  */
 export const network: string | undefined = networkId();
 
@@ -91,17 +91,19 @@ function networkId(): string | undefined {
   }
 }
 
-/** Is this the network of this process, as far as anybody knows? */
+/** Is this the network namespace of this process? True when either is unknown. */
 export function isOurNetwork(other: unknown): boolean {
   return network === undefined || typeof other !== "string" || other === network;
 }
 
-/** The names of the control socket of a port: the second where a proxy in another network has the first. */
+/**
+ * File names for the control socket of a port. The second is used when an instance in another network has the first.
+ */
 export function socketNames(port: number): string[] {
   return [`${port}.sock`, ...(network === undefined ? [] : [`${port}.${network}.sock`])];
 }
 
-/** The port that a control socket of ours is for, by its name; undefined for another name, or another network. */
+/** The port of a control socket, from its file name; undefined for other files, and for another network namespace. */
 export function portOf(name: string): number | undefined {
   const port = Number.parseInt(name, 10);
   return socketNames(port).includes(name) ? port : undefined;

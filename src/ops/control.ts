@@ -1,5 +1,5 @@
-// The control socket: where it is, how it is put there, and how another process asks on it.
-// Used by admins.ts to serve it, by `single-port status` to ask, and by a takeover to tell an older self to drain.
+// The control socket: an admin server on a unix socket that only this user can open. Served by proxy/admins.ts; asked
+// by `single-port status`, and by life/older-self.ts, which tells the previous instance to drain.
 
 import { chmodSync, linkSync, lstatSync, readdirSync, renameSync, statSync, unlinkSync } from "node:fs";
 import { request, type Server } from "node:http";
@@ -8,12 +8,12 @@ import { join } from "node:path";
 import { codeOf } from "../core/errors.ts";
 import { isOurNetwork, ourFolders, portOf, prepareFolder, socketNames } from "./control-place.ts";
 
-/** Answers of a control socket come from this machine and from memory: slower is dead. */
+/** A control socket answers from memory, on the same machine: after this time, in milliseconds, the process hangs. */
 const ASK_TIMEOUT_MS = 1000;
-/** NODE_OPTIONS would loosen node's parser, and have node warn of that on stderr. */
+/** Explicit, because NODE_OPTIONS=--insecure-http-parser would loosen node's parser and make node warn on stderr. */
 const strictly = { insecureHTTPParser: false };
 
-/** Where the control socket of a user's proxy on this port may be. Not all of them need be there, or of this network. */
+/** Paths where the control socket for this port may be. They need not exist, nor be of this network namespace. */
 export function controlPaths(port: number): string[] {
   if (process.platform === "win32") return [`\\\\.\\pipe\\single-port-${userInfo().username}-${port}`];
   return ourFolders().flatMap((folder) => socketNames(port).map((name) => join(folder, name)));
@@ -31,13 +31,13 @@ export async function findControls(): Promise<Map<number, string>> {
       if (port !== undefined && at !== undefined) found.set(port, at);
     });
     await Promise.all(asked);
-    // Those elsewhere are for whoever has none here.
+    // Sockets in later folders count only when the earlier folders have none.
     if (found.size > 0) break;
   }
   return found;
 }
 
-/** The control socket of the user's proxy on this port, if it answers. */
+/** The path of the control socket of this user's instance on this port, if it answers. */
 export function findControl(port: number): Promise<string | undefined> {
   return answering(controlPaths(port));
 }
@@ -58,19 +58,19 @@ function namesIn(folder: string): string[] {
   }
 }
 
-/** What a single-port says of itself. */
+/** What a running instance reports about itself. */
 export interface Self {
   pid: number;
   state: string;
-  /** Where it listens, as `address:port`, an IPv6 address in brackets. */
+  /** The public address, as `address:port`; an IPv6 address is in brackets. */
   listening: string;
-  /** Another one can bind beside it. */
+  /** Was the port bound with SO_REUSEPORT, so that another instance can bind beside it? */
   shared: boolean;
-  /** Its network namespace, where it says that. */
+  /** Its network namespace; undefined when it reports none. */
   network: string | undefined;
 }
 
-/** Asks who answers on a control socket, or an admin address; undefined when that is no single-port. */
+/** Asks the instance on a control socket or an admin address about itself; undefined when no single-port answers. */
 export async function askSelf(at: string | { host: string; port: number }): Promise<Self | undefined> {
   const answer = await askControl(at, "GET", "/status");
   if (answer?.status !== 200) return undefined;
@@ -89,7 +89,7 @@ export async function askSelf(at: string | { host: string; port: number }): Prom
   }
 }
 
-/** Asks a control socket, or an admin address. Resolves with undefined when nobody answers there. */
+/** Sends a request to a control socket or an admin address. Resolves with undefined when there is no answer in time. */
 export function askControl(
   at: string | { host: string; port: number },
   method: "GET" | "POST",
@@ -110,10 +110,10 @@ export function askControl(
   });
 }
 
-/** Hears the server-sent events of a control socket. */
+/** Receives the server-sent events of a control socket. */
 export interface Follower {
   event(name: string, data: string): void;
-  /** Nobody is there, or not any more. Called once. */
+  /** The control socket cannot be reached, or the stream ended. Called once. */
   lost(): void;
 }
 
@@ -130,7 +130,7 @@ export function followControl(path: string, follower: Follower): () => void {
   };
   asked.on("error", lost);
   asked.on("close", lost);
-  // One comes each second: a proxy that is silent for longer is frozen.
+  // An event comes each second: a proxy that is silent for longer hangs.
   asked.setTimeout(3 * ASK_TIMEOUT_MS, lost);
   asked.on("response", (response) => {
     if (response.statusCode !== 200) return lost();
@@ -152,20 +152,20 @@ export function followControl(path: string, follower: Follower): () => void {
   };
 }
 
-/** A control socket that was put in its place. */
+/** A control socket that is being served. */
 export interface Served {
-  /** Takes it away, if it still is ours. */
+  /** Removes the socket file, unless another instance has replaced it. */
   remove(): void;
-  /** Is it there still? It may be removed with the folder it is in (a cleanup of /tmp, the end of a login). */
+  /** Does the socket file still exist? It may be removed with its folder (a cleanup of /tmp, the end of a login). */
   isThere(): boolean;
 }
 
 /**
- * Serves `server` on the control socket of `port`. It listens under a name of its own and is then moved to the known
- * one in one step: whoever asks there always meets somebody, and an older self that closes cannot take ours away.
+ * Serves `server` on the control socket of `port`. The socket is bound to a temporary name and then renamed, in one
+ * step: so the known name always answers, and a previous instance that closes does not remove this one's socket.
  *
- * @param replace the path of one that it is moved over in any case: of an older self that drains.
- * @throws when the place is not safe, or another proxy answers there.
+ * @param replace a path to replace in any case: the control socket of a previous instance that drains.
+ * @throws when the folder is not safe, or another instance answers on the path.
  */
 export async function serveControl(server: Server, port: number, replace: string | undefined): Promise<Served> {
   if (process.platform === "win32") {
@@ -188,10 +188,10 @@ export async function serveControl(server: Server, port: number, replace: string
   }
 }
 
-/** A file system that has no second names for sockets (some of macOS do not). */
+/** Errors of link(2) on file systems that cannot hard-link sockets (some on macOS). */
 const NO_LINKS = /^(EPERM|ENOTSUP|EOPNOTSUPP|EINVAL)$/;
 
-/** Puts our socket under the first known name that no proxy of another network has. */
+/** Moves the socket to the first known name on which no instance of another network namespace answers. */
 async function moveToFreeName(own: string, folder: string, port: number, replace: string | undefined): Promise<string> {
   const names = socketNames(port);
   for (const name of names) {
@@ -203,7 +203,7 @@ async function moveToFreeName(own: string, folder: string, port: number, replace
   throw new Error(`a single-port of another network answers on ${names.map((name) => join(folder, name)).join(", ")}`);
 }
 
-/** Puts our socket under this name, unless a proxy answers there that is not replaced: then it is returned. */
+/** Moves the socket to this path. Returns the instance that answers there, if it is not to be replaced. */
 async function moveTo(own: string, path: string, replace: string | undefined): Promise<Self | undefined> {
   for (let linkable = true; ;) {
     try {
@@ -215,11 +215,11 @@ async function moveTo(own: string, path: string, replace: string | undefined): P
       if (!linkable && !NO_LINKS.test(codeOf(error))) throw error;
     }
     const found = lstatSync(path, { throwIfNoEntry: false });
-    // An older self took its own away just now.
+    // A previous instance has removed its socket since linkSync failed.
     if (!found && linkable) continue;
     if (found && (!found.isSocket() || found.uid !== userInfo().uid))
       throw new Error(`${path} is not a socket of this user`);
-    // At once where an older self drains: it does not answer any more, and whoever asks here meets nobody until then.
+    // A previous instance that drains answers no more, so its socket is replaced without asking.
     const holder = found && path !== replace ? await askSelf(path) : undefined;
     if (holder) return holder;
     renameSync(own, path);
@@ -231,7 +231,7 @@ function removeIfThere(path: string): void {
   try {
     unlinkSync(path);
   } catch {
-    // It was not there.
+    // The file does not exist.
   }
 }
 

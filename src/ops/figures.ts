@@ -1,4 +1,4 @@
-// Numbers as a person reads them: times, bytes, small charts of characters. Used by `single-port status`; pure.
+// Formats numbers for people: durations, bytes, small charts of characters. Used by `single-port status`; pure.
 
 const SECOND = 1000;
 const MINUTE = 60 * SECOND;
@@ -36,7 +36,7 @@ export function rtt(ms: number | undefined): string {
 
 const BARS = "▁▂▃▄▅▆▇█";
 
-/** A line of bars, the latest at the right, the highest full. */
+/** A line of bars: the latest value at the right, the highest as a full bar. */
 export function bars(values: readonly number[], width: number): string {
   const shown = values.slice(-width);
   const top = Math.max(...shown, 1);
@@ -44,7 +44,7 @@ export function bars(values: readonly number[], width: number): string {
   return line.padStart(width);
 }
 
-/** Cuts to a width, with a mark where something is missing. */
+/** Pads or cuts a text to a width; a cut text ends with `…`. */
 export function fit(text: string, width: number): string {
   return text.length <= width ? text.padEnd(width) : `${text.slice(0, Math.max(0, width - 1))}…`;
 }

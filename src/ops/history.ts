@@ -1,19 +1,19 @@
-// The last minutes, second by second, and what ended badly of late: what charts need when somebody begins to look.
-// Fed by proxy.ts, read by the admin handler. Its tick is also the beat of /events.
+// Remembers the last minutes, second by second, and the latest exchanges that ended badly: for the live page's charts
+// and tables. Fed by proxy/, read by admin.ts. Its tick also paces /events.
 
 import type { Outcome } from "../core/outcome.ts";
 import type { EndedBadly, Second } from "./report.ts";
 
-/** Running sums, and what is open right now. */
+/** Counters since the start, and what is open now. */
 export interface Readings {
-  /** Requests so far, those that opened a tunnel included. */
+  /** Requests, including those that opened a tunnel. */
   requests: number;
-  /** Of those, how many ended badly so far. */
+  /** How many of them ended badly. */
   failed: number;
-  /** Bytes tunnels have relayed so far, both ways. */
+  /** Bytes that tunnels have relayed, in both directions. */
   tunnelBytes: number;
   tunnels: number;
-  /** Processor time of this process so far. */
+  /** Processor time of this process, in milliseconds. */
   cpuMs: number;
 }
 
@@ -22,7 +22,7 @@ const KEPT_SECONDS = 300;
 const KEPT_ENDINGS = 200;
 const MAX_PATH = 200;
 
-/** Remembers seconds and endings, bounded. */
+/** The history of one proxy; bounded. */
 export class History {
   readonly #read: () => Readings;
   readonly #seconds: Second[] = [];
@@ -54,7 +54,7 @@ export class History {
     return this.#endings.toReversed();
   }
 
-  /** An exchange ended badly, and has its line in the log; `what` is the sentence that stands there. */
+  /** Adds an exchange that ended badly; `what` is the sentence of its line in the log. */
   ended(outcome: Outcome, what: string): void {
     const { id, kind, route, method, status, error, ms, by, how, phase } = outcome;
     const path = outcome.path.length > MAX_PATH ? `${outcome.path.slice(0, MAX_PATH)}…` : outcome.path;
@@ -66,7 +66,7 @@ export class History {
     if (this.#endings.length > KEPT_ENDINGS) this.#endings.shift();
   }
 
-  /** Calls back each second; returns the function that ends it. */
+  /** Calls `onSecond` each second; returns the function that ends this. */
   follow(onSecond: () => void): () => void {
     this.#followers.add(onSecond);
     return () => this.#followers.delete(onSecond);

@@ -1,12 +1,12 @@
-// How long requests take, by upstream: counts in the buckets of the histogram that /metrics has, and what can be said of
-// them at a glance. Fed by metrics.ts, read for /status.
+// Counts request durations by upstream, in the buckets of /metrics, and estimates p50, p95 and p99 from them.
+// Fed by metrics.ts, read for /status.
 
-/** Upper bounds in seconds; what takes longer is in the last bucket, which has none. */
+/** Upper bounds of the buckets, in seconds. Longer durations are in one more bucket, without a bound. */
 export const SECONDS: readonly number[] = [
   0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 120,
 ];
 
-/** Times in milliseconds, since the start of the process; undefined: longer than the highest bound. */
+/** Quantiles in milliseconds, of all requests since the start. Undefined: longer than the highest bound. */
 export interface Quantiles {
   count: number;
   p50?: number | undefined;
@@ -26,7 +26,7 @@ export class Latencies {
     counts[bucket] = (counts[bucket] ?? 0) + 1;
   }
 
-  /** Undefined before the first request. Within a bucket they are taken to be spread evenly, as Prometheus does. */
+  /** Undefined before the first request. Interpolates linearly within a bucket, as Prometheus does. */
   quantiles(route: string): Quantiles | undefined {
     const counts = this.#counts.get(route);
     if (!counts) return undefined;

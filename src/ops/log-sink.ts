@@ -1,27 +1,27 @@
-// Where the lines of the log go: stdout, without ever waiting for it. Made by log.ts.
-// pino's own destination waits for ever in its last flush when the disk is full, and a write that hangs in a thread
-// (a pipe nobody reads) keeps the process from exiting.
+// Writes log lines to stdout without ever blocking. Made by log.ts.
+// Not pino's own destination: its last flush blocks for ever when the disk is full, and a write that hangs in a thread
+// (to a pipe that is not read) keeps the process from exiting.
 
 import { fstatSync, write } from "node:fs";
 
-/** Writes a chunk, and says why not, or whether all of it was written. One at a time. */
+/** Writes a chunk; `done` gets the error, or the number of bytes written. Called for one chunk at a time. */
 export type WriteChunk = (
   chunk: Buffer,
   done: (error: NodeJS.ErrnoException | undefined, written: number) => void,
 ) => void;
 
-/** What waits for a reader that does not read; more is dropped, and counted. */
+/** Limit of buffered lines, in characters, while stdout is not read. Further lines are dropped and counted. */
 const MAX_WAITING = 4 * 1024 * 1024;
-/** At exit, for what still waits. */
+/** How long flush() waits at exit, in milliseconds. */
 const FLUSH_MS = 500;
 const RETRY_MS = 100;
 
-/** Stdout: a file is written in a thread; a pipe, socket or terminal by the event loop, so that it can hang. */
+/** Writes to stdout: to a file in a thread; to a pipe, socket or terminal by the event loop, where a write may hang. */
 export function stdoutWriter(): WriteChunk {
-  // A write to a pipe nobody reads any more raises EPIPE here, too.
+  // A write to a pipe that was closed also emits EPIPE here.
   process.stdout.on("error", () => {});
   if (isFile()) return (chunk, done) => write(1, chunk, (error, written) => done(error ?? undefined, written));
-  // Node has a terminal block: Ctrl-S in it would stop the whole proxy.
+  // Node writes to a terminal synchronously, so Ctrl-S would stop the whole proxy: make it asynchronous.
   if (process.stdout.isTTY) {
     (process.stdout as unknown as { _handle?: { setBlocking?(on: boolean): void } })._handle?.setBlocking?.(false);
   }
@@ -29,7 +29,7 @@ export function stdoutWriter(): WriteChunk {
     void process.stdout.write(chunk, (error) => done(error ?? undefined, error ? 0 : chunk.length));
 }
 
-/** A file, or a device like /dev/null: what is not waited for with poll(2). */
+/** Is stdout a file, or a device like /dev/null? Those are always ready for poll(2). */
 function isFile(): boolean {
   if (process.stdout.isTTY) return false;
   try {
@@ -40,7 +40,7 @@ function isFile(): boolean {
   }
 }
 
-/** Collects lines and writes them in order, a chunk at a time. What cannot be written is dropped, and said later. */
+/** Buffers lines and writes them in order, a chunk at a time. Lines that cannot be written are dropped and counted. */
 export class LogSink {
   readonly #writeChunk: WriteChunk;
   readonly #lostLine: (lost: number) => string;
@@ -48,17 +48,17 @@ export class LogSink {
   #lost = 0;
   #busy = false;
   #planned = false;
-  /** The last chunk was cut in the middle of a line. */
+  /** Did the last write end in the middle of a line? */
   #torn = false;
   #idle: (() => void)[] = [];
 
-  /** @param lostLine makes the line that says how many others were lost. */
+  /** @param lostLine makes the log line that says how many lines were lost. */
   constructor(writeChunk: WriteChunk, lostLine: (lost: number) => string) {
     this.#writeChunk = writeChunk;
     this.#lostLine = lostLine;
   }
 
-  /** Takes a line; pino calls it. Lines of one turn of the event loop are written together. */
+  /** Takes a line; called by pino. Lines of one turn of the event loop are written together. */
   write(line: string): void {
     if (this.#waiting.length + line.length > MAX_WAITING) {
       this.#lost += 1;
@@ -70,7 +70,7 @@ export class LogSink {
     setImmediate(() => this.#next());
   }
 
-  /** Resolves when everything is written, or could not be for half a second. */
+  /** Resolves when everything is written, or after half a second. */
   flush(): Promise<void> {
     return new Promise((resolve) => {
       const timer = setTimeout(resolve, FLUSH_MS);
@@ -98,14 +98,14 @@ export class LogSink {
       this.#busy = false;
       this.#torn =
         rest !== undefined && rest.length < chunk.length && chunk[chunk.length - rest.length - 1] !== NEWLINE;
-      // Lost is what was not begun, too: nobody can read half a line.
+      // A line that was written in part counts as lost, too.
       if (rest) this.#lost += countLines(rest) - (notice !== "" && rest.length === chunk.length ? 1 : 0);
       if (said > 0 && rest?.length !== chunk.length) this.#lost -= said;
       this.#next();
     });
   }
 
-  /** Writes all of a chunk; calls back with what could not be written, if anything. */
+  /** Writes all of a chunk; calls `over` with the bytes that could not be written, if any. */
   #send(chunk: Buffer, over: (rest: Buffer | undefined) => void): void {
     this.#writeChunk(chunk, (error, written) => {
       if (error?.code === "EAGAIN") setTimeout(() => this.#send(chunk, over), RETRY_MS);

@@ -1,16 +1,16 @@
-// The log as a person reads it on a terminal: one line each, in words. Used by log.ts with pino-pretty,
-// and by ops/status-text.ts; pure.
+// Formats log lines for a terminal (--log-format pretty): one sentence each. Used by log.ts with pino-pretty, and by
+// status-text.ts; pure.
 
 import type { Outcome } from "../core/outcome.ts";
 import { elapsed, whatHappened } from "./what-happened.ts";
 
-/** What a peer sent may hold bytes that a terminal obeys. */
+/** Escapes control characters: text from a peer may hold terminal escape sequences. */
 export function printable(text: string): string {
   // oxlint-disable-next-line no-control-regex -- they are what is looked for
   return text.replaceAll(/[\x00-\x1f\x7f-\x9f]/g, (one) => `\\x${one.charCodeAt(0).toString(16).padStart(2, "0")}`);
 }
 
-/** The connections that broke, and the dials that failed: `39 times ECONNREFUSED`. */
+/** The failed attempts: `39 times ECONNREFUSED`. */
 function failuresOf({ attempts }: Outcome): string[] {
   const failures = new Map<string, number>();
   for (const { code, reused, idleMs, times } of attempts) {
@@ -25,7 +25,7 @@ function failuresOf({ attempts }: Outcome): string[] {
 function ofOutcome(outcome: Outcome & { what?: string }): string {
   const { route, method, path, status, error, bytesIn, bytesOut, id, ray } = outcome;
   const answer = status === 0 ? "no answer" : `${status}${error === undefined ? "" : ` ${error}`}`;
-  // What broke before it was a request has no method and no path.
+  // A connection that broke before its first head was complete has no method and no path.
   const asked = method === "" ? "connection" : `${method} ${path}`;
   const parts = [`${asked} → ${answer}`, outcome.what ?? whatHappened(outcome, route)];
   if (bytesIn + bytesOut > 0) parts.push(`${bytesIn} B in, ${bytesOut} B out`);
@@ -36,7 +36,7 @@ function ofOutcome(outcome: Outcome & { what?: string }): string {
 
 const KNOWN = new Set(["level", "time", "pid", "hostname", "msg", "err"]);
 
-/** One line of the log, which pino-pretty puts behind time and level. */
+/** The text of a log line; pino-pretty puts time and level in front. */
 export function sentence(line: Record<string, unknown>): string {
   if (typeof line["by"] === "string" && typeof line["phase"] === "string") {
     return printable(ofOutcome(line as unknown as Outcome));
@@ -49,6 +49,6 @@ export function sentence(line: Record<string, unknown>): string {
   );
   const text = printable([msg, ...facts].join(" "));
   if (!err) return text;
-  // Where in the code it was matters for bugs only.
+  // The stack is of use for bugs only, which are logged as errors or worse.
   return Number(line["level"]) >= 50 ? `${text}\n${err.stack ?? err.message}` : `${text}: ${err.message}`;
 }

@@ -1,5 +1,5 @@
-// The log. cli.ts makes one, proxy.ts passes outcomes to it; relay code never logs.
-// Lines are written asynchronously, and flushed at the end. A closed stdout or a full disk never ends the process.
+// Makes the log. cli.ts makes one, proxy/ writes outcomes to it; exchange and tunnel never log.
+// Lines are written asynchronously, and flushed at exit. A closed stdout or a full disk never ends the process.
 
 import type { Logger } from "pino";
 import type { LogFormat } from "../options/types.ts";
@@ -9,14 +9,14 @@ import { load } from "../core/packages.ts";
 
 const { pino } = load("pino") as typeof import("pino");
 
-/** What a client chose itself may be as long as a head may be: 32 KiB in each line. */
+/** Values that a client chose are cut to this length: without it, a path could make each line 32 KiB long. */
 const MAX_VALUE = 500;
 
 function shortened(value: unknown): unknown {
   return typeof value === "string" && value.length > MAX_VALUE ? `${value.slice(0, MAX_VALUE)}…` : value;
 }
 
-/** Makes the log, on stdout unless told otherwise. `flush` resolves when it is written, or cannot be. */
+/** Makes the log. `flush` resolves when all lines are written, or could not be. */
 export async function createLog(
   level: string,
   format: LogFormat,
@@ -41,24 +41,24 @@ export async function createLog(
   return { log: pino({ level, base: null, serializers }, { write }), flush: () => sink.flush() };
 }
 
-/** At most this many lines of a kind in a second; the rest become a count. */
+/** At most this many lines of a kind are written in a second; the rest are counted. */
 const LINES_PER_SECOND = 10;
 
 type Level = "info" | "warn" | "error" | "fatal";
 type ReportDropped = (kind: string, dropped: number, level: Level) => void;
 
-/** Bounds lines by kind: a storm of resets must not become a storm of lines. */
+/** Limits lines by kind, so that thousands of resets do not become thousands of lines. */
 export class LineLimit {
   readonly #seen = new Map<string, { lines: number; level: Level }>();
   readonly #report: ReportDropped;
   #timer: NodeJS.Timeout | undefined;
 
-  /** @param report is told after each second in which lines of a kind were left out. */
+  /** @param report called after each second in which lines of a kind were left out. */
   constructor(report: ReportDropped) {
     this.#report = report;
   }
 
-  /** May a line of this kind be written now? What is left out of it is counted at the same level. */
+  /** May a line of this kind be written now? If not, it is counted; the count is reported at the same level. */
   allows(kind: string, level: Level = "info"): boolean {
     const seen = this.#seen.get(kind) ?? { lines: 0, level };
     seen.lines += 1;
@@ -67,7 +67,7 @@ export class LineLimit {
     return seen.lines <= LINES_PER_SECOND;
   }
 
-  /** Reports what was left out so far, and begins anew. */
+  /** Reports the counts so far, and resets them. */
   flush(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;

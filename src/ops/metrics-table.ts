@@ -1,4 +1,4 @@
-// The metrics as the README lists them: read from the series themselves. Called by `npm run docs`.
+// Makes the README's tables of metrics and labels from the metrics themselves. Called by `npm run docs`.
 
 import { Metrics } from "./metrics.ts";
 import type { Report } from "./report.ts";
@@ -20,7 +20,7 @@ const LABELS: Record<string, string> = {
 export function metricsTable(): string {
   const { registry } = new Metrics(() => ({}) as Report).load();
   const own = registry.getMetricsAsArray().filter(({ name }) => name.startsWith("single_port_"));
-  // What a metric is besides its name and help, prom-client has in the object and not in its types.
+  // prom-client's types leave out the label names and the kind of a metric, which the objects have.
   const rows = (own as unknown as { name: string; help: string; labelNames: string[]; constructor: { name: string } }[])
     .map(({ name, help, labelNames, constructor }) => {
       const labels = labelNames.filter((label) => label !== "le").map((label) => `\`${label}\``);

@@ -1,5 +1,5 @@
-// Metrics on prom-client. Hears outcomes as an Observer; gauges are read from the report when asked.
-// prom-client is loaded after the start: what happens before is kept and counted then.
+// The metrics, with prom-client. Receives outcomes as an Observer; gauges are read from the report for each scrape.
+// prom-client is loaded after the start, to start faster: events before that are kept, and counted then.
 
 import { STATUS_CODES } from "node:http";
 import type { Counter, Gauge, Histogram, Registry } from "prom-client";
@@ -14,10 +14,10 @@ type Event =
   | { kind: "opened"; route: string }
   | { kind: "ponged"; side: "client" | "upstream"; rttMs: number };
 
-// Codes that may be a label value; anything else is "other", so that no peer can make new series.
+// Error codes that may be a label value; all others become "other", so that a peer cannot create new series.
 const REASONS = new Set(["ECONNREFUSED", "ECONNRESET", "EPIPE", "ENOENT", "ETIMEDOUT", "EHOSTUNREACH"]);
 
-/** Counts what the relay reports. */
+/** Counts what happens in exchanges. */
 export class Metrics implements Observer {
   readonly #report: () => Report;
   /** The counters that /status shows. */
@@ -36,7 +36,7 @@ export class Metrics implements Observer {
   #series: Series | undefined;
   #scraped: Report | undefined;
 
-  /** @param report what the gauges are read from, called once for each scrape. */
+  /** @param report makes the report from which gauges are read; called once for each scrape. */
   constructor(report: () => Report) {
     this.#report = report;
   }
@@ -64,14 +64,14 @@ export class Metrics implements Observer {
     this.#take({ kind: "ponged", side, rttMs });
   }
 
-  /** Bytes of tunnels that have ended, both ways. */
+  /** Bytes of tunnels that have ended, in both directions. */
   get closedTunnelBytes(): number {
     let sum = 0;
     for (const bytes of this.#closedBytes.values()) sum += bytes.in + bytes.out;
     return sum;
   }
 
-  /** A socket error nobody caught. */
+  /** Counts an uncaught socket error. */
   uncaught(): void {
     this.totals.uncaught += 1;
   }
@@ -79,7 +79,7 @@ export class Metrics implements Observer {
   /** The text of /metrics. */
   async text(): Promise<{ type: string; body: string }> {
     const { registry } = this.load();
-    // One for all gauges of a scrape: with thousands of tunnels it is long, and they should agree.
+    // One report for all gauges of a scrape: it is costly with thousands of tunnels, and the gauges must agree.
     this.#scraped = this.#report();
     return { type: registry.contentType, body: await registry.metrics() };
   }
@@ -117,18 +117,18 @@ export class Metrics implements Observer {
   }
 }
 
-/** What each retry was made for: the connections that broke and were not the last thing tried. */
+/** The error code before each retry: those of attempts that had a connection, except the last attempt. */
 function retriedAfter({ attempts }: Outcome): string[] {
   return attempts.slice(0, -1).flatMap(({ phase, code = "other" }) => (phase === "connect" ? [] : [code]));
 }
 
-/** An upstream may answer with any three digits. */
+/** A status as a label value. An upstream may send any three digits: unknown statuses become "other". */
 function statusLabel(status: number): string | number {
   if (status === 0) return "none";
   return status in STATUS_CODES ? status : "other";
 }
 
-/** The series that are counted; the gauges read the report themselves. */
+/** The metrics that are counted here; gauges read the report themselves. */
 interface Series {
   registry: Registry;
   requests: Counter;
@@ -141,12 +141,15 @@ interface Series {
 
 let processFigures: Registry | undefined;
 
-/** Figures of the process, which may run several proxies one after another: what measures them cannot be stopped. */
+/**
+ * The metrics of the process. Made once, because prom-client's collectors cannot be stopped, and a process may run
+ * several proxies one after another.
+ */
 function figuresOfProcess(prom: typeof import("prom-client")): Registry {
   if (processFigures) return processFigures;
   const register = (processFigures = new prom.Registry());
   prom.collectDefaultMetrics({ register, eventLoopMonitoringPrecision: 100 });
-  // Gauges whose names end like a counter's, which promtool warns of.
+  // These gauges are named like counters, for which promtool warns.
   for (const name of ["nodejs_active_handles_total", "nodejs_active_requests_total", "nodejs_active_resources_total"]) {
     register.removeSingleMetric(name);
   }
@@ -162,7 +165,7 @@ function createSeries(
   const registers = [registry];
   const counter = (name: string, help: string, labelNames: string[]): Counter =>
     new prom.Counter({ name: `single_port_${name}`, help, labelNames, registers });
-  // Read from the report when they are asked for, so that nothing has to be kept in step.
+  // Values that are read from the report for each scrape.
   const read =
     (kind: typeof prom.Gauge | typeof prom.Counter) =>
     (name: string, help: string, labelNames: string[], readings: (report: Report) => Reading[]): void => {
@@ -191,7 +194,7 @@ function createSeries(
   total("uncaught_total", "Socket errors that nobody caught: a bug if not zero.", [], ({ totals }) => [
     [{}, totals.uncaught],
   ]);
-  // Open tunnels count, too: some live for weeks.
+  // Includes open tunnels: some live for weeks.
   total("tunnel_bytes_total", "Bytes relayed, from (in) and to (out) the client.", ["route", "direction"], (now) =>
     now.links.flatMap(({ name }): Reading[] => {
       const open = now.tunnels.filter(({ route }) => route === name);

@@ -1,9 +1,9 @@
-// What this process is and uses, as far as the system tells: asked for by reports.ts.
+// What this process uses (memory, descriptors), and where its log goes. Called by proxy/reports.ts.
 
 import { fstatSync, existsSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { hostname } from "node:os";
 
-/** What it uses now. Descriptors are counted on Linux only. */
+/** What the process uses now. Descriptors are known on Linux only. */
 export interface Usage {
   residentBytes: number;
   heapUsedBytes: number;
@@ -13,7 +13,7 @@ export interface Usage {
 
 let maxDescriptors: number | undefined;
 
-/** Looks at it. */
+/** Measures what the process uses. */
 export function usage(): Usage {
   const { rss, heapUsed } = process.memoryUsage();
   const memory = { residentBytes: rss, heapUsedBytes: heapUsed };
@@ -28,7 +28,7 @@ export function usage(): Usage {
 
 let command: string | undefined;
 
-/** A command that shows the lines of the log with a given id, which takes the place of `ID` in it. */
+/** A shell command that shows the log lines with an id; put that in place of `ID`. */
 export function logCommand(): string {
   return (command ??= findCommand());
 }
@@ -37,7 +37,8 @@ function findCommand(): string {
   const { JOURNAL_STREAM, pm_id, name } = process.env;
   const out = stdout();
   if (out.file !== undefined) return `grep ID '${out.file.replaceAll("'", String.raw`'\''`)}'`;
-  // systemd says so of a stdout that is its journal, by device and inode (systemd.exec(5)).
+  // JOURNAL_STREAM holds device and inode of the journal's socket; equal to stdout's when that is the journal
+  // (systemd.exec(5)).
   if (JOURNAL_STREAM !== undefined && JOURNAL_STREAM === out.id)
     return `journalctl -o cat _PID=${process.pid} | grep ID`;
   if (pm_id !== undefined) return `pm2 logs ${name ?? pm_id} --nostream --lines 100000 | grep ID`;
@@ -45,7 +46,7 @@ function findCommand(): string {
   return "grep ID";
 }
 
-/** Device and inode of stdout, and its path where it is a file. */
+/** Device and inode of stdout, and its path if it is a file. */
 function stdout(): { id: string; file?: string } {
   try {
     const stat = fstatSync(1);

@@ -1,5 +1,5 @@
-// What the live page does: follows /events and writes text into elements, never markup. Read by page.ts; runs in a
-// browser, so it is one string of plain JavaScript.
+// The browser code of the live page, as a string: follows /events and writes text into elements, never markup.
+// Used by page.ts.
 
 import { PAGE_WORDS } from "../core/page-words.ts";
 import { TABLES } from "./page-tables.ts";

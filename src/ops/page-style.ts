@@ -1,4 +1,4 @@
-// The looks of the live page: dark and light, phone and desktop, nothing from outside. Read by page.ts.
+// The style sheet of the live page: dark and light, phone and desktop. Used by page.ts.
 
 /** The style sheet. */
 export const STYLE = `

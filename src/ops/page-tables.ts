@@ -1,7 +1,7 @@
-// The part of the live page's script that fills its tables: what is in flight, tunnels, endings, what ended badly,
-// routes. Read by page-script.ts.
+// The part of the live page's script that fills its tables: in flight, tunnels, endings, ended badly, routes.
+// Inserted by page-script.ts.
 
-/** The middle of the script: it uses what stands before it there. */
+/** The middle of the script; uses functions that page-script.ts defines before it. */
 export const TABLES: string = String.raw`
 // -- tables --------------------------------------------------------------------------------------------------------
 /** The names of the columns, which a phone shows beside each value. */

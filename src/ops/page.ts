@@ -1,4 +1,4 @@
-// The live page of --admin: one self-contained HTML document that follows /events. Loaded when asked for.
+// The live page of --admin: one self-contained HTML document that follows /events. Loaded on the first request for it.
 
 import { createHash } from "node:crypto";
 import { SCRIPT } from "./page-script.ts";
@@ -11,7 +11,7 @@ function tile(id: string, name: string, red = false): string {
 <div class="read"></div></div>`;
 }
 
-/** One column of a table; `by` names what it is sorted by, `l` puts it to the left. */
+/** One column of a table. `by` is the key to sort by; the class `l` aligns left. */
 interface Column {
   name: string;
   by?: string;
@@ -29,7 +29,7 @@ function heads(columns: Column[]): string {
     .join("");
 }
 
-/** A table that has a line of words in its place while it is empty. */
+/** A table, and the text that is shown instead while it is empty. */
 function table(id: string, label: string, empty: string, columns: Column[], className = ""): string {
   return `<div class="card scroll ${className}" tabindex="0" role="region" aria-label="${label}"><p class="empty" id="no-${id}">${empty}</p><table id="${id}" hidden><thead><tr>${heads(columns)}</tr></thead><tbody></tbody></table></div>`;
 }
@@ -88,7 +88,7 @@ const ROUTES: Column[] = [
   { name: "Target", className: L },
 ];
 
-/** What the words of the page mean. */
+/** The legend at the end of the page. */
 const LEGEND: [word: string, meaning: string][] = [
   ["up", "connects and answers"],
   ["suspect", "failed once; asked again within a second"],
@@ -156,7 +156,7 @@ const POLICY = [
   "frame-ancestors 'self'",
 ].join("; ");
 
-/** The page, and its Content-Security-Policy: it runs its own script, and nothing that a peer could get into it. */
+/** The page and its Content-Security-Policy, which allows the page's own script only. */
 export function livePage(): { html: string; policy: string } {
   return { html: HTML, policy: POLICY };
 }

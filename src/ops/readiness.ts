@@ -1,11 +1,11 @@
-// Ready or not, and why: pure. The admin handler asks it.
+// The answer of /ready: is the proxy ready, and why not? Called by admin.ts; pure.
 
 import type { LinkReport, Report } from "./report.ts";
 
 /** The answer of /ready. */
 interface Readiness {
   ready: boolean;
-  /** In a person's words; empty when ready. */
+  /** Sentences for people; empty when ready. */
   reasons: string[];
 }
 
@@ -15,7 +15,7 @@ const WORDS = {
   reconnecting: "cannot be reached",
 } as const;
 
-/** What the system's codes mean to a person. */
+/** System error codes in words. */
 const CODES: Record<string, string> = {
   ECONNREFUSED: "nothing listens there",
   ENOENT: "there is no such socket",
@@ -29,22 +29,22 @@ const CODES: Record<string, string> = {
   EACCES: "this user may not connect to it",
 };
 
-/** A reason in words: `nothing listens there (ECONNREFUSED)`. */
+/** A code in words: `nothing listens there (ECONNREFUSED)`. */
 function inWords(code: string): string {
   const words = CODES[code];
   return words === undefined ? code : `${words} (${code})`;
 }
 
-/** Why a link is not up, as far as is known. */
+/** Why a link is not up; undefined when that is not known. */
 export function reasonOf(link: Pick<LinkReport, "lastProbeAt" | "lastError" | "history">): string | undefined {
   const change = link.history.at(-1);
-  // A request may have failed since the last probe: then what that one found says nothing any more.
+  // When a request has failed since the last probe, the state change has the newer reason.
   const probed = change === undefined || (link.lastProbeAt !== undefined && link.lastProbeAt >= change.at);
   const code = (probed ? link.lastError : undefined) ?? change?.reason;
   return code === undefined ? undefined : inWords(code);
 }
 
-/** Ready: it is not draining, and every upstream is up. */
+/** Ready means that the proxy is not draining, and that every upstream is up. */
 export function readiness(report: Pick<Report, "state" | "links">): Readiness {
   const reasons: string[] = [];
   if (report.state !== "running") reasons.push(`this proxy is ${report.state}`);

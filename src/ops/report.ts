@@ -1,5 +1,4 @@
-// What the proxy says of itself: the shape of /status. Filled in by reports.ts; read by the admin handler,
-// the live page and `single-port status`.
+// The report: the shape of /status. Made by proxy/reports.ts; read by admin.ts, the live page and `single-port status`.
 
 import type { Quantiles } from "./latencies.ts";
 import type { Usage } from "./own-process.ts";
@@ -11,37 +10,37 @@ export interface LinkChange {
   reason?: string | undefined;
 }
 
-/** One upstream link. */
+/** The link to one upstream. */
 export interface LinkReport {
   name: string;
   target: string;
   state: "connecting" | "up" | "suspect" | "reconnecting";
-  /** Outages it has come back from, since the start of the process. */
+  /** Outages that the upstream has come back from, since the start of the process. */
   reconnectCount: number;
-  /** Tries made in them, those that succeeded included. */
+  /** Dials made in outages, including those that succeeded. */
   reconnectTries: number;
   connectedSince?: string | undefined;
   lastProbeAt?: string | undefined;
   lastProbeOk?: boolean | undefined;
-  /** What the last probe asked for. That a connection stands proves no more than that. */
+  /** What the last probe waited for: a connection only, any byte, or an HTTP status (--http-probe). */
   lastProbeKind?: "connect" | "byte" | "http" | undefined;
   /** The request that has waited longest for the head of its response. */
   oldestWait?: { ms: number; method: string; path: string } | undefined;
   lastError?: string | undefined;
   lastHeardAgeMs?: number | undefined;
-  /** Of the tunnel that answered a ping last. */
+  /** Since the last pong in any tunnel to it. */
   lastPongAgeMs?: number | undefined;
   /** From the head of a request to the end of its answer; undefined before the first. */
   latencyMs?: Quantiles | undefined;
   held: number;
-  /** Open through it. */
+  /** Open tunnels to the upstream. */
   tunnels: number;
   history: LinkChange[];
 }
 
 /** One side of a tunnel. */
 export interface TunnelSideReport {
-  /** Bytes that came from it. */
+  /** Bytes that came from this side. */
   bytes: number;
   lastByteAgeMs: number;
   rttMs?: number | undefined;
@@ -69,14 +68,14 @@ export interface InFlight {
   from: string;
   ageMs: number;
   phase: string;
-  /** Does it wait for its upstream to come back? */
+  /** Does the request wait for its upstream to come back? */
   held: boolean;
   attempts: number;
 }
 
-/** One path that leads somewhere. */
+/** Where one request path leads. */
 export interface RouteReport {
-  /** `*` for everything that has no line of its own. */
+  /** `*` stands for all other paths. */
   path: string;
   upstream: string;
   target: string;
@@ -84,13 +83,13 @@ export interface RouteReport {
 
 /** What happened in one second. */
 export interface Second {
-  /** When it was over. */
+  /** The end of the second. */
   at: string;
   requests: number;
   failed: number;
-  /** Relayed by tunnels, both ways. */
+  /** Bytes relayed by tunnels, in both directions. */
   tunnelBytes: number;
-  /** Open at its end. */
+  /** Tunnels open at the end of the second. */
   tunnels: number;
   /** Processor time of the whole process, user and system. */
   cpuMs: number;
@@ -110,7 +109,7 @@ export interface EndedBadly {
   by: string;
   how: string;
   phase: string;
-  /** Who did what, in a sentence, as in the log. */
+  /** What happened, in a sentence, as in the log. */
   what: string;
   /** The system's code of the last failure: `ECONNREFUSED`. */
   code?: string | undefined;
@@ -119,22 +118,22 @@ export interface EndedBadly {
   from?: string | undefined;
 }
 
-/** Everything. */
+/** The whole report. */
 export interface Report {
   name: "single-port";
   version: string;
   node: string;
   pid: number;
   state: "starting" | "running" | "draining" | "stopped";
-  /** When the report was made: all its dates are by the same clock. */
+  /** When the report was made, by the clock of all its dates. */
   at: string;
   startedAt: string;
-  /** To the millisecond, by a clock that nobody sets: it stands still while the machine sleeps. */
+  /** By the monotonic clock, which stands still while the machine sleeps; to the millisecond. */
   uptimeSeconds: number;
   listening: string;
-  /** Another single-port can bind beside this one (SO_REUSEPORT). */
+  /** Was the port bound with SO_REUSEPORT, so that another instance can bind beside this one? */
   shared: boolean;
-  /** The network namespace it is in (the number of the kernel); undefined where there is none. */
+  /** The inode of the process's network namespace; undefined where there is none. */
   network: string | undefined;
   connections: number;
   /** Requests being served. */
@@ -143,25 +142,25 @@ export interface Report {
   totals: {
     requests: number;
     tunnels: number;
-    /** Exchanges that ended badly; each answer of 5xx is one. */
+    /** Exchanges that ended badly (ending.ts); each answer of 5xx is one. */
     failed: number;
-    /** Requests sent again because the connection broke; dials of a held request are none. */
+    /** Requests sent again because their connection broke. Dials for a held request do not count. */
     retries: number;
     uncaught: number;
-    /** How many exchanges ended so, by side and kind: `client rst`. */
+    /** Ended exchanges by side and kind: `client rst`. */
     endings: Record<string, number>;
   };
   process: Usage;
-  /** Shows the lines of the log about one exchange, whose id takes the place of `ID`. */
+  /** A shell command that shows the log lines of one exchange; put its id in place of `ID`. */
   logCommand: string;
   routes: RouteReport[];
   /** The last whole second. */
   lastSecond?: Second | undefined;
   links: LinkReport[];
-  /** Being served or held, the oldest first: a hundred at most; `requests` and `held` count all. */
+  /** Requests being served or held, the oldest first; a hundred at most. `requests` and `held` count all. */
   inFlight: InFlight[];
-  /** Those that are open, the latest last. */
+  /** Open tunnels, the latest last. */
   tunnels: TunnelReport[];
-  /** The latest ones, latest first. */
+  /** The latest exchanges that ended badly, the latest first. */
   endedBadly: EndedBadly[];
 }

@@ -1,21 +1,21 @@
-// The report as a table for a terminal of 80 columns or more: pure. `single-port status` prints it.
+// Formats the report as tables for a terminal of 80 columns or more. Called by status.ts; pure.
 
 import { printable } from "./log-words.ts";
 import { age, bars, bytes, fit, rtt } from "./figures.ts";
 import { reasonOf } from "./readiness.ts";
 import type { EndedBadly, LinkReport, Report, Second, TunnelReport } from "./report.ts";
 
-/** How it is shown. */
+/** Size and colours of the terminal. */
 export interface Look {
   columns: number;
-  /** Lines there are; undefined for as many as it takes. */
+  /** Available lines; undefined for no limit. */
   rows: number | undefined;
   color: boolean;
 }
 
 type Paint = (text: string) => string;
 
-/** Colours say nothing that the words do not. */
+/** Colours. They repeat what the words say, so nothing is lost without them. */
 interface Palette {
   good: Paint;
   warn: Paint;
@@ -34,14 +34,14 @@ function palette(color: boolean): Palette {
 
 const MAX_TUNNELS = 50;
 const MAX_IN_FLIGHT = 3;
-/** Below that only what changes each second has room. */
+/** A terminal with fewer rows shows no details. */
 const ROWS_FOR_DETAILS = 30;
 
 function hasDetails({ rows }: Look): boolean {
   return rows === undefined || rows >= ROWS_FOR_DETAILS;
 }
 
-/** What an older one that is asked does not say. */
+/** Defaults for fields that an older version of single-port does not report. */
 const UNSAID = { inFlight: [], process: { residentBytes: 0, heapUsedBytes: 0 } };
 
 /** The lines of the table. */
@@ -52,7 +52,8 @@ export function statusLines(said: Report, seconds: readonly Second[], look: Look
   above.push("", ...linkLines(report, paint, look), ...inFlightLines(report, paint, look));
   const endings = ["", ...endingLines(report, look)];
   const room = look.rows === undefined ? Infinity : look.rows - above.length - endings.length;
-  // A third of what is left for what ended badly; the tunnels' own head and their "more" take three lines.
+  // A third of the remaining lines is for exchanges that ended badly. Three lines are the tunnels' head and "older
+  // ones".
   const latest = badlyLines(report, paint, look, Math.min(2 * MAX_BADLY, Math.floor((room - 3) / 3)));
   const tunnels = Math.min(MAX_TUNNELS, Math.max(0, room - latest.length - 3));
   const lines = [...above, ...tunnelLines(report, paint, look, tunnels), ...endings, ...latest];
@@ -80,7 +81,7 @@ function processOf({ process, lastSecond, connections }: Report): string {
   return parts.join(" · ");
 }
 
-/** All of them: a report of /events carries only the latest. */
+/** The number of all open tunnels: a report of /events lists the latest only. */
 function openTunnels({ links }: Report): number {
   return links.reduce((sum, { tunnels }) => sum + tunnels, 0);
 }
@@ -114,7 +115,7 @@ const STATES: Record<LinkReport["state"], keyof Palette> = {
   reconnecting: "bad",
 };
 
-/** A request that waits for so long is worth a line; in milliseconds. */
+/** A request that has waited longer than this, in milliseconds, gets a line. */
 const LONG_WAIT_MS = 10_000;
 
 function linkLines(report: Report, paint: Palette, look: Look): string[] {
@@ -124,10 +125,10 @@ function linkLines(report: Report, paint: Palette, look: Look): string[] {
       `${"UPSTREAM".padEnd(9)}${"STATE".padEnd(14)}${"SINCE".padEnd(9)}${"TRIES".padStart(5)}  ${"LAST PROBE".padEnd(19)}${"HELD".padStart(4)}  TARGET`,
     ),
   ];
-  // The proxy's clock, not ours.
+  // The time of the report, by the same clock as its dates.
   const now = Date.parse(report.at);
   for (const link of report.links) {
-    // While it is under suspicion connectedSince goes on, but the state is younger.
+    // In state suspect connectedSince is still set, but the state began later.
     const up = link.state === "up" ? link.connectedSince : undefined;
     const since = up ?? link.history.at(-1)?.at ?? report.startedAt;
     const cells = [
@@ -170,7 +171,7 @@ function detailsOf({ latencyMs, lastHeardAgeMs, reconnectCount }: LinkReport): s
   return parts.join("; ");
 }
 
-/** What waits longest: the first thing to look at when a page does not come. */
+/** The oldest requests in flight: the first thing to look at when a page does not load. */
 function inFlightLines({ inFlight, requests }: Report, paint: Palette, look: Look): string[] {
   if (inFlight.length === 0 || !hasDetails(look)) return [];
   const shown = inFlight
@@ -231,7 +232,7 @@ function endingLines({ totals }: Report, look: Look): string[] {
 
 const MAX_BADLY = 5;
 
-/** @param most lines there are; each ending takes two. */
+/** @param most available lines; each exchange takes two. */
 function badlyLines({ endedBadly }: Report, paint: Palette, look: Look, most: number): string[] {
   const latest = endedBadly.slice(0, Math.max(0, Math.floor(most / 2)));
   if (latest.length === 0) return [];
@@ -239,7 +240,7 @@ function badlyLines({ endedBadly }: Report, paint: Palette, look: Look, most: nu
   return [paint.dim("ENDED BADLY, LATEST FIRST"), ...lines];
 }
 
-/** What was asked for, and under it what became of it. */
+/** Two lines for an exchange: the request, and below it what happened. */
 function badly(one: EndedBadly, width: number): string[] {
   const time = new Date(one.at).toTimeString().slice(0, 8);
   const answer = one.status === 0 ? "no answer" : String(one.status);

@@ -1,20 +1,20 @@
-// `single-port status`: asks the running proxy over its control socket and prints what it says. Called by cli.ts.
+// `single-port status`: asks the running proxy over its control socket and prints its report. Called by cli.ts.
 
 import { askControl, findControl, findControls, followControl } from "./control.ts";
 import type { Report, Second } from "./report.ts";
 import { statusLines, type Look } from "./status-text.ts";
 
-/** What was asked for. */
+/** The command line of `single-port status`. */
 export interface StatusOptions {
   port?: number;
   json?: boolean;
   watch?: boolean;
 }
 
-/** Says one line on stderr and ends the process. */
+/** Prints one line on stderr and exits. */
 type Fail = (code: number, line: string) => never;
 
-/** Who listens on a port, in words; undefined when nobody does. */
+/** Returns the process that listens on a port, in words; undefined when none does. */
 type WhoListens = (port: number) => Promise<string | undefined>;
 
 // sysexits.h.
@@ -23,15 +23,15 @@ const EXIT_UNAVAILABLE = 69;
 
 const RETRY_MS = 1000;
 const KEPT_SECONDS = 120;
-/** q, Escape, and Ctrl-C and Ctrl-D as a terminal sends them when it does not act on them itself. */
+/** Keys that end --watch: q, Escape, and Ctrl-C and Ctrl-D, which a terminal in raw mode sends as bytes. */
 const LEAVE = new Set(["q", "Q", "\x1b", "\x03", "\x04"]);
 
-/** Prints the status once, or follows it until the user has seen enough. */
+/** Prints the status once; with --watch each second, until the user leaves. */
 export async function status(options: StatusOptions, fail: Fail, whoListens: WhoListens): Promise<void> {
   const path = await find(options.port, fail, whoListens);
   const first = await askControl(path, "GET", "/status");
   if (first?.status !== 200) return fail(EXIT_UNAVAILABLE, "it went away while it was asked.");
-  // `status | head` is no failure.
+  // `status | head` closes stdout early, which is no failure.
   process.stdout.on("error", () => process.exit(0));
   if (options.watch) return watch(path, options.json ?? false);
   if (options.json) return void process.stdout.write(first.body);
@@ -40,7 +40,7 @@ export async function status(options: StatusOptions, fail: Fail, whoListens: Who
   process.stdout.write(`${lines.join("\n")}\n`);
 }
 
-/** What /events begins with. */
+/** The seconds so far: the first event of /events. */
 function pastSeconds(path: string): Promise<Second[]> {
   return new Promise((resolve) => {
     const stop = followControl(path, {
@@ -53,7 +53,7 @@ function pastSeconds(path: string): Promise<Second[]> {
   });
 }
 
-/** The control socket of the one on this port, or of the only one that runs. */
+/** The control socket of the instance on this port; without a port, that of the only instance that runs. */
 async function find(port: number | undefined, fail: Fail, whoListens: WhoListens): Promise<string> {
   if (port !== undefined) {
     const path = await findControl(port);
@@ -74,12 +74,12 @@ async function find(port: number | undefined, fail: Fail, whoListens: WhoListens
 
 function look(): Look {
   const { columns, rows, isTTY } = process.stdout;
-  // Not the last column: to erase what is behind it would erase it, too.
+  // One column less: "erase to the end of the line" behind a full line would erase its last character.
   const wide = isTTY ? Math.max(40, columns - 1) : 100;
   return { columns: wide, rows: isTTY ? rows : undefined, color: isTTY && !process.env["NO_COLOR"] };
 }
 
-/** Follows the events, and comes back when the proxy does. */
+/** Follows /events, and connects again when the proxy comes back. */
 function watch(path: string, json: boolean): void {
   const screen = json || !process.stdout.isTTY ? undefined : openScreen();
   const seconds: Second[] = [];
@@ -125,10 +125,10 @@ function watch(path: string, json: boolean): void {
   follow();
 }
 
-/** A screen of its own in the terminal, given back however the process ends. */
+/** Switches the terminal to its alternate screen; switches back however the process ends. */
 function openScreen(): { show(lines: string[], warning: string | undefined): void } {
   const { stdin, stdout } = process;
-  // The alternate screen, without cursor and without wrapping.
+  // Alternate screen on, cursor off, line wrap off.
   stdout.write("\x1b[?1049h\x1b[?25l\x1b[?7l");
   let open = true;
   const close = (): void => {
@@ -138,9 +138,9 @@ function openScreen(): { show(lines: string[], warning: string | undefined): voi
     stdout.write("\x1b[?7h\x1b[?25h\x1b[?1049l");
   };
   process.on("exit", close);
-  // Before its stack is printed, which would be gone with the screen.
+  // Before node prints the stack, which would vanish with the alternate screen.
   process.on("uncaughtExceptionMonitor", close);
-  // So that keys are not printed into the table; Ctrl-C then is a key like any other.
+  // Raw mode, so that typed keys are not echoed into the table. Ctrl-C then comes as a byte, not as a signal.
   if (stdin.isTTY) {
     stdin.setRawMode(true);
     stdin.on("data", (keys: Buffer) => {
@@ -154,7 +154,7 @@ function openScreen(): { show(lines: string[], warning: string | undefined): voi
     show: (lines, warning) => {
       const foot =
         warning === undefined ? "\x1b[2mevery second; q or Ctrl-C to leave\x1b[0m" : `\x1b[7m ${warning} \x1b[0m`;
-      // Line by line over what is there: clearing first would flicker.
+      // Overwrites line by line: clearing the screen first would flicker.
       const text = [...lines, "", foot].map((line) => `${line}\x1b[K`).join("\r\n");
       stdout.write(`\x1b[?2026h\x1b[H${text}\x1b[J\x1b[?2026l`);
     },

@@ -1,16 +1,16 @@
-// Who did what to an exchange, in one sentence: the same for the log, the live page and `single-port status`. Pure.
+// Describes how an exchange ended, in one sentence, for the log, the live page and `single-port status`. Pure.
 
 import type { FailureCode, How } from "../core/errors.ts";
 import type { Outcome, Phase } from "../core/outcome.ts";
 
-/** 950 ms, 12.3 s, 5 min, 3.2 h. */
+/** A duration: `950 ms`, `12.3 s`, `5 min`, `3.2 h`. */
 export function elapsed(ms: number): string {
   if (ms < 1000) return `${Math.round(ms)} ms`;
   if (ms < 120_000) return `${(ms / 1000).toFixed(1)} s`;
   return ms < 7_200_000 ? `${Math.round(ms / 60_000)} min` : `${(ms / 3_600_000).toFixed(1)} h`;
 }
 
-/** What the system says of a dial, as something the upstream does. */
+/** Error codes of a dial, as a sentence about the upstream. */
 const DIALS: Record<string, string> = {
   ECONNREFUSED: "refuses connections",
   ENOENT: "does not exist",
@@ -25,7 +25,7 @@ const DIALS: Record<string, string> = {
 
 const SHORTAGES = new Set(["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM", "EADDRNOTAVAIL"]);
 
-/** Attempts of an exchange that got a connection: dials while it was held are none. */
+/** How many attempts of an exchange had a connection; failed dials do not count. */
 function connections({ attempts }: Outcome): number {
   return attempts.filter(({ phase }) => phase !== "connect").length;
 }
@@ -56,7 +56,7 @@ const BEFORE_ANSWER: Partial<Record<How, string>> = {
   timeout: "went silent before it answered",
 };
 
-/** @param what in place of what was not let in, where nothing more is known. */
+/** @param what the sentence to use when the outcome has no explanation. */
 function notLetIn(what: string): (outcome: Outcome) => string {
   return ({ why }) => {
     if (!why) return `refused: ${what}`;
@@ -64,7 +64,7 @@ function notLetIn(what: string): (outcome: Outcome) => string {
   };
 }
 
-/** The sentence for each refusal of ours. */
+/** The sentence for each error answer of this proxy. */
 const REFUSALS: Record<FailureCode, (outcome: Outcome, target: string) => string> = {
   bad_request: () => "refused: the client sent what is not valid HTTP, or asked for what is not done here",
   origin_not_allowed: notLetIn("pages of this origin may not open the terminal (--allow-origin)"),
@@ -109,7 +109,7 @@ const WHERE: Record<Phase, string> = {
 };
 
 /**
- * Who did what: `gave up after 10.0 s: 127.0.0.1:4000 refuses connections`.
+ * The sentence for an outcome: `gave up after 10.0 s: 127.0.0.1:4000 refuses connections`.
  *
  * @param target the upstream's address, or its name where that is not known.
  */
@@ -128,7 +128,7 @@ export function whatHappened(outcome: Outcome, target: string): string {
   const who = by === "client" ? "the client" : target;
   const bare = kind === "tunnel" && how === "fin" ? " without a Close" : "";
   const where = by === "upstream" && phase === "response_body" ? " within its answer" : WHERE[phase];
-  // Nothing was measured of what broke before there was a request.
+  // No duration is known for a connection that broke before its head was complete.
   const after = phase === "head" || (status === 0 && ms === 0) ? "" : ` after ${elapsed(ms)}`;
   return `${who} ${DOES[how][by]}${bare}${where}${after}`;
 }
