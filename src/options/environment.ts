@@ -1,11 +1,11 @@
-// What the environment says, for the command line: which variable an option is read from, the rules of the server that
-// is replaced, and names that nobody reads. Called by cli.ts.
+// Prepares the environment for the command line: HOST, the variables of agent-orchestrator's server (the "replaced
+// server"), and warnings about misspelt names. Called by cli.ts.
 
 import { isIP } from "node:net";
 import { isOff } from "./options.ts";
 import { declared } from "./table.ts";
 
-/** Something about the environment that a person should read. */
+/** A message about the environment, for the log. */
 export interface Notice {
   level: "info" | "warn";
   text: string;
@@ -14,20 +14,20 @@ export interface Notice {
 /** The environment as it was read. */
 export interface Environment {
   notices: Notice[];
-  /** The variable that was set, where the option is read from another one: `SINGLE_PORT_HOST` may come from `HOST`. */
+  /** For variables that were filled from another one, the name of that one: `SINGLE_PORT_HOST` from `HOST`. */
   sources: ReadonlyMap<string, string>;
-  /** Puts back what was changed for the options: the commands we run have the environment we were given. */
+  /** Undoes the changes, so that child processes (--on-down) get the environment as it was given. */
   restore: () => void;
 }
 
-/** Where agent-orchestrator's mux listens, and its server looks for it, when nothing else is said. */
+/** The default port of agent-orchestrator's mux. */
 const REPLACED_MUX_PORT = "14801";
 
 /**
- * Makes of the environment what the options read. Empty means unset, as in most supervisors' templates, and a switch is
- * off for `0`, `false`, `no` and `off`.
+ * Changes the environment into what the options read. Empty variables are removed, since supervisors' templates set
+ * them for "unset". A switch is off for `0`, `false`, `no` and `off`.
  *
- * @param args of the command line: a flag for an upstream means that we are no drop-in for the replaced server.
+ * @param args the command line: with --http or --mux in it, this is no drop-in for the replaced server.
  */
 export function readEnvironment(env: NodeJS.ProcessEnv, args: readonly string[]): Environment {
   const saved = { ...env };
@@ -57,20 +57,20 @@ export function readEnvironment(env: NodeJS.ProcessEnv, args: readonly string[])
 }
 
 /**
- * `HOST` is what web servers listen on by habit; tcsh and conda export it as the name of the machine. Listening there
- * would show a shell to the network, or fail. So only an address is read from it, and nothing by a drop-in: the
- * replaced server does not know it.
+ * Is HOST used as the address to bind? By convention web servers read it, but tcsh and conda export it as the name of
+ * the machine: binding that would expose a shell to the network, or fail. So only an address or `localhost` counts. A
+ * drop-in ignores HOST, as the replaced server does.
  */
 function readsHost(host: string, dropIn: boolean): boolean {
   return !dropIn && (isIP(host) > 0 || host === "localhost");
 }
 
-/** Set by us for the command of `--on-down`, which may start another of us. */
+/** Variables that --on-down sets for its command, which may start another single-port. */
 const OURS = new Set(["SINGLE_PORT_UPSTREAM", "SINGLE_PORT_TARGET"]);
-/** What Kubernetes sets in every container for a Service of the name `single-port`. */
+/** Variables that Kubernetes sets in containers when there is a Service named `single-port`. */
 const SERVICE = /^SINGLE_PORT_(SERVICE_(HOST|PORT)(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_\w+)?)?)$/;
 
-/** Names that look like ours and that nobody reads: a slip, which would otherwise do nothing and say nothing. */
+/** Warns about variables that look like an option's but are not read: without this a misspelling would go unnoticed. */
 function unread(env: NodeJS.ProcessEnv): Notice[] {
   const known = declared.map((option) => option.env);
   const slips = Object.entries(env).flatMap(([name, value = ""]) => {
@@ -85,28 +85,28 @@ function unread(env: NodeJS.ProcessEnv): Notice[] {
   return [{ level: "warn", text: `not read from the environment: ${slips.join(", ")}` }];
 }
 
-/** A slip may have so many letters wrong, missing or too many, and in a short name half of them. */
+/** A misspelt name differs by at most this many letters, and in a short name by at most half of them. */
 const MAX_SLIPS = 2;
 
 function slipsOf(name: string): number {
   return Math.min(MAX_SLIPS, Math.floor(name.replace(/^SINGLE_PORT_/, "").length / 2));
 }
 
-/** The variable that was meant: the option of this name, or one that is spelt nearly the same. */
+/** The variable that was probably meant: that of the option with this name, or one that is spelt nearly the same. */
 function nearest(name: string, known: readonly string[], isOurs: boolean): string | undefined {
   const option = declared.find(({ flags }) => {
     const [, long = ""] = /--([a-z-]+)/.exec(flags) ?? [];
     return isOurs && name.replace(/^SINGLE[_-]?PORT[_-]/, "") === long.toUpperCase().replaceAll("-", "_");
   });
   if (option) return option.env;
-  // The short names (PORT) are near to too many others.
+  // Without the short names (PORT), which are near to too many others.
   const candidates = known.filter((one) => one.length > 2 * MAX_SLIPS + 4);
   const distances = candidates.map((one) => [distance(name, one), one] as const).sort(([a], [b]) => a - b);
   const [best] = distances;
   return best !== undefined && best[0] <= slipsOf(best[1]) ? best[1] : undefined;
 }
 
-/** How many letters have to be put in, left out or changed (Levenshtein). */
+/** The edit distance (Levenshtein); Infinity when it is surely above MAX_SLIPS. */
 function distance(a: string, b: string): number {
   if (Math.abs(a.length - b.length) > MAX_SLIPS) return Number.POSITIVE_INFINITY;
   let row = Array.from({ length: b.length + 1 }, (_, index) => index);

@@ -1,5 +1,5 @@
-// From flags, environment or a program's settings to the options of a running proxy, checked. Called by cli.ts
-// and index.ts; the rooms get plain values. Each option is declared in table.ts.
+// Turns flags, environment variables or a program's settings into checked options. Called by cli.ts and index.ts; all
+// other modules get plain values. Each option is declared in table.ts.
 
 import type { BlockList } from "node:net";
 import type { Option } from "commander";
@@ -21,7 +21,7 @@ export interface Options {
   forwarded: boolean;
   via: boolean;
   allowOrigin: string[];
-  /** As `holdsHost()` of core/names.ts compares them. */
+  /** In the spelling that `holdsHost()` of core/names.ts compares. */
   allowHost: string[];
   maxHeaderSize: number;
   maxConnections: number;
@@ -54,13 +54,13 @@ export interface Options {
   accessLog: boolean;
 }
 
-/** A given value is not accepted: says the option, what was given and what is accepted. Exit 64. */
+/** A value is not accepted. The message says the option, what was given and what is accepted. Exit code 64. */
 export class UsageError extends Error {
   override readonly name = "UsageError";
   readonly code = "ERR_SINGLE_PORT_USAGE";
 }
 
-/** One option as commander wants it. Errors name the option, what was given and what is accepted. */
+/** An option for commander. Errors name the option, what was given and what is accepted. */
 function toCommander(option: Declared): Option {
   const made = new commander.Option(option.flags, option.text).env(option.env).helpGroup(option.group);
   const { parse } = option;
@@ -80,7 +80,7 @@ function toCommander(option: Declared): Option {
   return made;
 }
 
-/** Is a switch that is given as text turned off? */
+/** Does this text turn a switch off? */
 export function isOff(text: string | undefined): boolean {
   return /^(0|false|no|off)?$/i.test(text ?? "");
 }
@@ -90,7 +90,7 @@ export function commanderOptions(): Option[] {
   return declared.map(toCommander);
 }
 
-/** The README's table: a test compares them. `--help` is printed from the same declaration. */
+/** The README's option table. `npm run docs` writes it there, and a test compares the two. */
 export function optionTable(): string {
   const rows = declared.map((option) => {
     const { flags, env, default: value, parse, text } = option;
@@ -101,11 +101,11 @@ export function optionTable(): string {
   return ["| option | environment | default | meaning |", "| --- | --- | --- | --- |", ...rows].join("\n");
 }
 
-/** The name in `Options` of each option. */
+/** Parsed values by the name in `Options`. */
 type Given = Partial<Record<keyof Options, unknown>>;
 
 /**
- * Checks what only all options together can tell, and gives the variables of the replaced server their meaning.
+ * Fills in defaults and checks options against each other.
  *
  * @throws {UsageError}
  */
@@ -167,7 +167,9 @@ export function optionsFrom(settings: Settings): Options {
   return completeOptions(given);
 }
 
-/** A program's value: text as on the command line; a number of a duration is in milliseconds, that of a size in bytes. */
+/**
+ * Parses a program's value: text as on the command line, or a number (milliseconds for a duration, bytes for a size).
+ */
 function readSetting({ flags, parse }: Declared, value: unknown): unknown {
   if (!parse) return !isOff(String(value));
   if (typeof value === "boolean" && flags.endsWith("<on|off>")) return value;
@@ -181,7 +183,7 @@ export function nameOf({ flags }: Declared): string {
   return words.replaceAll(/-([a-z])/g, (_, letter: string) => letter.toUpperCase());
 }
 
-/** The public address, that of --admin, and those of the upstreams are different ones. */
+/** Checks that the public address, that of --admin, and those of the upstreams differ. */
 function checkAddresses({ http, mux, admin, host, port }: Options): void {
   if (admin && isSameAddress(admin, { host, port })) {
     throw new UsageError(
@@ -196,7 +198,7 @@ function checkAddresses({ http, mux, admin, host, port }: Options): void {
         `option '${flag}' is ${label}, the address this proxy listens on. Accepted: another host or port.`,
       );
     }
-    // While the upstream is away, what is for operators would be served to everybody.
+    // If both were allowed, the proxy would serve the admin pages to all its clients.
     if (admin && isSameAddress(address, admin)) {
       throw new UsageError(`option '${flag}' is ${label}, and so is --admin. Accepted: an address for each.`);
     }

@@ -1,5 +1,5 @@
-// What a program gives to `startSinglePort()`: one member for each option of table.ts, in its order. A test compares
-// names, types and defaults.
+// The argument of `startSinglePort()`: one member for each option of table.ts, in the same order. A test compares names,
+// types and defaults.
 
 /** A number of milliseconds, or text: `250ms`, `10s`, `2m`, `1h`. */
 export type Duration = number | string;
@@ -8,8 +8,8 @@ export type Duration = number | string;
 export type Size = number | string;
 
 /**
- * The options of a proxy, by the names of the command line in camel case. What is not given, or undefined, has its
- * default; the environment is not read.
+ * The options of a proxy, named as on the command line, in camel case. A member that is missing or undefined has its
+ * default. The environment is not read.
  */
 export interface Settings {
   /** The public port; 0 picks a free one. Default: 3000. */

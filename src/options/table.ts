@@ -1,5 +1,5 @@
-// The declaration of every option, once: flag, environment, default, check, and the words of --help and of the README's
-// table. Read by options.ts only.
+// Declares every option once: flag, environment variable, default, parser, and the text of --help and of the README's
+// table. Used by options.ts and environment.ts.
 
 import {
   adminAddress,
@@ -24,11 +24,11 @@ export interface Declared {
   flags: string;
   env: string;
   group: string;
-  /** As it is written on a command line; undefined for none. */
+  /** The default as on a command line; undefined for none. */
   default?: string;
   text: string;
   repeatable?: boolean;
-  /** Throws with what is accepted. */
+  /** Parses the value; throws an Error whose message says what is accepted. Undefined for a switch. */
   parse?: (text: string) => unknown;
 }
 
@@ -41,7 +41,7 @@ const GROUPS = {
   process: "Process and log:",
 };
 
-/** In the order in which they are shown. */
+/** All options, in the order of --help. */
 export const declared: Declared[] = [
   {
     flags: "-p, --port <n>",

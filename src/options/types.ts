@@ -1,13 +1,13 @@
-// What an option's value may be: each function turns text into a value, or throws an Error whose message says what is
+// Parsers of option values: each function turns text into a value, or throws an Error whose message says what is
 // accepted. Used by table.ts and cli.ts; pure.
 
 import { BlockList, isIP, isIPv6 } from "node:net";
 import { hostName, originName } from "../core/names.ts";
 import { parseMux, parseTarget, TARGET_FORMS, type Address, type MuxTarget, type Target } from "../core/target.ts";
 
-/** How the log looks: JSON lines, or pretty where a person reads (`auto`: on a terminal). */
+/** Log format: JSON lines, or one sentence a line (`pretty`). `auto` is pretty on a terminal. */
 export type LogFormat = "auto" | "json" | "pretty";
-/** From the quietest but one; `silent` says nothing. */
+/** Log levels, from the fewest lines to the most; `silent` writes none. */
 export const LOG_LEVELS = ["fatal", "error", "warn", "info", "debug", "trace", "silent"] as const;
 
 /** A whole number within bounds. */
@@ -20,7 +20,7 @@ export function integer(min: number, max: number): (text: string) => number {
 }
 
 const MILLISECONDS: Record<string, number> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
-// setTimeout takes 31 bits of milliseconds, 24.8 days; more would fire at once.
+// setTimeout accepts 31 bits of milliseconds (24.8 days); a longer timer would fire at once.
 const MAX_MS = 2_147_483_647;
 
 /** A duration like `250ms`, `10s`, `2m`, or `0`; in milliseconds. */
@@ -47,7 +47,7 @@ export function size(min: number, max: number): (text: string) => number {
   };
 }
 
-/** A process: its number, or `parent` for the one that started this one. */
+/** A process id, or `parent` for the parent process. */
 export function parentPid(text: string): number {
   if (text === "parent") return process.ppid;
   try {
@@ -57,7 +57,7 @@ export function parentPid(text: string): number {
   }
 }
 
-/** One of a few words. */
+/** One of these words. */
 export function oneOf(values: readonly string[]): (text: string) => string {
   return (text) => {
     if (!values.includes(text)) throw new Error(`one of ${values.join(", ")}`);
@@ -65,20 +65,22 @@ export function oneOf(values: readonly string[]): (text: string) => string {
   };
 }
 
-/** What is done unless it is turned off. */
+/** A switch that is on by default: `on` or `off`. */
 export function onOff(text: string): boolean {
   if (text !== "on" && text !== "off") throw new Error("on or off");
   return text === "on";
 }
 
-/** An address to bind, or a name. */
+/** An IP address to bind, or a host name. */
 export function host(text: string): string {
   if (!/^[A-Za-z0-9._:%-]+$/.test(text) || (text.includes(":") && !isIP(text)))
     throw new Error("an address or a host name");
   return text;
 }
 
-/** An origin of `--allow-origin`, as `originName()` spells it, `https://*.example.org` for all below it, or `*`. */
+/**
+ * A value of `--allow-origin`: an origin, as `originName()` spells it, `https://*.example.org` for subdomains, or `*`.
+ */
 export function origin(text: string): string {
   const plain = text.replace("://*.", "://");
   const name = plain.includes("*") ? undefined : originName(plain);
@@ -88,7 +90,7 @@ export function origin(text: string): string {
   return text === "*" || name === undefined || plain === text ? (name ?? text) : name.replace("://", "://*.");
 }
 
-/** A host of `--allow-host`, as `hostName()` spells it: a name or an address, `*.example.org` for all below it, or `*`. */
+/** A value of `--allow-host`: a host, as `hostName()` spells it, `*.example.org` for subdomains, or `*`. */
 export function allowedHost(text: string): string {
   const below = text.startsWith("*.") ? "*." : "";
   const host = text.slice(below.length);
@@ -103,7 +105,7 @@ export function allowedHost(text: string): string {
   return text === "*" ? text : `${below}${name}`;
 }
 
-/** A path to ask an upstream for. */
+/** A path for a request to an upstream. */
 export function requestPath(text: string): string {
   if (!/^\/[\x21-\x7e]*$/.test(text)) throw new Error("a path like /healthz");
   return text;
@@ -117,10 +119,11 @@ export function cidrs(text: string): BlockList {
   const items = text === "none" ? [] : text.split(",").map((item) => item.trim());
   for (const item of items.flatMap((one) => (one === "loopback" ? LOOPBACK : one === "" ? [] : [one]))) {
     const [address = "", bits, ...rest] = item.split("/");
-    // Not isIP(): the first use of its pattern for IPv6 costs 3 ms of every start, and addSubnet() checks all the same.
+    // Not isIP(): the first use of its IPv6 pattern adds 3 ms to every start, and addSubnet() checks the address
+    // anyway.
     const version = address.includes(":") ? 6 : 4;
     try {
-      // "10.0.0.1/" is a slip, and not the whole Internet.
+      // Number("") is 0: without this check "10.0.0.1/" would mean the whole Internet.
       if (bits !== undefined && (!/^\d+$/.test(bits) || rest.length > 0)) throw new Error(bits);
       list.addSubnet(address, Number(bits ?? (version === 4 ? 32 : 128)), version === 4 ? "ipv4" : "ipv6");
     } catch {
@@ -130,7 +133,7 @@ export function cidrs(text: string): BlockList {
   return list;
 }
 
-/** An upstream. */
+/** The target of an upstream. */
 export function target(text: string): Target {
   try {
     return parseTarget(text);
@@ -139,7 +142,7 @@ export function target(text: string): Target {
   }
 }
 
-/** A mux, with the path it answers on or without. */
+/** A value of `--mux`: a target, with or without the request path in front. */
 export function mux(text: string): MuxTarget {
   try {
     return parseMux(text);
@@ -148,7 +151,7 @@ export function mux(text: string): MuxTarget {
   }
 }
 
-/** Where operators look: a port on loopback (0 picks a free one), an address, or a unix socket. */
+/** The address of `--admin`: a port on loopback (0 picks a free one), an address, or a unix socket. */
 export function adminAddress(text: string): Address {
   try {
     const { address, path } = parseTarget(text, 0);
