@@ -1,20 +1,20 @@
-// `single-port demo`: two small upstreams as child processes, so that there is something to put on one port.
-// Called by cli.ts, which runs the proxy itself in front of them. The only rooms that hurt anybody on purpose.
+// `single-port demo`: a web server and a mux as child processes, for a proxy in front of them. Called by cli.ts, which
+// runs that proxy. Buttons on the demo's page cause faults: resets, and a killed server.
 
 import { parseMux, parseTarget, type MuxTarget, type Target } from "../core/target.ts";
 import { Part } from "./part.ts";
 
-/** The demo's upstreams, up and listening. */
+/** The demo's upstreams; both listen. */
 export interface Demo {
   http: Target;
   mux: MuxTarget[];
-  /** The line that a person waits for. */
+  /** The log line with the demo's URL. */
   greeting(host: string, port: number, livePage: string | undefined): string;
-  /** Ends both; resolves when they are gone. */
+  /** Ends both child processes; resolves when they have exited. */
   close(): Promise<void>;
 }
 
-/** Starts a web server and a mux, each on a port of its own on loopback. */
+/** Starts the web server and the mux, each on a free port on loopback. */
 export async function startDemo(): Promise<Demo> {
   const mux = new Part("mux", () => {});
   const web = new Part("web", (hurt) => mux.tell(hurt));

@@ -1,12 +1,11 @@
-// The demo's mux: a WebSocket server that echoes, and that resets a client when asked to. Run by part.ts as a child
-// process.
+// The demo's mux: a WebSocket server that echoes, and resets a client on request. Run by part.ts as a child process.
 
 import { createServer } from "node:http";
 import type { Socket } from "node:net";
 import { WebSocketServer } from "ws";
 import { killSelf, serve } from "./part.ts";
 
-/** Open connections by the id their page chose. */
+/** Open connections, by the id that each page chose. */
 const sockets = new Map<string, Socket>();
 const webSockets = new WebSocketServer({ noServer: true, maxPayload: 64 * 1024 });
 const server = createServer((_, res) => res.writeHead(426).end());
@@ -20,7 +19,7 @@ server.on("upgrade", (req, stream, head) => {
     socket.once("close", () => sockets.get(id) === socket && sockets.delete(id));
     client.on("error", () => {});
     client.on("message", (data, binary) => client.send(data, { binary }));
-    // First of all, who is speaking: after a restart it is another.
+    // The pid, so that the page can show that the mux was restarted.
     client.send(`pid ${process.pid}`);
   });
 });

@@ -1,5 +1,5 @@
-// What the demo's page does: keeps three streams open, and says what became of them. Read by page.ts; runs in a browser,
-// so it is one string of plain JavaScript.
+// The browser code of the demo's page, as a string: keeps three streams open, and shows when each ends and reconnects.
+// Used by page.ts.
 
 import { PAGE_WORDS } from "../core/page-words.ts";
 

@@ -1,4 +1,4 @@
-// The looks of the demo's page: dark and light, phone and desktop. Read by page.ts.
+// The style sheet of the demo's page: dark and light, phone and desktop. Used by page.ts.
 
 /** The style sheet. */
 export const STYLE: string = `  :root {

@@ -1,5 +1,5 @@
-// The demo's page, whole: no asset from elsewhere, so it works without a network. Served by web.ts.
-// It knows nothing of the proxy: three streams, each reconnected when it ends, and four buttons that end them.
+// The demo's page, self-contained, so that it works without a network. Served by web.ts. It knows nothing of the proxy:
+// it has three streams, each reconnected when it ends, and four buttons that break them.
 
 import { SCRIPT } from "./page-script.ts";
 import { STYLE } from "./page-style.ts";

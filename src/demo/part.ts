@@ -1,19 +1,19 @@
-// One half of the demo as a child process: forked, restarted on the port it had, ended with the demo.
-// start() is called by demo.ts in the parent, serve() by web.ts and mux.ts in the child.
+// Runs the web server or the mux of the demo as a child process: forks it, and restarts it on the same port.
+// Part is used by demo.ts in the parent; serve() is called by web.ts and mux.ts in the child.
 
 import { fork, type ChildProcess } from "node:child_process";
 import type { Server } from "node:http";
 import type { AddressInfo } from "node:net";
 
-/** What the halves say to each other, by way of the parent: who is hurt, and where. */
+/** A fault to cause, as a message from web.ts to mux.ts by way of the parent: kill the process, or reset a socket. */
 export type Hurt = { hurt: "kill" } | { hurt: "socket"; id: string };
 
-/** Long enough to watch the others go on, short enough for requests to be held meanwhile. */
+/** Long enough to see that the other streams go on, and short enough that requests are held meanwhile (--hold). */
 const RESTART_AFTER_MS = 1500;
-/** A child that has not ended by then is killed. */
+/** A child that has not exited after this time, in milliseconds, is killed. */
 const END_WITHIN_MS = 1000;
 
-/** The parent's side of one child process. */
+/** One child process, in the parent. */
 export class Part {
   readonly #file: URL;
   readonly #onHurt: (hurt: Hurt) => void;
@@ -22,14 +22,14 @@ export class Part {
   #restart: NodeJS.Timeout | undefined;
   #ending = false;
 
-  /** @param onHurt called with what this child wants to be done to the other. */
+  /** @param onHurt called with a fault that this child wants the other to cause. */
   constructor(name: "web" | "mux", onHurt: (hurt: Hurt) => void) {
-    // Beside this file, with its ending: src/demo/web.ts or dist/demo/web.js.
+    // A file beside this one, with the same extension: src/demo/web.ts or dist/demo/web.js.
     this.#file = new URL(import.meta.url.replace(/part(\.[jt]s)$/, `${name}$1`));
     this.#onHurt = onHurt;
   }
 
-  /** Starts it for the first time; resolves with the port it keeps from now on. */
+  /** Starts the child; resolves with its port, which it keeps over restarts. */
   async start(): Promise<number> {
     const child = this.#fork();
     return await new Promise((resolve, reject) => {
@@ -39,12 +39,12 @@ export class Part {
     });
   }
 
-  /** Passes something on to the child. One that is away does not hear it. */
+  /** Sends a message to the child. It is lost while the child does not run. */
   tell(hurt: Hurt): void {
     if (this.#child?.connected) this.#child.send(hurt, () => {});
   }
 
-  /** Ends it; resolves when it is gone. */
+  /** Ends the child; resolves when it has exited. */
   async end(): Promise<void> {
     this.#ending = true;
     clearTimeout(this.#restart);
@@ -59,7 +59,7 @@ export class Part {
   }
 
   #fork(): ChildProcess {
-    // Its stdout is not ours: that carries the log.
+    // The child's stdout is ignored: this process's stdout carries the log.
     const child = fork(this.#file, [String(this.#port)], { stdio: ["ignore", "ignore", "inherit", "ipc"] });
     this.#child = child;
     child.on("message", (message: object) => "hurt" in message && this.#onHurt(message as Hurt));
@@ -71,12 +71,13 @@ export class Part {
   }
 }
 
-/** The child's side: listens where it is told and ends with its parent. `onHurt` is called with what is done to it. */
+/** In the child: listens on the port in argv, and exits with the parent. `onHurt` is called with a fault to cause. */
 export function serve(server: Server, onHurt: (hurt: Hurt) => void): void {
-  // SIGKILLed or ended, the parent takes the channel with it. It may have done so before this line.
+  // The IPC channel closes when the parent ends, even by SIGKILL; perhaps before this line.
   process.on("disconnect", () => process.exit(0));
   if (!process.connected) process.exit(0);
-  // A terminal and most supervisors signal the whole group; the parent drains first and then ends its children.
+  // Ignored: a terminal and most supervisors signal the whole process group. The parent drains, and then ends its
+  // children.
   process.on("SIGINT", () => {});
   process.on("SIGTERM", () => {});
   process.on("message", (hurt: Hurt) => onHurt(hurt));
@@ -85,7 +86,7 @@ export function serve(server: Server, onHurt: (hurt: Hurt) => void): void {
   });
 }
 
-/** Ends this process as an operator's `kill -9` or the kernel's lack of memory would. */
+/** Kills this process, like `kill -9` or the kernel when memory is short. */
 export function killSelf(): void {
   process.kill(process.pid, "SIGKILL");
 }

@@ -1,17 +1,18 @@
-// The demo's web server: the page, a clock, downloads, and the buttons that hurt. Run by part.ts as a child process.
+// The demo's web server: the page, a clock, downloads, and the paths of the buttons that cause faults. Run by part.ts
+// as a child process.
 
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { page } from "./page.ts";
 import { killSelf, serve, type Hurt } from "./part.ts";
 
-/** Twice a second, so that no second is skipped. */
+/** Twice a second, so that the page skips no second. */
 const TICK_MS = 500;
-/** A download is 1 MiB in 5 s: over within the default drain, or nearly. */
+/** A download is 1 MiB in 5 s: about the length of the default --drain. */
 const CHUNK = Buffer.alloc(16 * 1024, "single-port ");
 const CHUNKS = 64;
 const CHUNK_EVERY_MS = 80;
 
-/** Downloads in progress, by the id their page chose. */
+/** Downloads in progress, by the id that each page chose. */
 const downloads = new Map<string, ServerResponse>();
 
 function clock(res: ServerResponse): void {
@@ -44,12 +45,12 @@ function download(res: ServerResponse, id: string): void {
   });
 }
 
-/** What the buttons do, by path. */
+/** The fault of each button, by path. */
 const hurts: Record<string, (id: string) => void> = {
   "/hurt/download": (id) => downloads.get(id)?.socket?.resetAndDestroy(),
   "/hurt/socket": (id) => tellMux({ hurt: "socket", id }),
   "/hurt/mux": () => tellMux({ hurt: "kill" }),
-  // After the answer to the button has left.
+  // Delayed, so that the answer to the button is sent first.
   "/hurt/web": () => void setTimeout(killSelf, 50),
 };
 
@@ -58,8 +59,8 @@ function tellMux(hurt: Hurt): void {
 }
 
 /**
- * May this request hurt? It runs on a developer's machine, where any page of the internet can post to loopback. A
- * browser says where a request comes from in one of two ways; who says nothing is none.
+ * Does the request come from a page of another origin? The demo runs on a developer's machine, where any page on the
+ * internet can send POST to loopback. Browsers send Sec-Fetch-Site, older ones Origin; other clients send neither.
  */
 function isCrossSite(req: IncomingMessage): boolean {
   const site = req.headers["sec-fetch-site"];
@@ -86,7 +87,7 @@ const server = createServer((req, res) => {
   res.writeHead(200, {
     "Content-Type": "text/html; charset=utf-8",
     "Cache-Control": "no-store",
-    // Nothing from elsewhere, and nobody may put the buttons into a frame of theirs.
+    // No resources from elsewhere, and no other page may embed the buttons in a frame.
     "Content-Security-Policy":
       "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
   });
