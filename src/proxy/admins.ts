@@ -1,5 +1,5 @@
-// Where operators ask: the address of `--admin`, and the control socket. Built by proxy.ts, which decides
-// when; what is answered is in ops/admin.ts.
+// Opens and closes the admin servers: the address of `--admin`, and the control socket. Used by proxy.ts. What they
+// answer is in ops/admin.ts.
 
 import type { Server } from "node:http";
 import type { Logger } from "pino";
@@ -10,18 +10,20 @@ import { createAdmin, type AdminParts } from "../ops/admin.ts";
 import { hostsOf } from "../core/hosts.ts";
 import { type Address, hostPort } from "../core/target.ts";
 
-/** While an older self still has the address. */
+/** Time between two tries to bind --admin while a previous instance still holds the address, in milliseconds. */
 const RETRY_MS = 100;
 const WARN_AFTER_MS = 10_000;
-/** How often it is looked whether the control socket is there still: more than once in the --bind-retry of a successor. */
+/**
+ * Time between two checks that the control socket's file exists; shorter than the --bind-retry of a successor (2 s).
+ */
 const LOOK_MS = 1000;
-/** How often it is tried where it could not be had. */
+/** Time between two tries to make a control socket, after one has failed. */
 const RETRY_CONTROL_MS = 5000;
 
-/** The control socket in its place, and who answers on it. */
+/** The control socket, and the server that answers on it. */
 type Control = Served & { server: Server };
 
-/** The servers for operators. */
+/** The admin servers of a proxy. */
 export class Admins {
   readonly #parts: Omit<AdminParts, "drain">;
   readonly #log: Logger;
@@ -33,10 +35,14 @@ export class Admins {
     this.#log = log;
   }
 
-  /** Where the live page is; undefined without an address that a browser can ask. */
+  /** The URL of the live page; undefined without --admin, or when that is a unix socket. */
   url: string | undefined;
 
-  /** @throws {CannotListen} */
+  /**
+   * Serves on the address of --admin.
+   *
+   * @throws {CannotListen}
+   */
   async serveAddress(address: Address): Promise<void> {
     const { allowHost } = this.#parts;
     const hosts = "host" in address && allowHost ? hostsOf(allowHost, address.host) : undefined;
@@ -47,7 +53,9 @@ export class Admins {
     this.#log.info(`admin on ${typeof bound === "string" ? `unix:${bound}` : `${bound.address}:${bound.port}`}`);
   }
 
-  /** Tries until it is to be had: when we take over with the options of an older self, it has the address still. */
+  /**
+   * Tries until the address can be bound: in a takeover the previous instance, with the same --admin, still holds it.
+   */
   async serveAddressSoon(address: Address): Promise<void> {
     let warnAt = performance.now() + WARN_AFTER_MS;
     while (!this.#closing.signal.aborted) {
@@ -64,9 +72,10 @@ export class Admins {
   }
 
   /**
-   * Serves the same on the control socket, where only our user comes: it may also ask us to drain.
+   * Serves on the control socket, which only this user can open. There, POST /drain is accepted, too.
    *
-   * @param replace the path of the socket of an older self, which drains.
+   * @param replace the path of the control socket of a previous instance that drains.
+   * @param drain called for POST /drain.
    */
   async serveControl(port: number, replace: string | undefined, drain: () => void): Promise<void> {
     const parts = { ...this.#parts, allowHost: undefined, drain };
@@ -74,7 +83,7 @@ export class Admins {
     void this.#keepControl(parts, port, served);
   }
 
-  /** Puts the control socket back when it was removed, and goes on trying where it could not be had. */
+  /** Makes the control socket again when its file was removed, and goes on trying when it could not be made. */
   async #keepControl(parts: AdminParts, port: number, first: Control | undefined): Promise<void> {
     let served = first;
     for (;;) {
@@ -82,7 +91,7 @@ export class Admins {
       if (this.#closing.signal.aborted) return;
       if (served?.isThere()) continue;
       const before = served;
-      // Those who follow on it go on.
+      // Connections on the removed socket stay open (`status --watch`).
       before?.server.close();
       served = await this.#tryControl(parts, port, undefined, before !== undefined);
       if (served) this.#log.warn(before ? "the control socket was removed, and is put back" : "control socket at last");
@@ -101,20 +110,20 @@ export class Admins {
       this.#add(server, () => served.remove());
       return { ...served, server };
     } catch (error) {
-      // It serves all the same: only `single-port status` and a takeover will not find it.
+      // The proxy serves without a control socket. Only `single-port status` and a takeover do not find it.
       server.close();
       if (warns) this.#log.warn({ err: error }, "no control socket");
       return undefined;
     }
   }
 
-  /** Is not to be found on the control socket any more. Whoever knows of us already may go on asking. */
+  /** Removes the control socket's file, so that no new process finds it. Open connections and --admin go on. */
   hide(): void {
     this.#closing.abort();
     for (const { remove } of this.#open) remove();
   }
 
-  /** Lets go of the addresses, for a successor, who moves its control socket over ours. */
+  /** Stops listening, for a successor, which renames its control socket over this one's. */
   release(): void {
     this.#closing.abort();
     for (const { server } of this.#open) server.close();
@@ -128,9 +137,9 @@ export class Admins {
   #add(server: Server, remove: () => void): void {
     const opened = { server, remove };
     this.#open.add(opened);
-    // One that was replaced is over when the last connection on it is.
+    // A control socket that was replaced closes with its last connection.
     server.once("close", () => this.#open.delete(opened));
-    // It may have been told to end while it waited to listen.
+    // release() may have been called while the server was being bound.
     if (!this.#closing.signal.aborted) return;
     remove();
     server.close();

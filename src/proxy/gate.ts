@@ -1,5 +1,5 @@
-// Lets requests in: reads the head once, has the router decide, and opens the exchange or refuses.
-// Built by proxy.ts between the listener and the relay; what a request costs before it is relayed is all here.
+// Handles each request that the listener hands out: reads the head once, asks the router, and opens an exchange or
+// refuses. Made by proxy.ts.
 
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Client } from "../core/client.ts";
@@ -20,27 +20,27 @@ import { traceOf } from "../http/trace.ts";
 import { toUpstream, type Adds } from "../http/upstream-head.ts";
 import type { Target } from "../core/target.ts";
 
-/** What the gate needs of the other rooms. */
+/** What the gate uses of other modules. */
 export interface GateParts {
   routes: Routes;
   links: Links;
   relay: RelayParts;
   adds: Adds;
   maxTunnels: number;
-  /** So long into an outage navigations are held, like everything else. */
+  /** Page loads are held only during the first part of an outage: this long, in milliseconds. */
   navigationHoldMs: number;
   http: Target;
 }
 
-/** What is known of a request beside node's object. */
+/** What the gate has read of a request. */
 interface Known {
   head: RequestHead;
-  /** Path and query; undefined while the target was not read, and when it is nonsense. */
+  /** Path and query; undefined before the target is read, and when it is invalid. */
   path: string | undefined;
   client: Client | undefined;
   id: string | undefined;
 }
-// On the request itself: a WeakMap with an entry for each request costs the collector more than the request does.
+// A property of the request: a WeakMap entry for each request costs the garbage collector more than the request itself.
 const KNOWN = Symbol("known");
 
 function knownOf(req: IncomingMessage & { [KNOWN]?: Known }): Known {
@@ -53,7 +53,7 @@ function lineOf(req: IncomingMessage): RequestLine {
   return { method, path, version: req.httpVersion, hops: hopsLeft(method, head) };
 }
 
-/** What is logged of a target that may be nonsense: without the query, and without a password. */
+/** The path for the log, from a target that may be invalid: without the query, and without a password. */
 function loggedPath(url: string): string {
   return pathOf(url).replace(/^(\w+:\/\/)[^/]*@/, "$1");
 }
@@ -69,8 +69,8 @@ export class Gate implements Handlers {
   }
 
   /**
-   * Loads what the first request and the first tunnel need: they do not have to wait for it, and it is still there. An
-   * update may replace the packages on the disk at any time.
+   * Loads the packages that the first request and the first tunnel need. So they do not wait for that, and an update
+   * that replaces the packages on disk does no harm.
    */
   warmUp(): void {
     this.#plain.warmUp();
@@ -81,19 +81,19 @@ export class Gate implements Handlers {
     return wantsTunnel(lineOf(req), knownOf(req).head);
   }
 
-  /** Its client is known now, and so what of the request can be believed; so is that it is not put back any more. */
+  /** Reads the target, and drops fields that depend on the client. Called when the request's turn has come. */
   #meet(req: IncomingMessage, client: Client): Known {
     const facts = knownOf(req);
     facts.client = client;
     const target = readTarget(req.method ?? "", req.url ?? "");
     if (target) {
       facts.head.authority = target.authority;
-      // From here on it is in origin-form, for the upstream and for the log.
+      // From here on the target is in origin-form, for the upstream and for the log.
       req.url = facts.path = target.path;
     }
-    // An older client cannot be sent any (RFC 9112 7.1).
+    // An HTTP/1.0 client cannot receive trailers (RFC 9112 7.1).
     if (req.httpVersion !== "1.1") facts.head.takesTrailers = false;
-    // In the log it would lead whoever looks for a request of the front to another one.
+    // A CF-Ray from an untrusted client may be made up: in the log it would point to another request.
     if (!client.trusted) facts.head.ray = undefined;
     return facts;
   }
@@ -111,7 +111,7 @@ export class Gate implements Handlers {
     const facts = this.#meet(req, client);
     const decision = route(lineOf(req), facts.head, client.trusted, this.#parts.routes);
     if (decision.to === "refuse") return this.#refuse(req, res, decision.code, decision.why);
-    // The listener asks isUpgrade() first, so the router has no reason to find a plain request here.
+    // The listener calls isUpgrade() first, so the router cannot return "plain" here.
     if (decision.to !== "tunnel") return this.#refuse(req, res, "bad_request");
     if (isLoop(facts.head, this.#parts.adds.via)) return this.#refuse(req, res, "loop_detected");
     if (!this.#hasRoom()) return this.#refuse(req, res, "too_many");
@@ -121,7 +121,7 @@ export class Gate implements Handlers {
     this.#open(req, res, decision.upstream, failed, { path, early });
   }
 
-  /** May another tunnel be opened? Handshakes that wait for their answer count, or they would all get one. */
+  /** Is --max-tunnels not reached? Handshakes that wait for their answer count as tunnels: all may succeed. */
   #hasRoom(): boolean {
     const { tunnels, exchanges } = this.#parts.relay;
     let taken = tunnels.size;
@@ -130,7 +130,7 @@ export class Gate implements Handlers {
     return taken < this.#parts.maxTunnels;
   }
 
-  /** A connection was refused, or broke off, outside of any exchange. */
+  /** The listener refused a connection, or its client broke off in a head: outside of any exchange. */
   refused(failure: Failure | undefined, id: string, brokeOff?: How): void {
     this.#account(failure, id, undefined, brokeOff);
   }
@@ -168,30 +168,31 @@ export class Gate implements Handlers {
   }
 
   /**
-   * A person who opens a page of an upstream that is known to be down gets the waiting page at once: it says more than a
-   * spinning tab, and opens what was asked for by itself. Programs are held, and in the beginning persons are, too.
+   * How long a request may wait for its upstream. During an outage, after `navigationHoldMs`, a page load in a browser
+   * is not held: it gets the waiting page, which says more than a spinning tab and reloads by itself. All others are
+   * held.
    */
   #patience({ monitor }: Link, req: IncomingMessage): Patience {
     const { downMs } = monitor;
     if (downMs === undefined || downMs < this.#parts.navigationHoldMs || !isNavigation(req)) return "hold";
-    // A frozen server takes the connection, and would have them wait for the 504.
+    // A frozen server accepts connections, so even one try would wait for the 504.
     return monitor.isMute ? "none" : "try";
   }
 
-  /** Tells a client why its exchange failed; the exchange has accounted for itself. */
+  /** Answers the client when its exchange has failed. The exchange has left its outcome already. */
   #say(req: IncomingMessage, res: ServerResponse, failure: Failure): void {
     const link = failure.upstream === undefined ? undefined : this.#parts.links.byName.get(failure.upstream);
     refuse(res, failure, knownOf(req).id ?? nextId(), link?.monitor.away);
   }
 
-  /** Answers what may not be passed on. */
+  /** Answers OPTIONS and TRACE that must not be forwarded. */
   #answer(req: IncomingMessage, res: ServerResponse): void {
     const { method, url, httpVersion, rawHeaders } = req;
     answerSelf(res, method === "TRACE" ? traceOf(`${method} ${url} HTTP/${httpVersion}`, rawHeaders) : undefined);
     this.#parts.relay.observer.ended({ ...this.#outcomeOf(nextId(), req), status: 200, by: "proxy", how: "done" });
   }
 
-  /** Refuses before there is an exchange. */
+  /** Refuses a request before an exchange is opened. */
   #refuse(req: IncomingMessage, res: ServerResponse, code: FailureCode, why?: Why): void {
     const failure = new Failure(code, { why });
     const id = nextId();
@@ -206,7 +207,7 @@ export class Gate implements Handlers {
     this.#parts.relay.observer.ended({ ...this.#outcomeOf(id, req), status, error: code, why, by, how });
   }
 
-  /** What every outcome without an exchange has in common. */
+  /** The common fields of an outcome without an exchange. */
   #outcomeOf(id: string, req: IncomingMessage | undefined): Omit<Outcome, "status" | "by" | "how"> {
     return {
       id,

@@ -1,5 +1,5 @@
-// The upstreams and what watches over them. Built by proxy.ts; when a link changes, this is where it is logged, the
-// parent told, the hook run and the streams of a dead upstream cut.
+// The upstreams, each with its monitor and its --on-down hook. Made by proxy.ts. When the state of a link changes, this
+// file logs it, tells the parent process, runs the hook, and cuts streams through a lost upstream.
 
 import type { Logger } from "pino";
 import type { LiveSet } from "../core/live-set.ts";
@@ -17,7 +17,7 @@ import { probeConnect } from "../upstream/probe.ts";
 import { Upstream } from "../upstream/upstream.ts";
 import { Whereabouts } from "../upstream/whereabouts.ts";
 
-/** What the links need of the other rooms. */
+/** What the links use of other modules. */
 export interface LinkParts {
   options: Options;
   log: Logger;
@@ -26,19 +26,21 @@ export interface LinkParts {
   tunnels: LiveSet<Tunnel>;
 }
 
-/** One upstream, and what watches over it. */
+/** An upstream, its monitor and its hook. */
 export interface Link {
   upstream: Upstream;
   monitor: Monitor;
   hook: DownHook | undefined;
 }
 
-/** How loudly a change is said: a person has to look at what was lost, and nobody at what is back. */
+/** The log level of a change to this state. */
 const LEVELS = { connecting: "info", up: "info", suspect: "warn", reconnecting: "error" } as const;
 
-/** For one probe of an upstream. */
+/** Time limit of one probe, in milliseconds. */
 const PROBE_TIMEOUT_MS = 3000;
-/** A request that has waited for so long makes us ask whether its upstream is alive; looked for each second. */
+/**
+ * When a request has waited this long for its response, the upstream is probed. Checked every LOOK_MS. Milliseconds.
+ */
 const LONG_WAIT_MS = 10_000;
 const LOOK_MS = 1000;
 
@@ -61,17 +63,17 @@ export class Links {
     this.#looking.unref();
   }
 
-  /** A tunnel to this upstream ended because its ping was not answered. */
+  /** A tunnel to this upstream ended because a ping was not answered. */
   unanswered(name: string): void {
     this.byName.get(name)?.monitor.unanswered(this.#parts.options.pingTimeout);
   }
 
-  /** A request, or an upgrade, was not answered by this upstream in time (504), which took so long. */
+  /** A request or upgrade was not answered by this upstream in time (504), after `waitedMs`. */
   silent(name: string, waitedMs: number): void {
     this.byName.get(name)?.monitor.silent(waitedMs);
   }
 
-  /** Holds no requests any more. */
+  /** Refuses held requests, and holds no more. */
   drain(): void {
     for (const { upstream } of this.byName.values()) upstream.drain();
   }
@@ -85,7 +87,7 @@ export class Links {
     return oldest;
   }
 
-  /** A frozen server takes connections and requests: what tells of it is that somebody waits. */
+  /** Probes upstreams for which a request waits long: a frozen server still accepts connections and requests. */
   #look(): void {
     if (this.#parts.exchanges.size === 0) return;
     for (const [name, { monitor }] of this.byName) {
@@ -95,7 +97,7 @@ export class Links {
     }
   }
 
-  /** When the last byte of all that is open through this upstream came. */
+  /** When the last byte came from this upstream, in any open exchange or tunnel. */
   #lastByte(name: string): number {
     let last = -Infinity;
     for (const { lastByte, upstream } of this.#parts.exchanges) if (upstream === name) last = Math.max(last, lastByte);
@@ -104,7 +106,7 @@ export class Links {
     return last;
   }
 
-  /** What a person who mistyped a port, or whose server listens on `localhost`, has to know. */
+  /** Logs that an upstream cannot be reached at the start; hints at [::1] if its port is open there. */
   #unreachable(log: Logger, name: string, target: Target, code: string): void {
     const say = (more: string): void =>
       log.warn({ code }, `${name} upstream ${target.label} cannot be reached yet (${code}); waiting${more}`);
@@ -163,7 +165,8 @@ export class Links {
         unreachable: (code) => this.#unreachable(log, name, target, code),
         lastByte: () => this.#lastByte(name),
         suspected: () => {
-          // Or a pong within this tick would seem older than the failure, and a living tunnel be cut.
+          // Otherwise a pong within this tick would have the time of the last tick, seem older than the failure, and a
+          // living tunnel would be cut.
           clock.refresh();
           for (const tunnel of this.#parts.tunnels) tunnel.onLinkSuspected(name);
         },

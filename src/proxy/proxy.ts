@@ -1,5 +1,5 @@
-// Builds the rooms and wires them: listener -> gate -> relay -> upstream, and outcomes to the log and the metrics.
-// Called by cli.ts and index.ts. It holds the one state of the process: running, draining, stopped.
+// Makes all modules and connects them: listener -> gate -> exchange -> upstream, and outcomes to the log and the
+// metrics. Called by cli.ts and index.ts. Holds the state of the proxy: starting, running, draining, stopped.
 
 import { randomBytes } from "node:crypto";
 import type { AddressInfo } from "node:net";
@@ -34,29 +34,29 @@ import type { Why } from "../core/errors.ts";
 import { hostsOf } from "../core/hosts.ts";
 import { isSameAddress, urlOf, type Target } from "../core/target.ts";
 
-/** What a process adds to a daemon. */
+/** What the process of a proxy provides. */
 export interface Process {
-  /** Bounds the lines of the log. */
+  /** Limits the lines of the log. */
   lines: LineLimit;
-  /** Has a socket (`single-port status`, takeover); not when used as a module. */
+  /** Serve the control socket (`single-port status`, takeover)? Not when used as a module. */
   control: boolean;
-  /** A newer self takes over, or an operator wants it: end the process. */
+  /** Ends the process: called when POST /drain came on the control socket (a successor takes over). */
   stop(reason: string): void;
 }
 
-/** A restart takes no longer; who opens a page of what is down for longer than that is told so at once. */
+/** A restart takes no longer. In a longer outage a page load gets the waiting page at once (gate.ts). Milliseconds. */
 const NAVIGATION_HOLD_MS = 10_000;
-/** Of the drain, what is kept for last words: who is cut off is told, and has that long to take it. */
+/** The last part of --drain, in milliseconds: exchanges are cut before it, and clients have that long to read why. */
 const LAST_WORDS_MS = 250;
-/** How often it is looked whether anything is open still. */
+/** Time between two checks whether anything is still open, during the drain. */
 const LOOK_MS = 10;
-/** Without a successor: a connection that has been idle for so long is ended as soon as nothing else is in flight. */
+/** Without a successor, and with nothing in flight: an idle connection is closed after this time, in milliseconds. */
 const IDLE_MS = 1000;
 
-/** The version of this package, found by its own name: this file is also part of `dist/cli.cjs`, elsewhere. */
+/** The version of this package. Found by the package's name: a relative path would differ in `dist/cli.cjs`. */
 export const VERSION: string = (load("single-port/package.json") as { version: string }).version;
 
-/** Starts a proxy that is part of another program: without a control socket, and ended by `close()` only. */
+/** Starts a proxy within another program: without a control socket, and without signal handlers. */
 export async function startDaemon(options: Options, log: Logger): Promise<Proxy> {
   const lines = new LineLimit((...dropped) => logDropped(log, ...dropped));
   const proxy = new Proxy(options, log, { lines, control: false, stop: () => {} });
@@ -69,7 +69,7 @@ export async function startDaemon(options: Options, log: Logger): Promise<Proxy>
   return proxy;
 }
 
-/** Says how many lines of a kind were left out. */
+/** Logs how many lines of a kind were left out. */
 export function logDropped(
   log: Logger,
   kind: string,
@@ -79,7 +79,7 @@ export function logDropped(
   log[level]({ kind, dropped }, "more of the same were not logged");
 }
 
-/** Where each path leads; what has no line of its own goes to the web server. */
+/** The upstream of each path; `*` is for all other paths, which go to the web server. */
 function routesOf({ http, mux }: Options): RouteReport[] {
   const toMux = mux.flatMap(({ target, paths }, index) => {
     const upstream = index === 0 ? "mux" : `mux${index + 1}`;
@@ -88,7 +88,7 @@ function routesOf({ http, mux }: Options): RouteReport[] {
   return [...toMux, { path: "*", upstream: "http", target: http.label }];
 }
 
-/** A proxy: made, then started once, then closed once. */
+/** A proxy. It is made, started once, and closed once. */
 export class Proxy {
   readonly metrics: Metrics = new Metrics(() => this.report());
   readonly #history = new History(() => readingsOf(this.#rooms()));
@@ -188,20 +188,20 @@ export class Proxy {
     );
   }
 
-  /** Where the live page is, if it is served to browsers. */
+  /** The URL of the live page, if --admin is an address that a browser can open. */
   get adminUrl(): string | undefined {
     return this.#admins.url;
   }
 
-  /** Where it listens, with the port that was picked for 0. */
+  /** The public address, with the port that was picked for 0. */
   get address(): AddressInfo {
     if (!this.#address) throw new Error("not listening");
     return this.#address;
   }
 
   /**
-   * Listens; its upstreams may come later. What can fail comes before the port is taken: from then on clients rely on
-   * us, and an older self is gone.
+   * Binds the port and serves. Does not wait for upstreams. All that can fail comes before the port is bound: from then
+   * on clients connect, and a previous instance has stopped listening.
    *
    * @throws {CannotListen}
    */
@@ -223,7 +223,7 @@ export class Proxy {
     if (this.#process.control) {
       await this.#admins.serveControl(bound.address.port, bound.older?.control, () => this.#onTakenOver());
     }
-    // Behind the line above, for which a manager or a user waits. What comes faster loads it at once, or is counted then.
+    // Deferred, so that the caller's "ready" is not delayed. A request that comes earlier loads the packages itself.
     setImmediate(() => this.#warmUp());
   }
 
@@ -232,7 +232,7 @@ export class Proxy {
     this.metrics.load();
   }
 
-  /** False when an older self has the address: it gives it up with the port. */
+  /** Binds --admin. False when a previous instance holds the address, which it gives up together with the port. */
   async #serveAdmin(address: Exclude<Options["admin"], undefined>): Promise<boolean> {
     try {
       await this.#admins.serveAddress(address);
@@ -250,7 +250,7 @@ export class Proxy {
     }
     if (older?.hears) this.#log.info({ older: older.pid }, "took over from an older single-port");
     else if (older) this.#log.warn({ older: older.pid }, "the older single-port does not answer, and may keep clients");
-    // A unix socket of systemd's has no port, and nothing to open.
+    // A unix socket passed by systemd has no port, and so no URL.
     if (address.port > 0) routes.push(urlOf(address.address, address.port));
     this.#log.info(`listening on ${address.port || address.address}; ${routes.join("; ")}`);
   }
@@ -260,7 +260,7 @@ export class Proxy {
     this.#process.stop("taken over");
   }
 
-  /** Stops accepting, finishes what is in flight, and resolves when all is ended: `drain` after the call at most. */
+  /** Stops accepting, finishes what is in flight, and resolves when all is closed: within `drain` at most. */
   close(): Promise<void> {
     return (this.#closing ??= this.#close());
   }
@@ -272,16 +272,17 @@ export class Proxy {
     this.#starting.abort();
     this.#state = "draining";
     this.#log.info({ requests: this.#exchanges.size, tunnels: this.#tunnels.size }, "draining");
-    // The successor is the one to ask. Without one, whoever would take over asks on the control socket: not us.
+    // A successor takes the admin addresses over. Without one, only the control socket's file is removed: so no other
+    // process takes over from this one, while open connections (`status --watch`) and --admin go on.
     if (this.#takenOver) this.#admins.release();
     else this.#admins.hide();
     this.#listener.stop();
-    // Before a tunnel is told to go: its client would come back at once, and to us again.
+    // Before tunnels are closed: their clients reconnect at once, and would reach this instance again.
     await this.#stopListening(drain / 2);
     this.#exchanges.drain();
     this.#tunnels.drain();
-    // Nobody serves until we are gone, so nobody is kept waiting for an upstream that is away: "try again in a second"
-    // is the better answer. Under a successor they are held on, as promised, for as long as we drain.
+    // Without a successor, held requests get a 503 with Retry-After now: that is better than to wait for an upstream
+    // until this proxy is gone. With a successor they stay held, for as long as this proxy drains.
     if (!this.#takenOver) this.#links.drain();
     await this.#ended(began + drain - lastWords, this.#takenOver ? Infinity : Math.min(IDLE_MS, drain / 4));
     this.#exchanges.abandon();
@@ -297,10 +298,10 @@ export class Proxy {
     this.#log.info("stopped");
   }
 
-  /** Stops listening, without a reset for those who wait to be accepted. */
+  /** Stops listening, without resetting clients in the accept queue. */
   async #stopListening(withinMs: number): Promise<void> {
     const close = (): void => this.#listener.close();
-    // What systemd has passed is its own: those who wait on it are accepted by whoever it starts next.
+    // systemd keeps its socket open: clients in its queue are accepted by the process that systemd starts next.
     if (this.#inherited) close();
     else {
       const [alone, shared] = [!this.#takenOver, this.#shared && this.#takenOver];
@@ -309,11 +310,11 @@ export class Proxy {
   }
 
   /**
-   * Resolves when nothing is open any more, or it is too late. Looks, because a request may become a tunnel meanwhile.
+   * Resolves when nothing is open any more, or at `deadline`. Polls, because a request may become a tunnel meanwhile.
    *
-   * A client of an idle connection may be writing its next request just as we send FIN, and would lose it. So an idle
-   * connection waits for that request, and is told by its answer: for as long as something else keeps us in any case,
-   * and then until it has been idle for `idleMs`. A proxy that nobody uses waits for nobody.
+   * The client of an idle connection may be sending its next request in the moment this proxy sends FIN, and would lose
+   * it. So an idle connection stays open for that request, whose answer says `Connection: close`: as long as anything
+   * else is in flight, and after that until the connection has been idle for `idleMs`.
    */
   async #ended(deadline: number, idleMs: number): Promise<void> {
     const inFlight = (): number => this.#exchanges.size + this.#tunnels.size;
@@ -323,7 +324,7 @@ export class Proxy {
     }
   }
 
-  /** What /status says. */
+  /** The report for /status. */
   report(): Report {
     return reportOf(this.#rooms(), {
       version: VERSION,
@@ -357,7 +358,8 @@ export class Proxy {
     const message = outcome.kind === "tunnel" ? "tunnel ended" : "request ended";
     const level = levelOf(outcome);
     if (level === "debug") return this.#log[this.#options.accessLog ? "info" : "debug"](outcome, message);
-    // Of a storm the table shows what the log shows. An answer that was only passed on is a line like all others.
+    // Exchanges that are left out of the log by the line limit are left out of the table, too. With --access-log,
+    // relayed 5xx answers are ordinary lines, and not limited.
     const isStorm = outcome.how !== "done" || !this.#options.accessLog;
     if (isStorm && !this.#process.lines.allows(`${outcome.by} ${outcome.how}`, level)) return;
     const what = whatHappened(outcome, this.#links.byName.get(outcome.route)?.upstream.target.label ?? outcome.route);

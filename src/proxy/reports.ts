@@ -1,4 +1,4 @@
-// What a proxy says of itself: gathered from its rooms when somebody asks. Called by proxy.ts.
+// Makes the report for /status from the other modules. Called by proxy.ts.
 
 import type { AddressInfo } from "node:net";
 import { thisMoment, type Moment } from "../core/moment.ts";
@@ -15,7 +15,7 @@ import type { End } from "../tunnel/end.ts";
 import type { Tunnel } from "../tunnel/tunnel.ts";
 import { hostPort } from "../core/target.ts";
 
-/** Where to look. */
+/** The modules from which the report is made. */
 export interface Rooms {
   metrics: Metrics;
   history: History;
@@ -26,7 +26,7 @@ export interface Rooms {
   listener: Listener;
 }
 
-/** What only the proxy itself knows. */
+/** The proxy's own state. */
 export interface Self {
   version: string;
   state: Report["state"];
@@ -36,10 +36,10 @@ export interface Self {
   shared: boolean;
 }
 
-/** What /status says. */
+/** Makes the report. */
 export function reportOf({ metrics, history, exchanges, links, listener, ...rooms }: Rooms, self: Self): Report {
   const now = performance.now();
-  // One that is accounted for would be counted twice: among the open ones, and among the ended.
+  // A settled tunnel is counted among the ended ones already.
   const tunnels = [...rooms.tunnels].flatMap((tunnel) => (tunnel.settled ? [] : [tunnelReport(tunnel, now)]));
   tunnels.sort((a, b) => b.ageMs - a.ageMs);
   return {
@@ -78,7 +78,7 @@ export function reportOf({ metrics, history, exchanges, links, listener, ...room
 
 const MAX_IN_FLIGHT = 100;
 
-/** They stand in the order in which they began. */
+/** The oldest exchanges. The set keeps them roughly in the order in which they began. */
 function oldest(exchanges: LiveSet<Exchange>, now: number): InFlight[] {
   const found: InFlight[] = [];
   for (const { progress } of exchanges) {
@@ -92,11 +92,11 @@ function oldest(exchanges: LiveSet<Exchange>, now: number): InFlight[] {
 
 function nameOf(address: AddressInfo | undefined): string {
   if (!address) return "";
-  // A unix socket of systemd's has no port.
+  // A unix socket passed by systemd has no port.
   return address.port === 0 ? address.address : hostPort(address.address, address.port);
 }
 
-/** What the history wants each second: cheaper than a report. */
+/** The counters for the history, each second: cheaper than a report. */
 export function readingsOf({ metrics, tunnels }: Pick<Rooms, "metrics" | "tunnels">): Readings {
   const { requests, failed } = metrics.totals;
   const { user, system } = process.cpuUsage();
