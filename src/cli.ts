@@ -1,4 +1,4 @@
-// The command line: argv to options, subcommands, exit codes. Nothing here serves a request.
+// The command line: options, subcommands, exit codes. Entry point of bin/single-port.js.
 
 import type { Command, CommanderError } from "commander";
 import { createLog, LineLimit } from "./ops/log.ts";
@@ -16,22 +16,22 @@ import { commanderOptions, completeOptions, UsageError, type Options } from "./o
 
 const commander = load("commander") as typeof import("commander");
 
-// sysexits.h: the codes supervisors know. 78 tells them not to try again.
+// Exit codes of sysexits.h. Supervisors can be told not to restart after 78 (RestartPreventExitStatus).
 const EXIT_USAGE = 64;
 const EXIT_NOPERM = 77;
 const EXIT_CONFIG = 78;
 
 const environment = readEnvironment(process.env, process.argv.slice(2));
-/** The command that runs: its options may come from the environment. */
+/** The command that runs; undefined while the command line is parsed. */
 let running: Command | undefined;
 
-/** Says one line on stderr and exits; what was given may hold anything, line ends and escapes too. */
+/** Prints one line on stderr and exits. Control characters, which a given value may hold, become spaces. */
 function fail(code: number, line: string): never {
   process.stderr.write(`single-port: ${withSources(line).replaceAll(/\p{Cc}+/gu, " ")}\n`);
   process.exit(code);
 }
 
-/** Says where the value of each option that the line names came from, unless it was the command line. */
+/** Adds, to each option that the line names, the environment variable that its value came from. */
 function withSources(line: string): string {
   const variable = (name: string): string => environment.sources.get(name) ?? name;
   return line
@@ -43,7 +43,7 @@ function withSources(line: string): string {
     });
 }
 
-/** Runs the proxy; `demo` is what it starts in front of, and ends with. */
+/** Runs the proxy. With `demo`, its upstreams are those of the demo, and closed after the proxy. */
 async function run(options: Options, demo?: Demo): Promise<void> {
   const { log, flush } = await createLog(options.logLevel, options.logFormat);
   for (const { level, text } of environment.notices) log[level](text);
@@ -57,7 +57,7 @@ async function run(options: Options, demo?: Demo): Promise<void> {
     await proxy.close();
     await demo?.close();
   };
-  // Before the port is bound: a signal may come while it is waited for.
+  // Before the port is bound: a signal may come while the proxy waits for the port.
   stop = installStop({ log, lines, flush, close, onUncaught: () => proxy.metrics.uncaught() }, options.parentPid);
   try {
     await proxy.start();
@@ -66,15 +66,15 @@ async function run(options: Options, demo?: Demo): Promise<void> {
   } catch (error) {
     if (stopping) return;
     await flush();
-    // What else may fail is a bug: see stop.ts.
+    // Any other error is a bug (life/stop.ts).
     if (!(error instanceof CannotListen)) throw error;
     fail(error.denied ? EXIT_NOPERM : EXIT_CONFIG, error.message);
   }
 }
 
-/** Commander's words in one line, with what it leaves out: what was given, and what is accepted. */
+/** Commander's message as one line, with what was given and what is accepted. */
 function usageLine(error: CommanderError): string {
-  // The second is `help nonsense`.
+  // The second code is for `help nonsense`.
   if (error.code === "commander.excessArguments" || error.code === "commander.help") {
     return `there is no command '${program.args.join(" ").replace(/^help /, "")}'. Accepted: options and commands as in --help.`;
   }
@@ -90,7 +90,7 @@ function portOf(text: string): number {
   }
 }
 
-// Shared by the commands: each would parse all defaults again.
+// Made once and shared by all commands: making an option parses its default.
 const declared = commanderOptions();
 
 function addOptions(command: Command, without: string[] = []): Command {
@@ -103,14 +103,14 @@ function addOptions(command: Command, without: string[] = []): Command {
 const program = addOptions(new commander.Command("single-port"))
   .description("Puts a web server and its WebSocket mux on one port, and survives whatever a peer does to a socket.")
   .version(VERSION, "-V, --version")
-  // Otherwise the program itself takes the options behind a command: they are declared on both.
+  // Options are declared on the program and on commands. Without this, the program would take those behind a command.
   .enablePositionalOptions()
   .helpCommand("help [command]", "say more of a command")
   .exitOverride()
   .configureOutput({ outputError: () => {}, writeErr: () => {} })
   .action(async (given: Partial<Options>) => run(completeOptions(given)));
 
-// What only some commands need is loaded by them: a manager or a user waits for the start.
+// Modules that only some commands need are loaded by those commands, so that the proxy starts faster.
 addOptions(program.command("check"))
   .description("try the addresses, ask each upstream once, print what came back; exit 0, or 78 when it would not work")
   .action(async (given: Partial<Options>) => {
@@ -139,11 +139,11 @@ addOptions(program.command("demo"), ["http", "mux"])
     const { startDemo } = await import("./demo/demo.ts");
     const demo = await startDemo();
     const options = completeOptions({ ...given, http: demo.http, mux: demo.mux });
-    // With the live page: what the buttons do is seen from both sides.
+    // With --admin: the live page shows what the demo's buttons do.
     await run({ ...options, admin: options.admin ?? { host: "127.0.0.1", port: 0 } }, demo);
   });
 
-// And then those in front of it would count for nothing.
+// Otherwise options before the subcommand would be silently ignored.
 program.hook("preSubcommand", (_, command) => {
   const early = program.options.find((one) => program.getOptionValueSource(one.attributeName()) === "cli");
   if (early) throw new UsageError(`option '${early.long}' stands before '${command.name()}'. Accepted: behind it.`);
@@ -168,5 +168,5 @@ async function main(): Promise<void> {
   }
 }
 
-// What is thrown on is a bug: see stop.ts.
+// An error that main() throws is a bug (life/stop.ts).
 void main();

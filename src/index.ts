@@ -18,21 +18,21 @@ const { pino } = load("pino") as typeof import("pino");
 
 /** A running proxy. */
 export interface SinglePort {
-  /** Where it listens, with the port that was picked for 0. */
+  /** The public address, with the port that was picked for 0. */
   readonly address: AddressInfo;
-  /** To open in a browser on this machine: `http://127.0.0.1:3000`. */
+  /** The URL for a browser on this machine: `http://127.0.0.1:3000`. */
   readonly url: string;
-  /** What `/status` and `single-port status --json` say: links, tunnels, counts, and what ended badly. */
+  /** The report of `/status` and `single-port status --json`: links, tunnels, counters, exchanges that ended badly. */
   status(): Report;
-  /** Stops accepting, finishes what is in flight, and resolves when all is ended: `drain` after the call at most. */
+  /** Stops accepting, finishes what is in flight, and resolves when all is closed: within `drain` at most. */
   close(): Promise<void>;
 }
 
 /**
- * Starts a proxy in this process; resolves when it listens. Its upstreams may come later.
+ * Starts a proxy in this process; resolves when it listens. Does not wait for upstreams.
  *
- * @param log a pino logger; silent without one.
- * @throws {UsageError} when an option is not accepted; {CannotListen} when the address cannot be had.
+ * @param log a pino logger; without one nothing is logged.
+ * @throws {UsageError} when an option is not accepted; {CannotListen} when the address cannot be bound.
  */
 export async function startSinglePort(
   settings: Settings,
