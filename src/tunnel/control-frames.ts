@@ -1,5 +1,5 @@
-// The few frames that are ours: pings, and the Close that tells one end that the other is gone.
-// Made by the `ws` package for tunnel.ts.
+// Makes the frames that this proxy inserts into a tunnel: pings, and the Close that tells one end that the other is
+// gone. Called by tunnel.ts; uses the `ws` package.
 
 import { randomBytes } from "node:crypto";
 import { load } from "../core/packages.ts";
@@ -8,7 +8,7 @@ import { PING_PAYLOAD } from "./frames.ts";
 const OPCODE_CLOSE = 0x8;
 const OPCODE_PING = 0x9;
 
-// In ws' JavaScript, not in its types.
+// The part of ws that is used here; its types leave it out.
 interface Ws {
   Sender: {
     frame(
@@ -20,21 +20,21 @@ interface Ws {
 
 let ws: Ws | undefined;
 
-/** Loads what makes frames. Not with this file: a manager or a user waits for the start. */
+/** Loads the ws package. Not at the top of this file, so that the proxy starts faster. */
 export function loadFrames(): Ws {
   return (ws ??= load("ws") as Ws);
 }
 
-/** A control frame (RFC 6455 5.5), masked if it goes to the upstream (we are its client). */
+/** A control frame (RFC 6455 5.5). Masked if it goes to the upstream, whose client this proxy is. */
 function controlFrame(opcode: number, payload: Buffer, mask: boolean): Buffer {
-  // Not read-only would mask the payload in place, and it has to be recognised when it comes back.
+  // readOnly: otherwise ws masks the payload in place, and the pong could not be compared with it.
   return Buffer.concat(loadFrames().Sender.frame(payload, { fin: true, opcode, mask, readOnly: true, rsv1: false }));
 }
 
 const pingPayload = randomBytes(PING_PAYLOAD);
 let pings = 0;
 
-/** A payload like no other: the tag of this process, and a number. */
+/** A unique payload: the tag of this process, and a number. */
 export function nextPing(): Buffer {
   pings = (pings + 1) >>> 0;
   pingPayload.writeUInt32BE(pings, PING_PAYLOAD - 4);

@@ -1,5 +1,5 @@
-// One end of a tunnel: its socket, what comes from it, and how it is doing. Made by tunnel.ts, two for each tunnel; that
-// decides, this decides nothing.
+// One end of a tunnel: the socket of the client or of the upstream, and its state. Made by tunnel.ts, which decides;
+// this file only holds the state and passes events on.
 
 import type { Socket } from "node:net";
 import { Backlog } from "../core/backlog.ts";
@@ -7,7 +7,7 @@ import { guard } from "../core/sockets.ts";
 import { FrameFollower } from "./frames.ts";
 import type { Liveness } from "./liveness.ts";
 
-/** Who hears what happens at an end. */
+/** Receives the events of both ends. */
 export interface EndListener {
   onData(from: End, chunk: Buffer): void;
   onDrain(end: End): void;
@@ -15,32 +15,32 @@ export interface EndListener {
   onClose(end: End): void;
 }
 
-// Each socket knows its end, so that the listeners can be the same for all: thousands of tunnels wait for weeks.
+// The end is a property of its socket, so that all sockets share the same listeners (reasons in core/sockets.ts).
 const END = Symbol("end");
 type TunnelSocket = Socket & { [END]?: End };
 
-/** The client's end, or the upstream's. */
+/** One end of a tunnel. */
 export class End {
   readonly relay: EndListener;
   readonly name: "client" | "upstream";
   readonly socket: Socket;
-  /** Follows the bytes that come from this end. */
+  /** Follows the frames that come from this end. */
   readonly follower: FrameFollower;
   readonly liveness: Liveness;
-  /** How many came from it. */
+  /** How many bytes came from this end. */
   bytes: number = 0;
-  /** The bytes that wait for it in our memory. */
+  /** The stall timer of bytes that wait to be sent to this end. */
   readonly backlog: Backlog;
-  /** Its FIN came. */
+  /** Has this end sent FIN? */
   ended: boolean = false;
   closed: boolean = false;
-  /** A ping of ours waits, since then, for the end of a frame that is on its way to this end. */
+  /** Since when a ping waits to be sent to this end, at the next frame boundary; undefined when none waits. */
   wantsPing: number | undefined;
-  /** So does a Close with this code. */
+  /** The code of a Close that waits to be sent to this end, at the next frame boundary. */
   wantsClose: number | undefined;
-  /** How much had come for it from the other end when its last byte came. */
+  /** How many bytes the other end had sent when the last byte came from this end. */
   sentBefore: number = 0;
-  /** It got a Close of ours: nothing may follow. */
+  /** Has this proxy sent a Close to this end? Then nothing may follow. */
   told: boolean = false;
 
   constructor(
@@ -59,7 +59,7 @@ export class End {
     this.backlog = new Backlog(stallMs);
   }
 
-  /** From now on, what its socket says is told to the relay. */
+  /** Attaches the listeners, and starts to read the socket. */
   attach(): void {
     const socket: TunnelSocket = this.socket;
     guard(socket);

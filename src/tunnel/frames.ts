@@ -1,5 +1,5 @@
-// Follows the frame headers of one direction of a WebSocket through chunks cut anywhere (RFC 6455 5.2), so that the
-// tunnel knows where a frame of its own may stand. Called by tunnel.ts for each chunk; pure; touches header bytes only.
+// Follows the frame headers of one direction of a WebSocket, in chunks of any size (RFC 6455 5.2), so that the tunnel
+// knows where it may insert a frame. Called by tunnel.ts for each chunk; pure; reads header bytes only.
 
 const OPCODE_CONTINUATION = 0x0;
 const OPCODE_BINARY = 0x2;
@@ -9,26 +9,26 @@ const FIN = 0x80;
 const MASKED = 0x80;
 const WHOLE_TEXT = FIN | 0x1;
 const WHOLE_BINARY = FIN | OPCODE_BINARY;
-/** The payload of a ping of ours: a tag that all of ours share, then what tells one from the next. */
+/** The payload of this proxy's pings, in bytes: a tag that is the same in all, and then a number. */
 export const PING_PAYLOAD = 8;
 const PING_TAG = 4;
-/** The longest a pong of ours can be: its header with a mask, and the payload. */
+/** The longest answer to such a ping, in bytes: header, mask, payload. */
 const MAX_PONG = 6 + PING_PAYLOAD;
 
-/** One direction of a tunnel. */
+/** Follows one direction of a tunnel. */
 export class FrameFollower {
-  /** A Close frame has passed: nothing of ours may follow it. */
+  /** Has a Close frame passed? Then no frame may be inserted behind it. */
   closed = false;
-  /** The bytes broke RFC 6455, so they may be anything: relayed as they are, and nothing is put between them. */
+  /** Did the bytes break RFC 6455? Then they are relayed as they are, and nothing is inserted. */
   opaque = false;
-  /** Where in the last chunk (as returned) the last frame ended; -1 if none did. */
+  /** Where in the last chunk (as push() returned it) the last frame ended; -1 if none ended in it. */
   boundary = -1;
   readonly #masked: boolean;
   readonly #extensions: boolean;
   #pong: Buffer | undefined;
   #onPong: (() => void) | undefined;
 
-  // Of the frame that is passing: header bytes seen, header bytes there will be, payload bytes to come.
+  // The current frame: header bytes seen, size of the header, payload bytes to come.
   #seen = 0;
   #size = 2;
   #remaining = 0;
@@ -36,28 +36,29 @@ export class FrameFollower {
   #length = 0;
   #fragmented = false;
 
-  // What is kept back of earlier chunks while it may be the pong that is to be cut out.
+  // Bytes of earlier chunks that are held back while they may be the pong to cut out.
   #kept: Buffer | undefined;
   #keptLength = 0;
   #keeping = false;
 
   /**
-   * @param masked frames of this direction are masked: those of the client (RFC 6455 5.1).
-   * @param extensions an extension was negotiated, so the RSV bits may be set.
+   * @param masked are the frames masked? A client's have to be (RFC 6455 5.1).
+   * @param extensions was an extension negotiated, so that RSV bits may be set?
    */
   constructor(masked: boolean, extensions: boolean) {
     this.#masked = masked;
     this.#extensions = extensions;
   }
 
-  /** May a frame of ours be written behind what was passed on so far? */
+  /** May a frame be inserted behind the bytes that were passed on so far? */
   get betweenFrames(): boolean {
     return !this.opaque && (this.#keeping || (this.#seen === 0 && this.#remaining === 0));
   }
 
   /**
-   * From now on pongs of ours are cut out, and the one with this payload is reported and ends it. Those with the tag
-   * alone answer an earlier ping; a peer may leave them out (RFC 6455 5.5.3).
+   * From now on pongs to this proxy's pings are cut out of the stream, since the other side did not ask for them. The
+   * pong with this payload calls `onPong` and ends that. A pong that has only the tag answers an earlier ping: a peer
+   * may skip some (RFC 6455 5.5.3).
    */
   expectPong(payload: Buffer, onPong: () => void): void {
     this.#pong = payload;
@@ -65,11 +66,11 @@ export class FrameFollower {
     this.#kept ??= Buffer.allocUnsafe(MAX_PONG);
   }
 
-  /** Follows a chunk. Returns what is to be passed on: the chunk itself, unless a pong is cut out of it. */
+  /** Follows a chunk. Returns the bytes to pass on: the chunk itself, unless a pong is cut out or held back. */
   push(chunk: Buffer): Buffer {
     this.boundary = -1;
     if (this.opaque) return chunk;
-    // Only with a pong expected, or half of one kept, can the output differ from the input.
+    // The output differs from the input only while a pong is expected, or half of one is held back.
     return this.#pong || this.#keeping ? this.#sift(chunk) : this.#follow(chunk);
   }
 
@@ -90,8 +91,8 @@ export class FrameFollower {
   }
 
   /**
-   * Where the first frame begins that is not a whole short message: those come in bursts, and byte by byte they would
-   * cost as much as the system calls that carry them. Called between frames.
+   * Skips whole short messages; returns where the first other frame begins. Short messages come in bursts, for which
+   * #header, byte by byte, would cost as much as the system calls that carry them. Called at a frame boundary.
    */
   #stepOver(chunk: Buffer, start: number): number {
     if (this.#fragmented) return start;
@@ -100,7 +101,7 @@ export class FrameFollower {
     let at = start;
     for (;;) {
       const first = chunk[at];
-      // With the wrong mask bit it is above 125, too.
+      // With the wrong mask bit the length is above 125, too.
       const length = (chunk[at + 1] ?? 0xff) ^ mask;
       const next = at + header + length;
       const isWhole = (first === WHOLE_TEXT || first === WHOLE_BINARY) && length <= 125 && next <= chunk.length;
@@ -109,7 +110,7 @@ export class FrameFollower {
     }
   }
 
-  /** The same, with what may be our pong kept back until it is known. */
+  /** Like #follow, but holds bytes back that may be an expected pong, until that is known. */
   #sift(chunk: Buffer): Buffer {
     const out: Buffer[] = [];
     let passed = 0;
@@ -138,11 +139,11 @@ export class FrameFollower {
         at += step;
       } else if (this.#header(byte)) at += 1;
       else {
-        // It broke off being a frame: all that was kept goes on, and the rest as it is.
+        // The bytes are no valid frame: passes on all that was held back, and the rest as it is.
         release();
         break;
       }
-      // With the second byte the length is known: none of ours, so not a byte of it has to wait any longer.
+      // The second header byte has the length: a pong of another length is not expected, so it is passed on at once.
       if (this.#keeping && this.#seen !== 1 && this.#length !== PING_PAYLOAD) release();
       if (this.#seen > 0 || this.#remaining > 0) continue;
       if (this.#keeping && this.#isOurPong(chunk.subarray(from, at))) {
@@ -161,7 +162,7 @@ export class FrameFollower {
     return out.length === 1 ? (out[0] as Buffer) : Buffer.concat(out);
   }
 
-  /** Is what was kept, with these last bytes, a pong of ours? Reports it if it is the expected one. */
+  /** Are the held bytes and these last ones a pong to one of our pings? Calls `onPong` if it is the expected one. */
   #isOurPong(last: Buffer): boolean {
     const expected = this.#pong;
     if (!expected || !this.#kept) return false;
@@ -180,7 +181,7 @@ export class FrameFollower {
     return same >= PING_TAG;
   }
 
-  /** Takes one header byte; false when it breaks RFC 6455. At the end of the header the payload is to come. */
+  /** Takes one header byte; false when it breaks RFC 6455. */
   #header(byte: number): boolean {
     const seen = this.#seen++;
     if (seen === 0) {
@@ -197,7 +198,7 @@ export class FrameFollower {
     return this.#seen < this.#size || this.#endOfHeader();
   }
 
-  /** May a frame begin like this, here? The length may still follow. */
+  /** May a frame begin with these two bytes, here? */
   #isLegal(second: number, length: number): boolean {
     const opcode = this.#first & 0x0f;
     const final = (this.#first & FIN) !== 0;
@@ -205,13 +206,13 @@ export class FrameFollower {
     if ((this.#first & 0x70) !== 0 && !this.#extensions) return false;
     if (opcode >= OPCODE_CLOSE) return opcode <= OPCODE_PONG && final && length <= 125;
     if (opcode > OPCODE_BINARY) return false;
-    // A continuation needs a beginning, and a new message the end of the last one (RFC 6455 5.4).
+    // A continuation frame needs an unfinished message, and a new message needs a finished one (RFC 6455 5.4).
     return (opcode === OPCODE_CONTINUATION) === this.#fragmented;
   }
 
   #endOfHeader(): boolean {
     const extended = this.#size - 2 - (this.#masked ? 4 : 0);
-    // The shortest encoding has to be used, and more than 2^53 bytes cannot be counted here (nor anywhere).
+    // The length has to be in its shortest encoding (RFC 6455 5.2). More than 2 ** 53 cannot be counted in a number.
     const least = extended === 8 ? 65536 : extended === 2 ? 126 : 0;
     if (this.#length < least || this.#length > Number.MAX_SAFE_INTEGER) return this.#break();
     const opcode = this.#first & 0x0f;

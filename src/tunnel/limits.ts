@@ -1,5 +1,5 @@
-// What a tunnel waits for at each end, who is late, and when to look again. Made by tunnel.ts, which acts. It reads the
-// state of both ends and changes nothing but the backlogs.
+// The time limits of a tunnel: which end is late, and when to check again. Made by tunnel.ts, which acts on the
+// verdicts. Reads the state of both ends, and changes nothing but their stall timers.
 
 import { UnreadWatch } from "../core/departed.ts";
 import type { How } from "../core/errors.ts";
@@ -10,22 +10,22 @@ import type { End } from "./end.ts";
 
 /** Limits of a tunnel, in milliseconds. */
 export interface TunnelOptions {
-  /** A side that takes no byte for so long while bytes wait is dropped. */
+  /** An end that takes no byte for this long, while bytes wait for it, is dropped (--stall-timeout). */
   stallMs: number;
   pingIntervalMs: number;
   pingTimeoutMs: number;
 }
 
 /**
- * A ping stands behind what its side has not read yet, megabytes in the buffers of two kernels. A side that reads
- * as slowly as this, in bytes per millisecond, is slow and not dead.
+ * A ping arrives behind all bytes that its peer has not read yet: up to KERNEL_BUFFERS bytes in two kernels. A peer
+ * that reads as slowly as SLOWEST_READER, in bytes per millisecond, is slow and not dead.
  */
 const SLOWEST_READER = 64;
 const KERNEL_BUFFERS = 8 * 1024 * 1024;
 
 /** The limits of one tunnel. Times are milliseconds of the shared clock. */
 export class TunnelLimits {
-  /** Until then the second direction has to be over, once a FIN was passed on. */
+  /** After a FIN was passed on: when the other direction has to be over. */
   finDue: number = Infinity;
   readonly #clock: Clock;
   readonly #client: End;
@@ -40,17 +40,17 @@ export class TunnelLimits {
     this.#options = options;
   }
 
-  /** Do both ends speak WebSocket as far as it was followed? */
+  /** Have both ends sent valid WebSocket frames so far? */
   isFramed(): boolean {
     return !this.#client.follower.opaque && !this.#upstream.follower.opaque;
   }
 
-  /** Would we hear it, and would our question reach it? While bytes wait for either end the stall limit counts. */
+  /** Would a ping reach this end, and could its pong be read? Not while bytes wait for either end (see stallMs). */
   canAnswer(end: End): boolean {
     return this.isFramed() && !end.ended && !end.backlog.waits && !end.socket.isPaused();
   }
 
-  /** How an end is lost that is late, or that it is to be asked for a sign of life; undefined when all is well. */
+  /** Is this end lost (how), or to be pinged ("ask")? Undefined when neither. */
   verdict(end: End, now: number): How | "ask" | undefined {
     if (this.#isStalled(end, now)) return "timeout";
     if (!this.canAnswer(end)) return undefined;
@@ -60,9 +60,10 @@ export class TunnelLimits {
   }
 
   /**
-   * The upstream takes nothing, and so the client is not read from: a client that is reset would keep its tunnel until the
-   * stall limit. Its FIN is no reason: that stands behind bytes which are to go up. Nor is the reset of an upstream that is
-   * not read from: a slow client still takes what came before.
+   * The client's socket was paused, because the upstream takes nothing. Checks from now on whether the client was
+   * reset: otherwise its tunnel would stay until the stall limit. A FIN of the client is no reason to end the tunnel:
+   * bytes before it still have to reach the upstream. Nor is a reset of a paused upstream: a slow client still takes
+   * the bytes that came before.
    */
   onClientUnread(lose: (how: How) => void): void {
     const { socket } = this.#client;
@@ -70,17 +71,17 @@ export class TunnelLimits {
     this.#unread.begin();
   }
 
-  /** The client is read from again. */
+  /** The client's socket was resumed. */
   onClientRead(): void {
     this.#unread?.over();
   }
 
-  /** The tunnel is over. */
+  /** Stops these checks: the tunnel is over. */
   stop(): void {
     this.#unread?.forget();
   }
 
-  /** When both ends are lost that stopped inside a frame: neither can be asked. */
+  /** When a tunnel is lost whose ends have both stopped inside a frame, so that neither can be pinged. */
   stuckDue(): number {
     const client = this.#client;
     const upstream = this.#upstream;
@@ -90,7 +91,7 @@ export class TunnelLimits {
     return since + this.#options.pingTimeoutMs;
   }
 
-  /** When to look at all of this again. */
+  /** When to check again. */
   nextDue(now: number): number {
     return Math.min(
       this.finDue,
@@ -100,7 +101,7 @@ export class TunnelLimits {
     );
   }
 
-  /** How long a slow reader needs for what it has not read yet, judged by what came for it since its last byte. */
+  /** How long a slow reader may need for the bytes in front of a ping: those sent to it since its last byte came. */
   graceMs(from: End, to: End, now: number): number {
     const read = (now - to.liveness.lastByte) * SLOWEST_READER;
     const unread = Math.min(Math.max(0, from.bytes - to.sentBefore - read), KERNEL_BUFFERS);
@@ -109,16 +110,16 @@ export class TunnelLimits {
 
   #nextDueOf(end: End, now: number): number {
     const pingIntervalMs = this.#options.pingIntervalMs || Infinity;
-    // Node says `drain` only after a write that it refused; smaller backlogs vanish unseen.
+    // Node emits 'drain' only after write() has returned false: smaller backlogs end without an event.
     if (end.backlog.waits) return Math.min(end.backlog.nextLook(now), now + pingIntervalMs);
-    // A ping that waits for a boundary is sent when that comes; the clock has nothing to do until then.
+    // A waiting ping is sent when bytes with a frame boundary come: nothing to do for the clock until then.
     if (!this.canAnswer(end) || end.wantsPing !== undefined) return Infinity;
-    // A byte ends the wait for an answer, and nobody then moves the deadline: with a timeout longer than the interval
-    // the next question would be late.
+    // A byte ends the wait for a pong without moving `due`. With a ping timeout that is longer than the interval, the
+    // next ping would be late: so check again after the interval at the latest.
     return Math.min(Math.max(end.liveness.nextDue(), now + 1), now + pingIntervalMs);
   }
 
-  /** Did it take nothing for too long, while bytes wait for it? */
+  /** Has the peer taken nothing for `stallMs`, while bytes wait for it? */
   #isStalled({ backlog, socket }: End, now: number): boolean {
     if (!backlog.waits) return false;
     if (socket.writableLength > 0) return backlog.isLate(now, takenBytes(socket));

@@ -1,21 +1,21 @@
-// Is one side of a tunnel still there? Decides when to ping and when to give up; tunnel.ts acts.
-// Pure: fed with times, returns what to do. Times are milliseconds of the shared clock.
+// Decides for one side of a tunnel when to ping it, and when it is dead. limits.ts asks; tunnel.ts acts.
+// Pure. Times are milliseconds of the shared clock.
 
-/** Intervals; `intervalMs` 0 turns pings off. */
+/** Times in milliseconds. */
 export interface LivenessOptions {
-  /** Silence after which a side is asked. */
+  /** A ping is sent after this much silence; 0 turns pings off. */
   intervalMs: number;
-  /** Silence after the question that makes it half-open. */
+  /** After this much silence behind a ping the side is half-open. */
   timeoutMs: number;
 }
 
-/** One side. */
+/** The liveness of one side. */
 export class Liveness {
-  /** When its last byte came. */
+  /** When the last byte came from this side. */
   lastByte: number;
   /** Round-trip time of the last ping that was answered, in milliseconds. */
   rttMs: number | undefined;
-  /** When its last pong came. */
+  /** When the last pong came from this side. */
   lastPong: number | undefined;
   readonly #options: LivenessOptions;
   #asked: number | undefined;
@@ -27,13 +27,13 @@ export class Liveness {
     this.lastByte = now;
   }
 
-  /** What is due now? A ping is to be sent at the next frame boundary; `asked` is called when it was. */
+  /** What is due now? For "ask", the caller sends a ping at the next frame boundary, and then calls `asked`. */
   verdict(now: number): "fine" | "ask" | "dead" {
     if (now < this.nextDue()) return "fine";
     return this.#owedSince() !== undefined ? "dead" : "ask";
   }
 
-  /** When to look again. */
+  /** When to call `verdict` again. */
   nextDue(): number {
     const { intervalMs, timeoutMs } = this.#options;
     if (intervalMs === 0) return Infinity;
@@ -43,28 +43,31 @@ export class Liveness {
   }
 
   /**
-   * It was asked.
+   * A ping was sent.
    *
-   * @param graceMs what lies in front of the question may take this long to get there.
+   * @param graceMs how long the unread bytes in front of the ping may take.
    */
   asked(now: number, graceMs = 0): void {
     this.#asked = now;
     this.#graceMs = graceMs;
   }
 
-  /** Until now it could not be heard, or not be asked, and that was not its fault: its silence begins here. */
+  /** Restarts the silence timer: until now this side could not be read, or not be pinged. */
   excuse(now: number): void {
     this.#excused = now;
   }
 
-  /** The pong came, so long after the ping was written. */
+  /** The pong came, `rttMs` after the ping was written. */
   answered(now: number, rttMs: number): void {
     this.#asked = undefined;
     this.lastPong = now;
     this.rttMs = rttMs;
   }
 
-  /** Since when an answer is owed. Any byte is one: a pong has to wait behind what its side is sending. */
+  /**
+   * Since when an answer to a ping is due. Any byte counts as one: a pong comes behind the bytes that the peer is
+   * sending.
+   */
   #owedSince(): number | undefined {
     return this.#asked !== undefined && this.lastByte < this.#asked ? this.#asked : undefined;
   }

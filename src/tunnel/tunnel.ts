@@ -1,8 +1,8 @@
-// An upgraded exchange: bytes pass both ways until one side ends, then the other side is told.
-// Begun by exchange.ts after the 101. It reads frame headers only, and writes a frame of its own only between frames.
+// A tunnel: relays the bytes of a WebSocket in both directions until one side ends, and then tells the other side.
+// Opened by exchange after the 101. Reads frame headers only, and writes its own pings and Closes only between frames.
 //
 //   client ==> [follower] ==> upstream      each `==>` stops reading while the far end takes nothing;
-//   client <== [follower] <== upstream      a ping or Close of ours goes in where a frame has just ended
+//   client <== [follower] <== upstream      pings and Closes of this proxy are inserted where a frame has just ended
 
 import type { Socket } from "node:net";
 import type { How, Side as SideName } from "../core/errors.ts";
@@ -15,34 +15,38 @@ import { End, type EndListener } from "./end.ts";
 import { TunnelLimits, type TunnelOptions } from "./limits.ts";
 import { Liveness } from "./liveness.ts";
 
-/** What a tunnel needs from outside. */
+/** What a tunnel uses of other modules. */
 export interface TunnelParts {
   clock: Clock;
   tunnels: LiveSet<Tunnel>;
   options: TunnelOptions;
 }
 
-/** The two ends, and who hears when it is over. */
+/** The two sockets of a tunnel, and what it calls. */
 export interface TunnelEnds {
   client: Socket;
-  /** Only lends what it says as `data`. */
+  /** Its 'data' chunks are borrowed: valid until the listener returns. */
   upstream: Socket;
   /** Was an extension negotiated (RFC 6455 9)? */
   extensions: boolean;
   id: string;
   route: string;
   path: string;
-  /** The client's address, for people. */
+  /** The client's address, for the report. */
   from: string;
-  /** @param left did the client reset the connection while nothing waited for it, and no frame had begun? */
+  /**
+   * Called once, when the tunnel has ended.
+   *
+   * @param left did the client reset the connection while nothing waited for it, and no frame had begun?
+   */
   ended(by: SideName, how: How, bytesIn: number, bytesOut: number, left: boolean): void;
   /** A ping was answered. */
   ponged(side: "client" | "upstream", rttMs: number): void;
 }
 
-/** After a FIN was passed on, the other direction has this long. */
+/** After a FIN was passed on, the other direction may go on for this long, in milliseconds. */
 const HALF_OPEN_MS = 5000;
-/** After a Close of ours, the peer has this long to answer. */
+/** After this proxy has sent a Close, the peer has this long to answer, in milliseconds. */
 const CLOSE_REPLY_MS = 1000;
 // RFC 6455 7.4.1, and 1012 "service restart" from the IANA registry it opens.
 const GOING_AWAY = 1001;
@@ -64,7 +68,7 @@ export class Tunnel implements EndListener, Live, Deadline {
   readonly #forget: () => void;
   readonly #unwatch: () => void;
   #firstFin: "client" | "upstream" | undefined;
-  /** Had somebody said Close before that FIN, or was there no way to say it? */
+  /** Was the first FIN a proper end: after a Close frame, or on a connection whose frames cannot be followed? */
   #meant = false;
   #settled = false;
 
@@ -87,21 +91,21 @@ export class Tunnel implements EndListener, Live, Deadline {
     this.#limits = new TunnelLimits(clock, this.client, this.upstream, options);
   }
 
-  /** Begins to relay. The early bytes are those that came with the upgrade and with the 101. */
+  /** Starts to relay. The early bytes came behind the head of the upgrade, and behind the 101. */
   start(earlyClient: Buffer, earlyUpstream: Buffer): void {
     this.client.attach();
     this.upstream.attach();
     if (earlyUpstream.length > 0) this.onData(this.upstream, earlyUpstream);
     if (earlyClient.length > 0) this.onData(this.client, earlyClient);
     this.#look(this.#parts.clock.now);
-    // The handshake may have outlived one of them.
+    // A socket may have ended or closed during the handshake.
     for (const end of [this.client, this.upstream]) {
       if (end.socket.closed) this.onClose(end);
       else if (end.socket.readableEnded) this.onEnd(end);
     }
   }
 
-  /** It is accounted for, and waits only for its sockets to close. */
+  /** Has the tunnel left its outcome, so that it only waits for its sockets to close? */
   get settled(): boolean {
     return this.#settled;
   }
@@ -120,7 +124,7 @@ export class Tunnel implements EndListener, Live, Deadline {
     const { boundary } = from.follower;
     const waits = to.wantsPing !== undefined || to.wantsClose !== undefined;
     if (!waits || boundary < 0) return this.#pass(from, to, bytes);
-    // Something of ours waits for a frame to end: it goes in at the last end of one in these bytes.
+    // A ping or Close waits for the end of a frame: it is inserted at the last such end in this chunk.
     this.#pass(from, to, bytes.subarray(0, boundary));
     this.#insert(from, to);
     this.#pass(from, to, bytes.subarray(boundary));
@@ -129,7 +133,7 @@ export class Tunnel implements EndListener, Live, Deadline {
 
   #pass(from: End, to: End, bytes: Buffer): void {
     if (bytes.length === 0 || to.told) return;
-    // What the upstream says is only lent.
+    // Chunks from the upstream are borrowed (core/lent.ts).
     const flows = from === this.upstream ? writeLent(to.socket, bytes) : to.socket.write(bytes);
     if (!flows) {
       from.socket.pause();
@@ -138,14 +142,14 @@ export class Tunnel implements EndListener, Live, Deadline {
     this.#watchBacklog(to);
   }
 
-  /** Bytes that the kernel did not take: the time in which it has to begins. */
+  /** Starts the stall timer of an end when the kernel did not take all bytes. */
   #watchBacklog(end: End): void {
     if (end.socket.writableLength === 0) end.backlog.over();
-    // From the first look on each look plans the next: more bytes behind those that wait change nothing.
+    // Once the timer runs, each check plans the next one: further bytes do not restart it.
     else if (!end.backlog.waits) this.due = Math.min(this.due, end.backlog.begin(this.#parts.clock.now));
   }
 
-  /** Writes our ping or Close to an end towards which a frame has just ended. */
+  /** Writes the waiting ping or Close to `to`, at a frame boundary of the bytes that go to it. */
   #insert(from: End, to: End): void {
     if (to.told || to.socket.writableEnded) return;
     const { now } = this.#parts.clock;
@@ -180,7 +184,7 @@ export class Tunnel implements EndListener, Live, Deadline {
     const other = this.#other(end);
     const { now } = this.#parts.clock;
     end.backlog.over();
-    // Nobody listened to one of them, and a ping would not have got through to the other.
+    // `other` was paused, so it could not be heard; and a ping would not have reached `end` behind the waiting bytes.
     end.liveness.excuse(now);
     other.liveness.excuse(now);
     this.due = Math.min(this.due, end.liveness.nextDue(), other.liveness.nextDue());
@@ -188,7 +192,7 @@ export class Tunnel implements EndListener, Live, Deadline {
     other.socket.resume();
   }
 
-  /** A FIN is passed on behind the bytes before it; bytes from the other end may still come for a while. */
+  /** A FIN came: passes it on behind the bytes before it. The other direction may go on for HALF_OPEN_MS. */
   onEnd(end: End): void {
     if (end.ended) return;
     const other = this.#other(end);
@@ -196,13 +200,14 @@ export class Tunnel implements EndListener, Live, Deadline {
     if (!this.#settled && guard(end.socket).how === "rst") return this.#lose(end, other, "rst");
     if (!this.#firstFin) {
       this.#firstFin = end.name;
-      // A process that is killed sends a FIN, too. Only now: the answer to a Close of ours would look the same.
+      // A killed process sends a FIN, too, but no Close before it. Determined here, before #tell: later a Close that
+      // was the answer to ours could not be told from a Close of its own.
       this.#meant = this.#isClosing() || !this.#limits.isFramed();
     }
     if (!this.#settled) this.#tell(end, other, end === this.client ? GOING_AWAY : SERVICE_RESTART);
     other.socket.end(() => this.#onFinSent(other));
     this.#watchBacklog(other);
-    // Both directions are over. What still waits to be taken has the time of any other bytes.
+    // Both directions are over. Bytes that are still unsent are subject to the stall limit only.
     if (other.ended) this.#limits.finDue = Infinity;
   }
 
@@ -222,7 +227,7 @@ export class Tunnel implements EndListener, Live, Deadline {
     else if (other.closed) this.#settle(this.#firstFin ?? end.name, "fin");
   }
 
-  /** One end is gone: the other is told, given a moment to answer, and ended. */
+  /** One end is gone: sends a Close to the other, waits CLOSE_REPLY_MS for its answer, and closes it. */
   #lose(end: End, other: End, how: How): void {
     this.#settle(end.name, how);
     this.#tell(end, other, end === this.client ? GOING_AWAY : SERVICE_RESTART);
@@ -230,21 +235,21 @@ export class Tunnel implements EndListener, Live, Deadline {
     finish(other.socket, CLOSE_REPLY_MS);
   }
 
-  /** Sends a Close (RFC 6455 5.5.1), if a frame may stand here and no Close has passed. */
+  /** Sends a Close to `other` (RFC 6455 5.5.1), if that is at a frame boundary and no Close has passed. */
   #tell(end: End, other: End, code: number): void {
     if (!this.#limits.isFramed() || this.#isClosing() || !end.follower.betweenFrames) return;
     other.wantsClose = code;
     this.#insert(end, other);
   }
 
-  /** Looks at every limit, and when to look again. */
+  /** Checks every limit, and plans the next check. */
   #look(now: number): void {
     for (const end of [this.client, this.upstream]) {
       const verdict = this.#limits.verdict(end, now);
       if (verdict === "ask") this.#ask(end, this.#other(end), now);
       else if (verdict) return this.#lose(end, this.#other(end), verdict);
     }
-    // Both stopped inside a frame, so neither can be asked: silence has to be the answer.
+    // Both ends stopped inside a frame. A ping inside a frame would corrupt it, so silence alone decides.
     if (now >= this.#limits.stuckDue()) return this.#lose(this.upstream, this.client, "no_pong");
     if (now >= this.#limits.finDue) {
       const first = this[this.#firstFin ?? "client"];
@@ -253,14 +258,16 @@ export class Tunnel implements EndListener, Live, Deadline {
     this.due = this.#limits.nextDue(now);
   }
 
-  /** Asks a silent end for a sign of life. Behind a Close no ping may stand: then the Close was the question. */
+  /**
+   * Pings a silent end, now or at the next frame boundary. Behind a Close no ping may be sent: the Close counts as one.
+   */
   #ask(end: End, other: End, now: number): void {
     if (end.told || this.#isClosing()) return end.liveness.asked(now);
     end.wantsPing = now;
     if (other.follower.betweenFrames) this.#insert(other, end);
   }
 
-  /** A Close of one of them has passed: the rest of the handshake is theirs. */
+  /** Has a Close of either end passed? Then the peers complete the closing handshake themselves. */
   #isClosing(): boolean {
     return this.client.follower.closed || this.upstream.follower.closed;
   }
@@ -269,7 +276,7 @@ export class Tunnel implements EndListener, Live, Deadline {
     if (!this.#settled) this.#look(now);
   }
 
-  /** Sends Close 1001 to both ends at the next frame boundary (RFC 6455 7.4.1), then waits for them to close. */
+  /** Sends Close 1001 to both ends, each at its next frame boundary (RFC 6455 7.4.1), and waits for them to close. */
   drain(): void {
     if (!this.#limits.isFramed() || this.#isClosing()) return;
     for (const end of [this.client, this.upstream]) {
@@ -281,17 +288,17 @@ export class Tunnel implements EndListener, Live, Deadline {
     if (this.client.told && this.upstream.told) this.#endBoth();
   }
 
-  /** The link is under suspicion: the upstream is asked now, so that a living tunnel can prove it. */
+  /** The upstream's link became `suspect`: pings the upstream now, so that a living tunnel survives onLinkLost. */
   onLinkSuspected(upstream: string): void {
     const end = this.upstream;
     if (upstream !== this.route || this.#settled || !this.#limits.canAnswer(end) || end.wantsPing !== undefined) return;
     if (this.#parts.options.pingIntervalMs > 0) this.#ask(end, this.client, this.#parts.clock.now);
   }
 
-  /** The link was lost: a tunnel without a byte from its upstream since the first failure is dead, too. */
+  /** The upstream's link was lost. A tunnel without a byte from the upstream since the first failure is dead, too. */
   onLinkLost(upstream: string, since: number): void {
     if (upstream !== this.route || this.#settled || this.upstream.liveness.lastByte >= since) return;
-    // Nobody listens to it while the client takes nothing.
+    // The upstream's socket is paused because the client takes nothing: its silence proves nothing.
     if (this.upstream.socket.isPaused()) return;
     this.#lose(this.upstream, this.client, "timeout");
   }
@@ -308,7 +315,7 @@ export class Tunnel implements EndListener, Live, Deadline {
     finish(this.upstream.socket, CLOSE_REPLY_MS);
   }
 
-  /** Accounts for the tunnel, once. It stays in the live set until both sockets are closed. */
+  /** Leaves the outcome, once. The tunnel stays in the live set until both sockets are closed. */
   #settle(by: SideName, how: How): void {
     if (this.#settled) return;
     this.#settled = true;
