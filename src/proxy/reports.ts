@@ -78,16 +78,13 @@ export function reportOf({ metrics, history, exchanges, links, listener, ...room
 
 const MAX_IN_FLIGHT = 100;
 
-/** The oldest exchanges. The set keeps them roughly in the order in which they began. */
+/** The oldest exchanges, the oldest first. The set has no order of its own (core/bag.ts). */
 function oldest(exchanges: LiveSet<Exchange>, now: number): InFlight[] {
-  const found: InFlight[] = [];
-  for (const { progress } of exchanges) {
-    if (found.length === MAX_IN_FLIGHT) break;
-    const { started, client, ...about } = progress;
+  const all = [...exchanges].map(({ progress }) => progress).sort((a, b) => a.started - b.started);
+  return all.slice(0, MAX_IN_FLIGHT).map(({ started, client, ...about }) => {
     const held = about.phase === "connect" && about.attempts > 0;
-    found.push({ ...about, from: client, ageMs: Math.max(0, Math.round(now - started)), held });
-  }
-  return found;
+    return { ...about, from: client, ageMs: Math.max(0, Math.round(now - started)), held };
+  });
 }
 
 function nameOf(address: AddressInfo | undefined): string {

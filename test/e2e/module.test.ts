@@ -1,6 +1,10 @@
 import { once } from "node:events";
+import type { ServerResponse } from "node:http";
 import { createServer, type AddressInfo } from "node:net";
 import { expect, onTestFinished, test } from "vitest";
+import { dial, head } from "../kit/client.ts";
+import { until } from "../kit/until.ts";
+import { httpUpstream } from "../kit/upstream.ts";
 import { CannotListen, startSinglePort, UsageError } from "../../dist/index.js";
 
 /** A server on a free port, until the test ends. */
@@ -36,6 +40,20 @@ test("a program sees where it listens, its status, and its end", async () => {
   expect(proxy.status()).toMatchObject({ name: "single-port", state: "running", listening: `0.0.0.0:${address.port}` });
   await proxy.close();
   expect(proxy.status().state).toBe("stopped");
+});
+
+test("the report lists what is in flight from the oldest on, also after an older one has ended", async () => {
+  const answers = new Map<string | undefined, ServerResponse>();
+  const upstream = await httpUpstream((req, res) => void answers.set(req.url, res));
+  const proxy = await startSinglePort({ port: 0, http: upstream.port, drain: 0 });
+  onTestFinished(() => proxy.close());
+  for (const path of ["/first", "/second", "/third"]) {
+    (await dial(proxy.address.port)).send(head(`GET ${path} HTTP/1.1`, "Host: a"));
+    await until(() => answers.has(path), `${path} at the upstream`);
+  }
+  answers.get("/first")?.end();
+  await until(() => proxy.status().inFlight.length === 2, "the end of the first request");
+  expect(proxy.status().inFlight.map(({ path }) => path)).toEqual(["/second", "/third"]);
 });
 
 test("what fails has a name and a code", async () => {
