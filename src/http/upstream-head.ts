@@ -1,11 +1,12 @@
-// Writes the head of a request that goes to the upstream, from what request-head.ts has read. Called by proxy/gate.ts; pure.
+// Writes the head of a request that goes to the upstream, from what request-head.ts has read. Called by proxy/gate.ts;
+// pure.
 
 import { linesOf, ows } from "./fields.ts";
 import { hopsLeft, type Peer, type RequestHead } from "./request-head.ts";
 
 /**
- * The field that replaces Via with `--via off`, with all entries of Via. Every single-port reads both names, so loops are
- * noticed under either. Responses get neither: for a gateway that is optional (RFC 9110 7.6.3).
+ * The field that replaces Via with `--via off`, with all entries of Via. Every single-port reads both names, so loops
+ * are noticed under either. Responses get neither: for a gateway that is optional (RFC 9110 7.6.3).
  */
 export const QUIET_VIA = "X-Single-Port-Via";
 
