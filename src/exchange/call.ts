@@ -35,24 +35,27 @@ export class Call implements ConnectionUser {
   readonly #connection: UpstreamConnection;
   readonly #caller: Caller;
   readonly #parser: ResponseParser;
+  readonly #isLast: boolean;
   #sent = false;
   #over = false;
 
   /**
-   * @param method of the request, which decides whether its response has a body.
+   * @param request its method, which decides whether the response has a body, and whether it is the last one of its
+   * connection.
    * @param maxHeadBytes of the response.
    */
   constructor(
     upstream: Upstream,
     connection: UpstreamConnection,
     caller: Caller,
-    method: string,
+    request: { method: string; isLast: boolean },
     maxHeadBytes: number,
   ) {
     this.#upstream = upstream;
     this.#connection = connection;
     this.#caller = caller;
-    this.#parser = new ResponseParser(caller, method, maxHeadBytes);
+    this.#isLast = request.isLast;
+    this.#parser = new ResponseParser(caller, request.method, maxHeadBytes);
     connection.use(this);
   }
 
@@ -145,7 +148,7 @@ export class Call implements ConnectionUser {
   #end(): void {
     const { keepAliveMs, isReusable, surplus } = this.#parser;
     if (this.#over || (!this.#sent && !surplus)) return;
-    if (this.#sent && isReusable) {
+    if (this.#sent && isReusable && !this.#isLast) {
       this.#over = true;
       this.#upstream.putBack(this.#connection, keepAliveMs);
     } else this.#cut();

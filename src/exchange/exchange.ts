@@ -18,6 +18,7 @@ import { patienceMs, type Admitted, type Progress, type RelayParts, type Waited 
 import { recordOf, type Ending, type ExchangeRecord } from "./record.ts";
 import { bodyOf, isKept, type RequestBody } from "./request-body.ts";
 import { isWebSocket, type ResponseHead } from "../http/response-head.ts";
+import { isLast } from "../http/upstream-head.ts";
 import { afterBroken, howRefused, isRepeatable } from "./retry.ts";
 
 /** An exchange in progress. */
@@ -107,7 +108,9 @@ export class Exchange implements Asker, Caller, Occupant, Live, Waiting {
     this.#phase = uploads ? "request_body" : "waiting";
     this.#waitsSince = performance.now();
     this.#limits.await(this.isHandshake ? "handshake" : uploads ? "body" : "response");
-    this.#call = new Call(upstream, connection, this, req.method ?? "", this.#parts.options.maxHeaderBytes);
+    const method = req.method ?? "";
+    const request = { method, isLast: isLast(method, head) };
+    this.#call = new Call(upstream, connection, this, request, this.#parts.options.maxHeaderBytes);
     this.#call.send(text, body);
   }
 

@@ -31,6 +31,18 @@ function setField(fields: string[], name: string, value: string): void {
   fields.unshift(name, value);
 }
 
+/** Methods whose requests usually have no body (RFC 9110 9.3). */
+const BODILESS = /^(GET|HEAD|DELETE|OPTIONS|TRACE)$/;
+
+/**
+ * Is the request the last one on its upstream connection? Some servers do not read a body in chunks, or one where none
+ * is usual (Python's http.server), and take it for the next request, which its sender can write as he likes. They do
+ * stop behind `Connection: close`. Next.js and httpxy found the same (GHSA-ggv3-7p47-pfv8).
+ */
+export function isLast(method: string, { codings, length }: Pick<RequestHead, "codings" | "length">): boolean {
+  return codings.length > 0 || (BODILESS.test(method) && Number(length ?? 0) > 0);
+}
+
 /** The forwarding fields of a peer that is not trusted: none. */
 const UNSAID: Pick<RequestHead, "forwardedFor" | "forwardedProto" | "forwardedHost" | "claims"> = {
   forwardedFor: [],
@@ -84,8 +96,9 @@ export function toUpstream(
     text += "Transfer-Encoding: chunked\r\n";
   } else if (head.length !== undefined) text += `Content-Length: ${head.length}\r\n`;
   // Methods that usually have a body state its absence (RFC 9110 8.6).
-  else if (!/^(GET|HEAD|DELETE|OPTIONS|TRACE)$/.test(method)) text += "Content-Length: 0\r\n";
+  else if (!BODILESS.test(method)) text += "Content-Length: 0\r\n";
+  const persistence = isLast(method, head) ? "close" : "keep-alive";
   // TE is a hop-by-hop field, so Connection has to name it (RFC 9110 10.1.4).
-  if (head.takesTrailers) return `${text}TE: trailers\r\nConnection: keep-alive, TE\r\n\r\n`;
-  return `${text}Connection: keep-alive\r\n\r\n`;
+  if (head.takesTrailers) return `${text}TE: trailers\r\nConnection: ${persistence}, TE\r\n\r\n`;
+  return `${text}Connection: ${persistence}\r\n\r\n`;
 }

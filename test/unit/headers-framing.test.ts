@@ -22,7 +22,7 @@ const response = (sent: readonly string[], status = 200): ReturnType<typeof read
   readResponseHead([`HTTP/1.1 ${status} OK`, ...sent].join("\r\n"));
 const FRAMING = /^(content-length|transfer-encoding|trailer|connection|upgrade)/i;
 const framed = (sent: string[], method: string, upgrade = false): string[] =>
-  up(sent, method, upgrade).filter((line) => FRAMING.test(line) && line !== "Connection: keep-alive");
+  up(sent, method, upgrade).filter((line) => FRAMING.test(line) && !/^Connection: (keep-alive|close)$/.test(line));
 
 test.each(["GET", "HEAD", "DELETE", "OPTIONS", "TRACE", "POST", "PUT", "PATCH", "QUERY"])(
   "%s with a body",
@@ -48,6 +48,20 @@ test.each([
   ["PATCH", ["Content-Length: 0"]],
 ])("%s without a body", (method, expected) => {
   expect(framed(["Trailer: A"], method)).toEqual(expected);
+});
+
+test("a body in chunks, and one where none is usual, is the last of its connection", () => {
+  const said = (method: string, ...sent: string[]): string | undefined => up(sent, method).at(-1);
+  for (const method of ["GET", "HEAD", "DELETE", "OPTIONS", "TRACE"]) {
+    expect(said(method, "Content-Length: 5"), method).toBe("Connection: close");
+    expect(said(method, "Transfer-Encoding: chunked", "TE: trailers"), method).toBe("Connection: close, TE");
+    expect(said(method, "Content-Length: 0"), method).toBe("Connection: keep-alive");
+    expect(said(method), method).toBe("Connection: keep-alive");
+  }
+  for (const method of ["POST", "PUT", "PATCH", "PROPFIND"]) {
+    expect(said(method, "Content-Length: 5"), method).toBe("Connection: keep-alive");
+    expect(said(method, "Transfer-Encoding: chunked"), method).toBe("Connection: close");
+  }
 });
 
 test("it stands behind everything else, where node leaves Content-Disposition alone", () => {
