@@ -1,30 +1,20 @@
 // pm2 from npm, installed once into the temporary folder of this machine: it is no dependency of ours.
 
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync, renameSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { onTestFinished } from "vitest";
 import { tempFolder } from "./child.ts";
 import { run, type Ended } from "./command.ts";
 import { cleanEnv } from "./daemon.ts";
+import { installed } from "./npm.ts";
 
 const VERSION = "6.0.14";
-const FOLDER = join(tmpdir(), `single-port-test-pm2-${VERSION}`);
+let folder = "";
 
 /** Installs pm2, if no test file has yet. Takes long: for beforeAll(). */
-export function installPm2(): void {
-  if (existsSync(FOLDER)) return;
-  const own = mkdtempSync(`${FOLDER}-`);
-  try {
-    const args = ["install", "--no-audit", "--no-fund", "--prefix", own, `pm2@${VERSION}`];
-    execFileSync("npm", args, { cwd: own, env: cleanEnv(), stdio: ["ignore", "ignore", "pipe"], timeout: 120_000 });
-    renameSync(own, FOLDER);
-  } catch (error) {
-    rmSync(own, { recursive: true, force: true });
-    // Another one may have been faster.
-    if (!existsSync(FOLDER)) throw new Error(`pm2 ${VERSION} could not be installed from npm`, { cause: error });
-  }
+export async function installPm2(): Promise<void> {
+  folder = await installed("pm2", { pm2: VERSION });
 }
 
 /** A pm2 of this test's own, in whose folder `cwd` the files of its apps are. */
@@ -47,7 +37,7 @@ export function pm2(cwd: string, env: Record<string, string>): Pm2 {
   const home = tempFolder();
   // It would ask its maker whether there is a newer version.
   const own = cleanEnv({ ...env, PM2_HOME: home, PM2_DISABLE_VERSION_CHECK: "true", NO_COLOR: "1" });
-  const bin = join(FOLDER, "node_modules/pm2/bin/pm2");
+  const bin = join(folder, "node_modules/pm2/bin/pm2");
   const act = (...args: string[]): Promise<Ended> => run(process.execPath, [bin, ...args], { cwd, env: own }, 30_000);
   onTestFinished(() => void execFileSync(process.execPath, [bin, "kill"], { cwd, env: own, stdio: "ignore" }), 30_000);
   return {
