@@ -15,13 +15,39 @@ function parentOf(pid: number): number {
   }
 }
 
-/** A process's children, and theirs. They are killed with the test, if they outlive it. */
-export function descendants(pid: number): number[] {
+/** A process's children, and theirs. */
+function familyOf(pid: number): number[] {
   const all = readdirSync("/proc").filter((name) => /^\d+$/.test(name));
   const children = all.map(Number).filter((one) => parentOf(one) === pid);
-  const found = children.flatMap((child) => [child, ...descendants(child)]);
-  atEnd(() => {
-    for (const one of children) if (isAlive(one)) process.kill(one, "SIGKILL");
-  });
+  return children.flatMap((child) => [child, ...familyOf(child)]);
+}
+
+/** Kills those that are still there. */
+export function killAll(pids: number[]): void {
+  for (const one of pids) if (isAlive(one)) process.kill(one, "SIGKILL");
+}
+
+/** A process's children, and theirs. They are killed with the test, if they outlive it. */
+export function descendants(pid: number): number[] {
+  const found = familyOf(pid);
+  atEnd(() => killAll(found));
   return found;
+}
+
+/** Kills a process's children and theirs when the test ends: those that are there then. */
+export function endFamily(pid: number): void {
+  atEnd(() => killAll([...familyOf(pid), pid]));
+}
+
+/** The one of a process's children, and theirs, whose command line contains this; undefined if there is none. */
+export function childCalled(pid: number, command: string): number | undefined {
+  return familyOf(pid).find((one) => commandOf(one).includes(command));
+}
+
+function commandOf(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, "utf8").replaceAll("\0", " ");
+  } catch {
+    return "";
+  }
 }

@@ -1,0 +1,201 @@
+// agent-orchestrator's own dashboards, from npm, with the README's two recipes: beside AO, and in place of AO's server.
+// They are looked at with Chromium while their servers are killed and connections reset.
+
+import type { Page } from "playwright-core";
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { addCore, AOAGENTS, aoFromNpm, COMPOSIO, installedGlobally, noTmux, tmuxShell, withAo } from "../kit/ao.ts";
+import { browserForFile, noChromium, type Browser } from "../kit/browser.ts";
+import { tempFolder } from "../kit/child.ts";
+import { dial, upgrade, type RawClient } from "../kit/client.ts";
+import { launch, type Launched } from "../kit/launch.ts";
+import { accepts, ask, controlSocket, ownRuntime, statusOf } from "../kit/ops.ts";
+import { childCalled, descendants, endFamily } from "../kit/processes.ts";
+import { project } from "../kit/project.ts";
+import { readmeBlock, ROOT, substitute } from "../kit/readme.ts";
+import { relayTo } from "../kit/relay.ts";
+import { until } from "../kit/until.ts";
+import { deadPort } from "../kit/upstream.ts";
+
+const TEST_MS = 240_000;
+const SOON_MS = 60_000;
+const RESETS = 20;
+const TERMINALS = "direct-terminal-ws.js";
+
+const { folder, missing } = await aoFromNpm();
+const reason = missing ?? noChromium ?? noTmux;
+
+/** A script of the README with AO in it, which runs until the test ends. */
+function runs(script: string, cwd: string, env: NodeJS.ProcessEnv): Launched {
+  const script_ = launch("sh", ["-c", script], { cwd, env });
+  endFamily(script_.pid);
+  return script_;
+}
+
+/** The pid of one of AO's servers, waited for. */
+async function server(of: Launched, name: string, not = 0): Promise<number> {
+  const found = (): number | undefined => childCalled(of.pid, name);
+  return await until(() => found() !== not && found(), `${name} to run; ${of.stdout()}${of.stderr()}`, SOON_MS);
+}
+
+/** A tab with one of AO's terminals in it. */
+interface Terminal {
+  page: Page;
+  /** Types a command, and waits for what it prints both here and in the shell's own screen. */
+  types(before?: string): Promise<void>;
+}
+
+let commands = 0;
+async function terminal(browser: Browser, port: number, shell: ReturnType<typeof tmuxShell>): Promise<Terminal> {
+  const page = await browser.newPage();
+  let came = "";
+  page.on("websocket", (socket) => socket.on("framereceived", ({ payload }) => (came += payload.toString())));
+  await page.goto(`http://127.0.0.1:${port}/test-direct?session=${shell.name}`, { timeout: SOON_MS });
+  await until(() => came !== "", "the terminal's first bytes", SOON_MS);
+  return {
+    page,
+    types: async (before = "") => {
+      const [a, b] = [1000 + (commands += 1), 7000];
+      const inShell = (ms: number): Promise<boolean> =>
+        until(() => shell.screen().includes(`sum=${a + b}`), `sum=${a + b} in the shell`, ms).catch(() => false);
+      // What is typed while the page reconnects is lost.
+      await until(
+        async () => {
+          await page.locator(".xterm-helper-textarea").focus();
+          await page.keyboard.type(`${before}echo sum=$((${a} + ${b}))\n`);
+          return await inShell(2000);
+        },
+        `sum=${a + b} in the shell`,
+        SOON_MS,
+      );
+      await until(() => came.includes(`sum=${a + b}`), `sum=${a + b} on the page`, SOON_MS);
+    },
+  };
+}
+
+/** How many connections to a port of loopback stand, by /proc. */
+function connectionsTo(port: number): number {
+  const wanted = new RegExp(`^ *\\d+: \\w+:\\w+ \\w+:${port.toString(16).toUpperCase().padStart(4, "0")} 01 `, "gm");
+  return readFileSync("/proc/net/tcp", "utf8").match(wanted)?.length ?? 0;
+}
+
+/** Clients that ask a frozen mux for a tunnel and are reset before the 101. */
+async function resetBefore101(port: number, mux: { port: number; pid: number }): Promise<void> {
+  process.kill(mux.pid, "SIGSTOP");
+  const before = connectionsTo(mux.port);
+  const clients: RawClient[] = [];
+  for (let n = 0; n < RESETS; n += 1) {
+    const client = await dial(port);
+    client.send(upgrade("/ao-terminal-mux"));
+    clients.push(client);
+  }
+  await until(() => connectionsTo(mux.port) >= before + RESETS, "all of them to wait for the mux", SOON_MS);
+  for (const client of clients) client.reset();
+  process.kill(mux.pid, "SIGCONT");
+}
+
+describe.skipIf(reason)(`agent-orchestrator (skipped: ${reason ?? "not"})`, () => {
+  const browser = browserForFile();
+  test.for([COMPOSIO, AOAGENTS])("side by side, %s", { timeout: TEST_MS }, async (release) => {
+    const [port, http, mux] = [await deadPort(), await deadPort(), await deadPort()];
+    if (release === AOAGENTS) addCore(join(folder, "node_modules"));
+    const yaml = substitute(readmeBlock("yaml", "directTerminalPort"), { "4000": `${http}`, "14801": `${mux}` });
+    expect(yaml).toBe(`port: ${http}\ndirectTerminalPort: ${mux}\n`);
+    const recipe = substitute(readmeBlock("sh", "ao start &"), {
+      "--port 3000 --http 4000": `--port ${port} --http ${http}`,
+      "14801": `${mux}`,
+    });
+    const runtime = ownRuntime();
+    const web = join(folder, "node_modules", release);
+    const all = runs(recipe, project(), { ...withAo(web, http, mux), ...runtime });
+    const status = (): ReturnType<typeof statusOf> => statusOf(controlSocket(runtime, port));
+    const next = await server(all, "next");
+    let terminals = await server(all, TERMINALS);
+    await until(
+      async () => (await accepts(port)) && (await accepts(http)) && (await accepts(mux)),
+      "all of it",
+      SOON_MS,
+    );
+    await until(() => existsSync(controlSocket(runtime, port)), "its control socket");
+    const { pid } = await status();
+
+    const network = await relayTo(port);
+    const shell = tmuxShell();
+    const tab = await terminal(browser, network.port, shell);
+    await tab.types("kept=here; ");
+    if (release === COMPOSIO) {
+      const events = (): Promise<number> =>
+        tab.page.evaluate(
+          "window.seen ??= (new EventSource('/api/events').onmessage = () => (window.seen += 1), 0), window.seen",
+        );
+      await until(async () => (await events()) > 0, "an event", SOON_MS);
+    }
+
+    // Behind the 101, and before it.
+    expect(network.reset()).toBeGreaterThan(0);
+    await tab.types();
+    await resetBefore101(port, { port: mux, pid: terminals });
+    await tab.types();
+
+    // AO starts its mux again, and the shell is still what it was.
+    process.kill(terminals, "SIGKILL");
+    terminals = await server(all, TERMINALS, terminals);
+    await tab.types('echo "$kept"; ');
+    expect(shell.screen()).toMatch(/^here$/m);
+
+    // AO does not start Next again. The terminals do not mind; who asks meanwhile waits for somebody who does.
+    process.kill(next, "SIGKILL");
+    await until(async () => !(await accepts(http)), "Next to be gone");
+    const waits = ask(port, "/");
+    await until(async () => (await status()).held > 0, "a request to be held");
+    await tab.types();
+    runs(`PORT=${http} exec "${join(folder, "node_modules/.bin/next")}" start -p ${http}`, web, process.env);
+    expect((await waits).status).toBe(200);
+
+    // A closed tab is no bad ending.
+    const before = (await status()).totals.failed;
+    await tab.page.close();
+    await until(async () => (await status()).tunnels.length === 0, "the tunnels to end", SOON_MS);
+    const { totals, pid: still } = await status();
+    expect([totals.failed, totals.uncaught, still]).toEqual([before, 0, pid]);
+  });
+
+  test("in place of AO's own server, which one reset ends", { timeout: TEST_MS }, async () => {
+    const prefix = tempFolder();
+    const web = installedGlobally(folder, prefix);
+    const [port, http, mux] = [await deadPort(), await deadPort(), await deadPort()];
+    const npm = { NPM_CONFIG_PREFIX: prefix, NPM_CONFIG_IGNORE_SCRIPTS: "true", NEXT_INTERNAL_PORT: `${http}` };
+    const env = { ...withAo(web, port, mux), ...ownRuntime(), ...npm };
+    const recipe = substitute(readmeBlock("sh", "AO_PATH_BASED_MUX=1"), {
+      "--global single-port": `--global --no-audit --no-fund "${ROOT}"`,
+    });
+    const start = recipe.trim().split("\n").at(-1) ?? "";
+    const whole = (): Promise<boolean> =>
+      Promise.all([port, http, mux].map(accepts)).then((all) => all.every((one) => one));
+
+    const before = runs(start, prefix, env);
+    await until(whole, "AO as it comes", SOON_MS);
+    await resetBefore101(port, { port: mux, pid: await server(before, TERMINALS) });
+    await until(() => before.stdout().includes("[single-port] exited with code 1"), "AO's own server to die", SOON_MS);
+    expect(before.stdout()).toContain("ECONNRESET");
+    for (const one of [...descendants(before.pid), before.pid]) process.kill(one, "SIGKILL");
+    await until(async () => !(await accepts(http)) && !(await accepts(mux)), "its ports to be free");
+
+    const all = runs(recipe, prefix, env);
+    await until(() => all.stdout().includes("listening on"), `single-port; ${all.stdout()}${all.stderr()}`, SOON_MS);
+    await until(whole, "AO with single-port", SOON_MS);
+    await resetBefore101(port, { port: mux, pid: await server(all, TERMINALS) });
+    const tab = await terminal(browser, port, tmuxShell());
+    await tab.types();
+    const tunnel = await dial(port);
+    tunnel.send(upgrade("/ao-terminal-mux"));
+    await tunnel.readUntil("101 Switching", SOON_MS);
+
+    // AO's own server stays when `start-all` is killed, and holds the port.
+    await server(all, "dist-server/single-port-server.js");
+    descendants(all.pid);
+    process.kill(await server(all, "dist-server/start-all.js"), "SIGKILL");
+    await until(async () => !(await accepts(port)), "the port to be free", SOON_MS);
+  });
+});
