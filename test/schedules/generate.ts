@@ -10,9 +10,10 @@ function often<T>(...choices: [weight: number, value: T][]): fc.Arbitrary<T> {
 }
 
 const size = fc.oneof(
-  { weight: 6, arbitrary: fc.nat({ max: 40 }) },
-  { weight: 2, arbitrary: fc.constantFrom(0, 1, 200, 1000) },
-  { weight: 1, arbitrary: fc.constantFrom(5000, 20_000, 70_000) },
+  { weight: 12, arbitrary: fc.nat({ max: 40 }) },
+  { weight: 4, arbitrary: fc.constantFrom(0, 1, 200, 1000) },
+  { weight: 2, arbitrary: fc.constantFrom(3000, 5000, 20_000) },
+  { weight: 1, arbitrary: fc.constant(70_000) },
 );
 
 const request: fc.Arbitrary<RequestSpec> = fc
@@ -86,7 +87,7 @@ const exchange: fc.Arbitrary<ExchangeSpec> = fc.record({
   request,
   answer,
   cuts,
-  fault: faults(14, [2, "fin"], [2, "rst"], [1, "pause"]),
+  fault: faults(40, [4, "fin"], [4, "rst"], [3, "close"], [2, "pause"], [2, "nap"], [1, "stall"]),
   frames: fc.constant({ client: [], upstream: [], closes: "none" as const }),
 });
 
@@ -115,7 +116,7 @@ const client: fc.Arbitrary<ClientSpec> = fc
     last: fc.option(tunnel, { freq: 4 }),
     hasLast: often([5, false], [1, true]),
     cuts,
-    fault: faults(12, [2, "fin"], [2, "rst"], [1, "pause"]),
+    fault: faults(40, [5, "fin"], [5, "rst"], [2, "close"], [2, "pause"], [2, "nap"], [1, "stall"]),
   })
   .map(({ exchanges, last, hasLast, cuts, fault }) => ({
     exchanges: last && hasLast ? [...exchanges.slice(1), last] : exchanges,
@@ -135,6 +136,6 @@ export const schedules: fc.Arbitrary<Schedule> = fc.record({
     { weight: 4, arbitrary: fc.array(client, { minLength: 2, maxLength: 2 }) },
     { weight: 1, arbitrary: fc.array(client, { minLength: 3, maxLength: 3 }) },
   ),
-  world: often<World>([40, "none"], [1, "kill"], [2, "drain"]),
+  world: often<World>([40, "none"], [1, "kill"], [2, "drain"], [1, "takeover"]),
   order: picks,
 });

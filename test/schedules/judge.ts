@@ -3,7 +3,7 @@
 
 import { bodyOf, frame, frameBytes, isBodiless, muxPath, requestBytes } from "./bytes.ts";
 import { LIMIT_MS, type Account, type Arrival } from "./lane.ts";
-import { answersOf, type Played, type PlayedClient, type PlayedExchange } from "./player.ts";
+import { answersOf, type Played, type PlayedClient, type PlayedExchange } from "./played.ts";
 import { statusOf, valuesOf, type ReadMessage } from "./reader.ts";
 
 /** Our own event loop stood still for so long: whoever is late may be so because of us. */
@@ -11,7 +11,8 @@ const LAG_MS = 120;
 /** Or its own script took so long, on a machine that is busy. */
 const SLOW_MS = 0.6 * LIMIT_MS;
 
-function isLate({ lagMs, scriptMs }: Played): boolean {
+/** Was everybody late, so that limits were met that a schedule does not mean? */
+export function isLate({ lagMs, scriptMs }: Played): boolean {
   return lagMs > LAG_MS || scriptMs > SLOW_MS;
 }
 
@@ -99,9 +100,12 @@ function judgeClient(played: Played, client: PlayedClient, known: Set<Account>):
   return findings;
 }
 
-/** Did its upstream say all of a good answer, at each attempt? */
+/** Did its upstream say all of a good answer, at each attempt? What it does behind that is no trouble of this one. */
 function isUntroubled({ spec, answer, arrivals }: PlayedExchange): boolean {
-  if (spec.fault.kind !== "none" || answer.wholeAt === Infinity) return false;
+  const { kind } = spec.fault;
+  const isHarmless = kind === "none" || kind === "pause" || kind === "nap";
+  const isBehind = arrivals.length > 0 && arrivals.every(({ wholeAt, faultAt }) => wholeAt < faultAt);
+  if ((!isHarmless && !isBehind) || answer.wholeAt === Infinity) return false;
   return arrivals.length > 0 || spec.answer.flaw === "none";
 }
 
@@ -120,7 +124,7 @@ function judgeCase(one: Case): string[] {
     last &&
     last.wholeAt !== Infinity &&
     last.completeAt !== Infinity &&
-    last.fault === "none" &&
+    last.wholeAt < last.faultAt &&
     last.wholeAt < played.killedAt &&
     !(exchange.answer.untilClose && played.killedAt !== Infinity) &&
     // An event stream is ended when we drain.
@@ -183,7 +187,7 @@ function judgeAnswer(one: Case, answer: ReadMessage): string[] {
   const said = arrivals.some(({ wholeAt }) => wholeAt !== Infinity);
   // A client that knows no chunks sees the end of the connection only.
   // Nothing but its end says that such an answer is whole, wherever its upstream ends it.
-  const endsAnywhere = exchange.answer.untilClose && arrivals.some(({ fault }) => fault === "fin");
+  const endsAnywhere = exchange.answer.untilClose && arrivals.some(({ fault }) => fault === "fin" || fault === "close");
   if (isComplete(client, answer) && one.innocent && !endsAnywhere) {
     if (answer.body !== exchange.answer.body)
       findings.push(`it looks complete with ${answer.body.length} of ${exchange.answer.body.length} bytes`);
@@ -236,15 +240,9 @@ function judgeArrivals(exchange: PlayedExchange, played: Played): string[] {
   const first = arrivals[0];
   for (const arrival of arrivals.slice(1)) {
     const before = arrivals[arrivals.indexOf(arrival) - 1];
-    if (
-      before &&
-      before.sent > 0 &&
-      before.at < arrival.at &&
-      before.on.arrivals[0] === before &&
-      arrival.on.arrivals[0] === arrival
-    ) {
+    // What came on a connection that was not read from was seen late: it may have been sent before.
+    if (before && before.saidAt < arrival.at && !arrival.on.paused && !before.on.paused && isFirst(before))
       say(`it came again although ${before.sent} bytes of an answer had been sent`);
-    }
   }
   const wanted = requestBytes(request, tag);
   for (const arrival of arrivals) {
@@ -271,6 +269,11 @@ function judgeArrivals(exchange: PlayedExchange, played: Played): string[] {
   if (first && before && !(accountBefore && accountBefore.at < first.at))
     say("it was begun before the one in front of it was over");
   return findings;
+}
+
+/** Was it the first on its connection? Bytes in front of a later answer may be left over from an earlier one. */
+function isFirst(arrival: Arrival): boolean {
+  return arrival.on.arrivals[0] === arrival;
 }
 
 // -- the account -----------------------------------------------------------------------------------------------------
@@ -415,6 +418,7 @@ function judgeTunnel(one: Case, received: string): string[] {
     !one.innocent ||
     exchange.spec.fault.kind === "fin" ||
     exchange.spec.fault.kind === "rst" ||
+    exchange.spec.fault.kind === "close" ||
     exchange.spec.fault.kind === "stall"
   )
     return findings;

@@ -5,7 +5,9 @@ import { createServer, type Server, type Socket } from "node:net";
 import { pathToFileURL } from "node:url";
 import type { Outcome } from "../../src/core/outcome.ts";
 import type { Settings, SinglePort } from "../../src/index.ts";
+import { end } from "./loop.ts";
 import { readRequest, valuesOf, type ReadMessage } from "./reader.ts";
+import type { FaultKind } from "./schedule.ts";
 
 /** Limits of the proxy, in milliseconds: long for a schedule, short for whoever waits for them. */
 export const LIMIT_MS = 700;
@@ -26,6 +28,7 @@ const SETTINGS: Omit<Settings, "http"> = {
   pingInterval: "0",
   probeInterval: "0",
   drain: `${DRAIN_MS}ms`,
+  replayBuffer: "4k",
 };
 
 /** One more event: what happened is ordered by these. */
@@ -49,9 +52,11 @@ export interface Arrival {
   /** How many pieces of its answer were sent, and how many bytes. */
   pieces: number;
   sent: number;
+  /** When the first of them was sent; Infinity before. */
+  saidAt: number;
   /** When its whole answer had been sent; Infinity before. */
   wholeAt: number;
-  fault: "none" | "fin" | "rst" | "stall";
+  fault: FaultKind;
   faultAt: number;
   closed: boolean;
 }
@@ -68,6 +73,8 @@ export interface UpstreamSocket {
   wrong: string | undefined;
   ended: "no" | "fin" | "rst";
   closed: boolean;
+  /** Was it not read from for a while? Then what came on it was seen late. */
+  paused: boolean;
   /** Why no other request may come on it. */
   spent: string | undefined;
   /** Why the proxy has to close it. */
@@ -83,17 +90,45 @@ export interface Audience {
 /** An outcome, and when it was told. */
 export type Account = Outcome & { at: number };
 
-type Start = (settings: Settings, log: unknown) => Promise<SinglePort>;
+/** What is needed of the built proxy. */
+interface Built {
+  startSinglePort(settings: Settings, log: unknown): Promise<SinglePort>;
+  optionsFrom(settings: Settings): unknown;
+  LineLimit: { new (dropped: () => void): object; prototype: { allows(): boolean } };
+  Proxy: new (options: unknown, log: unknown, process: object) => Daemon;
+}
+
+/** A proxy as a process runs it: another can take over from it. */
+interface Daemon {
+  readonly address: SinglePort["address"];
+  start(): Promise<void>;
+  report(): ReturnType<SinglePort["status"]>;
+  close(): Promise<void>;
+}
+
+/** A proxy in a lane. */
+type Running = Pick<SinglePort, "address" | "status" | "close">;
+
+async function load(dist: string): Promise<Built> {
+  const at = async (file: string): Promise<Built> => (await import(pathToFileURL(`${dist}/${file}`).href)) as Built;
+  const { startSinglePort } = await at("index.js");
+  const { optionsFrom } = await at("options/options.js");
+  const { Proxy } = await at("proxy/proxy.js");
+  const { LineLimit } = await at("ops/log.js");
+  return { startSinglePort, optionsFrom, Proxy, LineLimit };
+}
 
 /** One lane. */
 export class Lane {
-  proxy!: SinglePort;
+  proxy!: Running;
   accounts: Account[] = [];
   /** What the proxy said at warning or above. */
   alarms: string[] = [];
   sockets: Set<UpstreamSocket> = new Set();
   audience: Audience | undefined;
-  #start!: Start;
+  #built!: Built;
+  /** One that was taken over. */
+  #older: Running | undefined;
   #server!: Server;
   #address: { host: string; port: number } = { host: "", port: 0 };
 
@@ -105,11 +140,9 @@ export class Lane {
    */
   static async open(dist: string, host: string): Promise<Lane> {
     const lane = new Lane();
-    const at = (file: string): string => pathToFileURL(`${dist}/${file}`).href;
-    lane.#start = ((await import(at("index.js"))) as { startSinglePort: Start }).startSinglePort;
+    lane.#built = await load(dist);
     // Every account counts, in a storm of them, too.
-    const { LineLimit } = (await import(at("ops/log.js"))) as { LineLimit: { prototype: { allows(): boolean } } };
-    LineLimit.prototype.allows = () => true;
+    lane.#built.LineLimit.prototype.allows = () => true;
     lane.#address = { host, port: 0 };
     await lane.revive();
     await lane.renew();
@@ -140,17 +173,48 @@ export class Lane {
     }
   }
 
-  /** A new proxy. */
-  async renew(): Promise<void> {
+  /** A new proxy. One that is to be taken over has a control socket, as only a process has it. */
+  async renew(control?: "with a control socket"): Promise<void> {
+    await this.#older?.close();
+    await this.proxy?.close();
+    this.#older = undefined;
+    if (control === undefined) this.proxy = await this.#built.startSinglePort(this.#settings("0"), this.#log());
+    else this.proxy = await this.#startDaemon("0", false);
+  }
+
+  /** Another proxy takes over; resolves when the older one is gone. */
+  async takeOver(): Promise<void> {
+    const older = this.proxy;
+    this.#older = older;
+    this.proxy = await this.#startDaemon(String(this.port), true);
+    await older.close();
+  }
+
+  async #startDaemon(port: string, takeover: boolean): Promise<Running> {
+    const { LineLimit, Proxy, optionsFrom } = this.#built;
+    const options = optionsFrom({ ...this.#settings(port), takeover });
+    const stop = (): void => void daemon.close();
+    const daemon = new Proxy(options, this.#log(), { lines: new LineLimit(() => {}), control: true, stop });
+    await daemon.start();
+    return { address: daemon.address, status: () => daemon.report(), close: () => daemon.close() };
+  }
+
+  #settings(port: string): Settings {
     const target = `${this.#address.host}:${this.#address.port}`;
-    const mux = [0, 1, 2, 3].map((n) => `/mux${n}=${target}/mux`);
-    this.proxy = await this.#start({ ...SETTINGS, http: target, mux }, this.#log());
+    return { ...SETTINGS, port, http: target, mux: [0, 1, 2, 3].map((n) => `/mux${n}=${target}/mux`) };
   }
 
   async close(): Promise<void> {
     this.audience = undefined;
+    await this.#older?.close();
     await this.proxy.close();
     this.kill();
+  }
+
+  /** Is a request in progress, or waiting? Tunnels may last. */
+  isBusy(): boolean {
+    const { requests, held } = this.proxy.status();
+    return requests + held > 0;
   }
 
   /** What the proxy has open. */
@@ -197,6 +261,7 @@ export class Lane {
       wrong: undefined,
       ended: "no",
       closed: false,
+      paused: false,
       spent: undefined,
       over: undefined,
     };
@@ -209,7 +274,7 @@ export class Lane {
     socket.on("end", () => {
       if (one.ended === "no") one.ended = "fin";
       // Whoever is a tunnel decides itself when it closes.
-      if (one.tunnel === undefined) socket.end();
+      if (one.tunnel === undefined) end(socket);
       this.audience?.changed();
     });
     socket.on("close", () => {
@@ -250,6 +315,7 @@ export class Lane {
           attempt: 0,
           pieces: 0,
           sent: 0,
+          saidAt: Infinity,
           wholeAt: Infinity,
           fault: "none",
           faultAt: Infinity,

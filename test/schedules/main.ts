@@ -9,19 +9,17 @@ import { resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { Lane } from "./lane.ts";
 import type { Schedule } from "./schedule.ts";
-import { playOnce, work, type Failed, type Job } from "./worker.ts";
+import { playOnce, work, type Failed, type Job, type Progress } from "./worker.ts";
 
 const say = (text: string): void => void process.stdout.write(`${text}\n`);
 
-interface Message {
-  played?: number;
-  failed?: Failed | undefined;
-}
+/** A replay that is late is played again so often. */
+const TRIES_IN_TIME = 5;
 
 async function beWorker(): Promise<void> {
   const job = JSON.parse(process.argv[3] ?? "{}") as Job;
   process.on("disconnect", () => process.exit());
-  await work(job, (played, failed) => process.send?.({ played, failed } satisfies Message));
+  await work(job, (progress) => process.send?.(progress));
   process.send?.({ done: true }, () => process.disconnect());
 }
 
@@ -32,8 +30,14 @@ async function replay(file: string, dist: string, times: number): Promise<number
   for (let n = 0; n < times; n += 1) {
     const lane = await Lane.open(dist, "127.19.0.1");
     const told: string[] = [];
-    const findings = await playOnce(lane, schedule, told);
+    // What is found on a machine that has no time may be its fault.
+    let found = await playOnce(lane, schedule, told);
+    for (let again = 0; found.late && found.findings.length > 0 && again < TRIES_IN_TIME; again += 1) {
+      told.length = 0;
+      found = await playOnce(lane, schedule, told);
+    }
     await lane.close();
+    const findings = found.late ? [] : found.findings;
     if (findings.length === 0) continue;
     failed += 1;
     if (failed === 1) for (const line of [...told, ...findings]) say(line);
@@ -45,7 +49,7 @@ async function replay(file: string, dist: string, times: number): Promise<number
 function print({ findings, schedule, after }: Failed): void {
   say(`FAILED after ${after}:`);
   for (const finding of findings) say(`  ${finding}`);
-  say(`  again: npm run schedules -- --replay - <<'END'\n${JSON.stringify(schedule)}\nEND`);
+  if (schedule) say(`  again: npm run schedules -- --replay - <<'END'\n${JSON.stringify(schedule)}\nEND`);
 }
 
 async function main(): Promise<void> {
@@ -55,7 +59,7 @@ async function main(): Promise<void> {
       seconds: { type: "string", default: "3600" },
       seed: { type: "string", default: String(Math.floor(Math.random() * 2 ** 31)) },
       workers: { type: "string", default: String(availableParallelism()) },
-      lanes: { type: "string", default: "12" },
+      lanes: { type: "string", default: "24" },
       replay: { type: "string" },
       times: { type: "string", default: "20" },
       dist: { type: "string", default: "dist" },
@@ -76,11 +80,12 @@ async function main(): Promise<void> {
   say(`seed ${seed}: ${count} schedules, at most ${seconds} s, ${workers} workers of ${lanes} lanes`);
   const began = performance.now();
   const played = Array.from({ length: workers }, () => 0);
+  const late = played.slice();
   const failed: Failed[] = [];
   const broken: string[] = [];
   const children = played.map((_, n) => {
     const job: Job = { dist, seed, count: Math.ceil(count / workers), seconds, lanes, worker: n, first: values.first };
-    return fork(process.argv[1] ?? "", ["--worker", JSON.stringify(job)]);
+    return fork(process.argv[1] ?? "", ["--worker", JSON.stringify(job)], { execArgv: ["--max-semi-space-size=64"] });
   });
   const report = setInterval(
     () => say(`${Math.round((performance.now() - began) / 1000)} s: ${sum(played)} schedules`),
@@ -91,11 +96,12 @@ async function main(): Promise<void> {
       (child, n) =>
         new Promise<void>((over) => {
           let done = false;
-          child.on("message", (message: Message & { done?: boolean }) => {
+          child.on("message", (message: Partial<Progress> & { done?: boolean }) => {
             done ||= message.done === true;
             // The proxy tells an IPC parent of its links, too.
             if (message.played === undefined) return;
             played[n] = message.played;
+            late[n] = message.late ?? 0;
             if (!message.failed) return;
             failed.push(message.failed);
             print(message.failed);
@@ -112,7 +118,7 @@ async function main(): Promise<void> {
   const took = (performance.now() - began) / 1000;
   for (const one of broken) say(`FAILED ${one}`);
   say(
-    `${sum(played)} schedules in ${took.toFixed(1)} s, ${Math.round(sum(played) / took)} a second; ${failed.length} failed`,
+    `${sum(played)} schedules in ${took.toFixed(1)} s, ${Math.round(sum(played) / took)} a second; ${sum(late)} were late and found nothing alone; ${failed.length} failed`,
   );
   process.exit(failed.length + broken.length === 0 ? 0 : 1);
 }

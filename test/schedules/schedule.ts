@@ -37,9 +37,15 @@ export interface AnswerSpec {
   switches: boolean;
 }
 
-/** What a peer does instead of going on. It comes after so many pieces of what it would have sent. */
+/**
+ * What a peer does: half-closes, resets, closes without reading on; stops reading until the script is over (pause), or
+ * until its next step (nap); or neither reads nor sends any more (stall).
+ */
+export type FaultKind = "none" | "fin" | "rst" | "close" | "pause" | "nap" | "stall";
+
+/** A fault comes after so many pieces of what a peer would have sent, or behind all of them. */
 export interface Fault {
-  kind: "none" | "fin" | "rst" | "pause" | "stall";
+  kind: FaultKind;
   at: number;
   /** For an upstream: how many attempts of the same request meet it. */
   times: number;
@@ -63,8 +69,8 @@ export interface ClientSpec {
   fault: Fault;
 }
 
-/** What happens to the upstream, or to the proxy: it is killed and revived, drained. */
-export type World = "none" | "kill" | "drain";
+/** What happens to the upstream, or to the proxy: it is killed and revived; drained, or taken over by another. */
+export type World = "none" | "kill" | "drain" | "takeover";
 
 /** Who is next, as an index into those who can do something; and how many turns of the event loop pass before. */
 export interface Pick {

@@ -1,6 +1,6 @@
 // Tells what was played, for a person who looks for the cause of a finding.
 
-import type { Played } from "./player.ts";
+import type { Played } from "./played.ts";
 
 const MOST = 400;
 

@@ -1,0 +1,34 @@
+// Plays go on side by side in one process, unless one of them wants to be alone.
+
+/** Who plays together, and who alone. */
+export class Alone {
+  #playing = 0;
+  #queue: Promise<unknown> = Promise.resolve();
+  #isQuiet: (() => void) | undefined;
+
+  /** Plays beside others; waits while one plays alone. */
+  async together<T>(play: () => Promise<T>): Promise<T> {
+    for (let before: unknown; before !== this.#queue;) {
+      before = this.#queue;
+      await this.#queue;
+    }
+    this.#playing += 1;
+    try {
+      return await play();
+    } finally {
+      this.#playing -= 1;
+      if (this.#playing === 0) this.#isQuiet?.();
+    }
+  }
+
+  /** Plays when nobody else does. */
+  alone<T>(play: () => Promise<T>): Promise<T> {
+    const result = this.#queue.then(async () => {
+      if (this.#playing > 0) await new Promise<void>((resolve) => (this.#isQuiet = resolve));
+      this.#isQuiet = undefined;
+      return await play();
+    });
+    this.#queue = result.catch(() => {});
+    return result;
+  }
+}

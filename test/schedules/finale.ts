@@ -1,0 +1,95 @@
+// The end of a play: everybody says what was left to say, clients leave, and then nothing may be open any more, within
+// the limits of the proxy.
+
+import { frameBytes } from "./bytes.ts";
+import { DRAIN_MS, LIMIT_MS } from "./lane.ts";
+import { end } from "./loop.ts";
+import { answersOf, type PlayedClient } from "./played.ts";
+import { statusOf } from "./reader.ts";
+import type { Stage } from "./stage.ts";
+import { advance } from "./upstreams.ts";
+
+/** Far more than a schedule needs when nobody waits for a limit. */
+const FINALE_MS = 2 * LIMIT_MS + 400;
+const CLOSING_MS = 1400;
+
+/** Ends a play; what does not end is a finding. */
+export async function finale(stage: Stage, draining: Promise<void> | undefined): Promise<void> {
+  const { clients, exchanges, findings, lane, waiting } = stage;
+  stage.inFinale = true;
+  for (const { socket, fault } of clients) if (fault !== "stall") socket?.resume();
+  for (const { socket, arrivals } of stage.sockets) if (arrivals.at(-1)?.fault !== "stall") socket.resume();
+  const isSaid = (): boolean => {
+    let more = false;
+    for (const exchange of exchanges) more = advance(stage, exchange) || more;
+    return !more && clients.every((client, n) => hasAll(stage, client, n));
+  };
+  await waiting.until(isSaid, FINALE_MS);
+  await endStalled(stage, isSaid);
+  for (const { socket } of clients) if (socket) end(socket);
+  // A tunnel's upstream goes when its client has gone.
+  const leave = (): boolean => {
+    for (const exchange of exchanges) advance(stage, exchange);
+    for (const one of stage.sockets) if (one.tunnel !== undefined && one.ended !== "no") end(one.socket);
+    return clients.every(({ socket, closed }) => !socket || closed);
+  };
+  if (!(await waiting.until(leave, CLOSING_MS))) {
+    const left = clients.flatMap(({ closed }, n) => (closed ? [] : [n]));
+    findings.push(`connections of clients are open behind their FIN: ${left.join()}`);
+    for (const { socket } of clients) socket?.resetAndDestroy();
+  }
+  if (!(await waiting.untilSeldom(() => leave() && lane.open() === "", CLOSING_MS)))
+    findings.push(`not over: ${lane.open()}`);
+  if (draining) {
+    let drained = false;
+    void draining.then(() => (drained = true));
+    if (!(await waiting.until(() => drained, DRAIN_MS + CLOSING_MS))) findings.push("the drain does not end");
+  }
+  await emptyUpstream(stage);
+}
+
+/** Who neither reads nor sends is ended by a limit, if it keeps anybody waiting. Its client then sees how. */
+async function endStalled({ clients, findings, lane, waiting }: Stage, goOn: () => boolean): Promise<void> {
+  const stalled = clients.filter(({ fault, closed }) => fault === "stall" && !closed);
+  if (stalled.length === 0) return;
+  if (!(await waiting.untilSeldom(() => goOn() && !lane.isBusy(), FINALE_MS)))
+    findings.push(`a client has stalled, and its request goes on: ${lane.open()}`);
+  for (const { socket } of stalled) socket?.resume();
+}
+
+/** What is open now is idle in the proxy's pool, and goes with our FIN; anything else was forgotten. */
+async function emptyUpstream({ findings, lane, waiting }: Stage): Promise<void> {
+  for (const one of lane.sockets) {
+    // Unread, its end would not be seen.
+    one.socket.resume();
+    const last = one.arrivals.at(-1);
+    const why =
+      one.spent ?? one.over ?? (last && last.wholeAt === Infinity ? "its exchange was broken off" : undefined);
+    if (why !== undefined && !(await waiting.until(() => one.closed || one.ended !== "no", CLOSING_MS)))
+      findings.push(`a connection to the upstream is kept: ${why} (${last?.tag})`);
+    end(one.socket);
+  }
+  if (await waiting.until(() => lane.sockets.size === 0, CLOSING_MS)) return;
+  for (const { arrivals, ended, socket } of lane.sockets) {
+    const tags = arrivals.map(({ tag }) => tag).join();
+    findings.push(`a connection to the upstream does not close (${tags}, ended: ${ended}, ${socket.readyState})`);
+  }
+  for (const { socket } of lane.sockets) socket.destroy();
+}
+
+/** Has a client everything it can wait for? */
+function hasAll({ exchanges }: Stage, client: PlayedClient, n: number): boolean {
+  if (!client.socket || client.closed || client.ended !== "no" || client.fault !== "none") return true;
+  const { answers, end: read } = answersOf(client);
+  const last = client.spec.exchanges.length - 1;
+  const exchange = exchanges.find((one) => one.client === n && one.index === last);
+  const answer = answers.at(-1);
+  if (exchange && answer && statusOf(answer) === 101) {
+    const arrival = exchange.arrivals.at(-1);
+    const due = frameBytes(exchange.spec, "upstream", exchange.tag).length;
+    const owed = frameBytes(exchange.spec, "client", exchange.tag).length;
+    if (arrival?.closed) return false;
+    return client.received.length - read >= due && (arrival?.on.tunnel?.length ?? 0) >= owed;
+  }
+  return answers.length > last && answer?.complete === true;
+}

@@ -1,0 +1,70 @@
+// What is left when all schedules of a worker are over: objects of exchanges that are over, memory, handles.
+
+import { IncomingMessage, ServerResponse } from "node:http";
+import { Socket } from "node:net";
+import { pathToFileURL } from "node:url";
+import * as v8 from "node:v8";
+import { runInNewContext } from "node:vm";
+
+/** What node's types leave out: how many objects of a class live (Node 20.13 and later). */
+const { queryObjects } = v8 as { queryObjects?: (of: object, options: { format: "count" }) => number };
+
+/** So many of a kind may be on their way out, or the last that a cache has seen. */
+const SLACK = 40;
+
+type Class = abstract new (...args: never[]) => object;
+
+/** Classes of the built proxy whose objects last as long as an exchange, a connection, or a tunnel. */
+const SHORT_LIVED = {
+  Exchange: "exchange/exchange.js",
+  Call: "exchange/call.js",
+  RequestBody: "exchange/request-body.js",
+  Connection: "front/connection.js",
+  Tunnel: "tunnel/tunnel.js",
+  UpstreamConnection: "upstream/connection.js",
+};
+
+/** Handles that a quiet process may have: pipes to its parent, and what it says. */
+const ORDINARY = new Set(["PipeWrap", "TTYWrap", "Pipe", "FSReqCallback", "FSReqPromise", "Immediate", "Timeout"]);
+
+/** Looks for what is left. */
+export class Leftovers {
+  readonly #dist: string;
+
+  constructor(dist: string) {
+    this.#dist = dist;
+    v8.setFlagsFromString("--expose-gc");
+  }
+
+  /** Objects that live on in proxies in which nothing goes on. */
+  async inProxies(): Promise<string[]> {
+    if (!queryObjects) return [];
+    const classes: [string, Class][] = [
+      ["Socket", Socket],
+      ["IncomingMessage", IncomingMessage],
+      ["ServerResponse", ServerResponse],
+    ];
+    for (const [name, file] of Object.entries(SHORT_LIVED)) {
+      const module = (await import(pathToFileURL(`${this.#dist}/${file}`).href)) as Record<string, Class>;
+      if (module[name]) classes.push([name, module[name]]);
+    }
+    await collect();
+    return classes.flatMap(([name, of]) => {
+      const count = queryObjects(of, { format: "count" });
+      return count > SLACK ? [`${count} objects of ${name} live on when nothing is open any more`] : [];
+    });
+  }
+
+  /** Handles that are open when every proxy is closed. */
+  async inProcess(): Promise<string[]> {
+    await collect();
+    const open = process.getActiveResourcesInfo().filter((one) => !ORDINARY.has(one));
+    return open.length === 0 ? [] : [`open when all proxies are closed: ${[...new Set(open)].join(", ")}`];
+  }
+}
+
+/** Collects garbage; what is only just over is let go first. */
+async function collect(): Promise<void> {
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  (runInNewContext("gc") as () => void)();
+}
