@@ -22,10 +22,14 @@ export interface RenderedAnswer extends Rendered {
   reusable: boolean;
 }
 
+/** Bodies above are made of longer pieces. */
+const LARGE = 30_000;
+
 /** A body of so many bytes that tells its owner and its place anywhere. */
 export function bodyOf(owner: string, size: number): string {
   let body = "";
-  for (let at = 0; body.length < size; at += 1) body += `<${owner}@${at}>`;
+  const filler = size > LARGE ? "-".repeat(200) : "";
+  for (let at = 0; body.length < size; at += 1) body += `<${owner}@${at}>${filler}`;
   return body.slice(0, size);
 }
 

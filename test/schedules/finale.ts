@@ -4,7 +4,7 @@
 import { frameBytes } from "./bytes.ts";
 import { DRAIN_MS, LIMIT_MS } from "./lane.ts";
 import { end } from "./loop.ts";
-import { answersOf, type PlayedClient } from "./played.ts";
+import { answersOf, isWorthReading, type PlayedClient } from "./played.ts";
 import { statusOf } from "./reader.ts";
 import type { Stage } from "./stage.ts";
 import { advance } from "./upstreams.ts";
@@ -80,6 +80,7 @@ async function emptyUpstream({ findings, lane, waiting }: Stage): Promise<void> 
 /** Has a client everything it can wait for? */
 function hasAll({ exchanges }: Stage, client: PlayedClient, n: number): boolean {
   if (!client.socket || client.closed || client.ended !== "no" || client.fault !== "none") return true;
+  if (!isWorthReading(client)) return false;
   const { answers, end: read } = answersOf(client);
   const last = client.spec.exchanges.length - 1;
   const exchange = exchanges.find((one) => one.client === n && one.index === last);

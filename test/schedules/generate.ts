@@ -129,13 +129,53 @@ const picks: fc.Arbitrary<Pick[]> = fc.array(
   { minLength: 4, maxLength: 40 },
 );
 
-/** Any schedule. */
-export const schedules: fc.Arbitrary<Schedule> = fc.record({
-  clients: fc.oneof(
-    { weight: 2, arbitrary: fc.array(client, { minLength: 1, maxLength: 1 }) },
-    { weight: 4, arbitrary: fc.array(client, { minLength: 2, maxLength: 2 }) },
-    { weight: 1, arbitrary: fc.array(client, { minLength: 3, maxLength: 3 }) },
-  ),
-  world: often<World>([40, "none"], [1, "kill"], [2, "drain"], [1, "takeover"]),
-  order: picks,
+/** More than all buffers on the way hold, for somebody who does not take it. */
+interface Flood {
+  bytes: number;
+  kind: Fault["kind"];
+  at: number;
+}
+
+const flood: fc.Arbitrary<Flood> = fc.record({
+  bytes: fc.constantFrom(500_000, 4_000_000),
+  kind: often<Fault["kind"]>([2, "pause"], [1, "nap"], [2, "stall"], [1, "rst"]),
+  at: fc.nat({ max: 3 }),
 });
+
+/** The first exchange of a client with a large answer, or a large upload. */
+function flooded(one: ClientSpec, { bytes, kind, at }: Flood, up: boolean): ClientSpec {
+  const [first, ...others] = one.exchanges;
+  if (!first || first.request.upgrade !== "none") return one;
+  const { request, answer } = first;
+  const fault: Fault = { kind, at, times: 4 };
+  if (up) {
+    const framing = request.framing === "none" ? "length" : request.framing;
+    const method = request.framing === "none" ? "PUT" : request.method;
+    return {
+      ...one,
+      exchanges: [{ ...first, request: { ...request, method, framing, size: bytes }, fault }, ...others],
+    };
+  }
+  const framing = answer.framing === "chunked" ? "length" : answer.framing;
+  const large: AnswerSpec = { ...answer, framing, status: 200, size: bytes, flaw: "none" };
+  return { ...one, fault, exchanges: [{ ...first, answer: large }, ...others] };
+}
+
+/** Any schedule. */
+export const schedules: fc.Arbitrary<Schedule> = fc
+  .record({
+    clients: fc.oneof(
+      { weight: 2, arbitrary: fc.array(client, { minLength: 1, maxLength: 1 }) },
+      { weight: 4, arbitrary: fc.array(client, { minLength: 2, maxLength: 2 }) },
+      { weight: 1, arbitrary: fc.array(client, { minLength: 3, maxLength: 3 }) },
+    ),
+    world: often<World>([40, "none"], [1, "kill"], [2, "drain"], [1, "takeover"]),
+    order: picks,
+    isFlooded: often([70, false], [1, true]),
+    isUpload: fc.boolean(),
+    flood,
+  })
+  .map(({ clients: [first, ...others], isFlooded, isUpload, flood, ...rest }) => ({
+    ...rest,
+    clients: first ? [isFlooded ? flooded(first, flood, isUpload) : first, ...others] : [],
+  }));

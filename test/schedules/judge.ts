@@ -2,7 +2,7 @@
 // Pure. Each finding is a sentence; none means that all is well.
 
 import { bodyOf, frame, frameBytes, isBodiless, muxPath, requestBytes } from "./bytes.ts";
-import { LIMIT_MS, type Account, type Arrival } from "./lane.ts";
+import { DRAIN_MS, LIMIT_MS, type Account, type Arrival } from "./lane.ts";
 import { answersOf, type Played, type PlayedClient, type PlayedExchange } from "./played.ts";
 import { statusOf, valuesOf, type ReadMessage } from "./reader.ts";
 
@@ -31,6 +31,8 @@ interface Case {
   /** Had the client sent all of it? When it began to, and when it had. */
   askedAt: number;
   askedBy: number;
+  /** In which turn of the script it had. */
+  askedTurn: number;
   /** The client did nothing wrong before its answer had come. */
   innocent: boolean;
   /** Nor did any upstream, to this exchange or an earlier one of the connection. */
@@ -87,6 +89,7 @@ function judgeClient(played: Played, client: PlayedClient, known: Set<Account>):
       account,
       askedAt: sentAt(client, (request?.from ?? 0) + 1),
       askedBy: sentAt(client, request?.end ?? 0),
+      askedTurn: client.log.find(({ upTo }) => upTo >= (request?.end ?? 0))?.turn ?? Infinity,
       innocent: client.fault === "none",
       untroubled,
       behindLast,
@@ -104,9 +107,18 @@ function judgeClient(played: Played, client: PlayedClient, known: Set<Account>):
 function isUntroubled({ spec, answer, arrivals }: PlayedExchange): boolean {
   const { kind } = spec.fault;
   const isHarmless = kind === "none" || kind === "pause" || kind === "nap";
-  const isBehind = arrivals.length > 0 && arrivals.every(({ wholeAt, faultAt }) => wholeAt < faultAt);
+  const isBehind = arrivals.length > 0 && arrivals.every((one) => isDelivered(one, answer.text.length));
   if ((!isHarmless && !isBehind) || answer.wholeAt === Infinity) return false;
   return arrivals.length > 0 || spec.answer.flaw === "none";
+}
+
+/** What fits into the window of a connection is under way as soon as it is sent. A RST throws away what is not. */
+const WINDOW = 60_000;
+
+/** Did its upstream do nothing wrong before all of an answer of so many bytes was on its way? */
+function isDelivered({ wholeAt, faultAt, fault }: Arrival, bytes: number): boolean {
+  if (wholeAt === Infinity || wholeAt > faultAt) return false;
+  return fault === "none" || fault === "fin" || bytes < WINDOW;
 }
 
 function judgeCase(one: Case): string[] {
@@ -122,9 +134,8 @@ function judgeCase(one: Case): string[] {
   const whole = answer !== undefined && isWhole(one, answer);
   if (
     last &&
-    last.wholeAt !== Infinity &&
     last.completeAt !== Infinity &&
-    last.wholeAt < last.faultAt &&
+    isDelivered(last, exchange.answer.text.length) &&
     last.wholeAt < played.killedAt &&
     !(exchange.answer.untilClose && played.killedAt !== Infinity) &&
     // An event stream is ended when we drain.
@@ -136,6 +147,8 @@ function judgeCase(one: Case): string[] {
       `it was done and answered (${exchange.answer.text.length} bytes), and its client has ${seen(answer)}`,
     );
   }
+  if (isOwedInDrain(one) && !whole && !late)
+    findings.push(`it was asked before the drain, and its client has ${seen(answer)}`);
   if (played.drainedAt !== Infinity || one.behindLast || !asked || late) return findings;
   // A body that only the end completes is cut by a RST, which may come before our client has read what was in front.
   const resetBehind = exchange.spec.request.version === "1.0" && client.ended === "rst" && account !== undefined;
@@ -149,6 +162,19 @@ function judgeCase(one: Case): string[] {
     if (one.interims.join() !== said) findings.push(`interim answers ${one.interims.join()} of ${said}`);
   }
   return findings;
+}
+
+/** So many turns of the event loop before, what a client has sent was read; and a drain still has time for it. */
+const READ_TURNS = 3;
+const IN_TIME_MS = 0.6 * DRAIN_MS;
+
+/** Was it asked so long before the drain that it has to be answered in it? */
+function isOwedInDrain(one: Case): boolean {
+  const { played, client, exchange, untroubled, behindLast, askedTurn } = one;
+  const { request, answer } = exchange.spec;
+  if (played.drainedTurn === Infinity || client.ended === "refused") return false;
+  if (askedTurn + READ_TURNS > played.drainedTurn || played.ms > IN_TIME_MS) return false;
+  return untroubled && !behindLast && !isExcused(one) && !answer.events && request.upgrade === "none";
 }
 
 /** A POST on a connection that its upstream broke, or put bytes on, fails with it. */

@@ -279,6 +279,7 @@ export class Lane {
     });
     socket.on("close", () => {
       one.closed = true;
+      if (one.tunnel === undefined) this.#tryToRead(one);
       this.sockets.delete(one);
       this.audience?.changed();
     });
@@ -290,6 +291,12 @@ export class Lane {
       return;
     }
     one.text += text;
+    // A large body is not read again for each of its pieces.
+    const last = one.arrivals.at(-1);
+    if (!last || last.completeAt !== Infinity || one.text.length >= last.message.needs) this.#tryToRead(one);
+  }
+
+  #tryToRead(one: UpstreamSocket): void {
     try {
       this.#read(one);
     } catch (error) {

@@ -85,7 +85,9 @@ async function main(): Promise<void> {
   const broken: string[] = [];
   const children = played.map((_, n) => {
     const job: Job = { dist, seed, count: Math.ceil(count / workers), seconds, lanes, worker: n, first: values.first };
-    return fork(process.argv[1] ?? "", ["--worker", JSON.stringify(job)], { execArgv: ["--max-semi-space-size=64"] });
+    return fork(process.argv[1] ?? "", ["--worker", JSON.stringify(job)], {
+      execArgv: ["--max-semi-space-size=64", "--disable-warning=ExperimentalWarning"],
+    });
   });
   const report = setInterval(
     () => say(`${Math.round((performance.now() - began) / 1000)} s: ${sum(played)} schedules`),

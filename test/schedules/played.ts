@@ -70,6 +70,12 @@ export interface Answers {
 
 const UNREAD = new Set(["bad_request", "request_timeout"]);
 
+/** Can what has come since it was read last make a difference to what a client waits for? */
+export function isWorthReading({ read, received }: PlayedClient): boolean {
+  const last = read?.answers.answers.at(-1);
+  return !last || last.complete || received.length >= last.needs;
+}
+
 /** What a client has got. */
 export function answersOf(client: PlayedClient): Answers {
   if (client.read?.length !== client.received.length)

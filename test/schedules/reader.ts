@@ -14,6 +14,8 @@ export interface ReadMessage {
   untilClose: boolean;
   /** Where the next one begins, when it is complete. */
   end: number;
+  /** How much has to be there before it can be complete, as far as it says. */
+  needs: number;
 }
 
 const FIELD = /^([!#$%&'*+\-.^_`|~\w]+): ?([\t\x20-\x7e\x80-\xff]*)$/;
@@ -71,12 +73,14 @@ function readBody(text: string, at: number, bodiless: boolean, isAnswer: boolean
   if (lengths[0] !== undefined) {
     if (!/^\d+$/.test(lengths[0])) throw new Error(`length ${JSON.stringify(lengths[0])}`);
     const end = at + Number(lengths[0]);
+    into.needs = end;
     into.body = text.slice(at, end);
     if (text.length >= end) finish(into, end);
     return;
   }
   if (!isAnswer) return finish(into, at);
   into.untilClose = true;
+  into.needs = Infinity;
   into.body = text.slice(at);
 }
 
@@ -103,6 +107,7 @@ function read(
     complete: false,
     untilClose: false,
     end: Infinity,
+    needs: 0,
   };
   readBody(text, end + 4, bodilessOf(line), isAnswer, message);
   return message;
