@@ -1,7 +1,7 @@
 // What clients do in a play: dial, send the next piece, or what goes wrong with them.
 
 import { connect, type Socket } from "node:net";
-import { tick } from "./lane.ts";
+import { tick } from "./upstream-server.ts";
 import { end, isReset, reset } from "./loop.ts";
 import type { PlayedClient } from "./played.ts";
 import type { Fault, FaultKind } from "./schedule.ts";

@@ -59,7 +59,7 @@ async function endStalled({ clients, findings, lane, waiting }: Stage, goOn: () 
 
 /** What is open now is idle in the proxy's pool, and goes with our FIN; anything else was forgotten. */
 async function emptyUpstream({ findings, lane, waiting }: Stage): Promise<void> {
-  for (const one of lane.sockets) {
+  for (const one of lane.upstream.sockets) {
     // Unread, its end would not be seen.
     one.socket.resume();
     const last = one.arrivals.at(-1);
@@ -69,12 +69,12 @@ async function emptyUpstream({ findings, lane, waiting }: Stage): Promise<void> 
       findings.push(`a connection to the upstream is kept: ${why} (${last?.tag})`);
     end(one.socket);
   }
-  if (await waiting.until(() => lane.sockets.size === 0, CLOSING_MS)) return;
-  for (const { arrivals, ended, socket } of lane.sockets) {
+  if (await waiting.until(() => lane.upstream.sockets.size === 0, CLOSING_MS)) return;
+  for (const { arrivals, ended, socket } of lane.upstream.sockets) {
     const tags = arrivals.map(({ tag }) => tag).join();
     findings.push(`a connection to the upstream does not close (${tags}, ended: ${ended}, ${socket.readyState})`);
   }
-  for (const { socket } of lane.sockets) socket.destroy();
+  for (const { socket } of lane.upstream.sockets) socket.destroy();
 }
 
 /** Has a client everything it can wait for? */

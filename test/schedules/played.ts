@@ -2,7 +2,8 @@
 
 import type { Socket } from "node:net";
 import type { RenderedAnswer } from "./bytes.ts";
-import type { Account, Arrival, UpstreamSocket } from "./lane.ts";
+import type { Account } from "./lane.ts";
+import type { Arrival, UpstreamSocket } from "./upstream-server.ts";
 import { readAnswer, statusOf, valuesOf, type ReadMessage } from "./reader.ts";
 import type { ClientSpec, ExchangeSpec, FaultKind, Schedule } from "./schedule.ts";
 

@@ -3,7 +3,8 @@
 
 import { clientStep, stepsOf } from "./clients.ts";
 import { finale } from "./finale.ts";
-import { tick, type Lane } from "./lane.ts";
+import type { Lane } from "./lane.ts";
+import { tick } from "./upstream-server.ts";
 import { lagSince } from "./loop.ts";
 import type { Played, PlayedClient, PlayedExchange } from "./played.ts";
 import type { Schedule } from "./schedule.ts";
@@ -36,7 +37,7 @@ export class Play {
     if (schedule.world === "takeover") await lane.renew("with a control socket");
     lane.accounts = [];
     lane.alarms = [];
-    lane.audience = this.#stage;
+    lane.upstream.audience = this.#stage;
     const scriptBegan = performance.now();
     for (const { turns, run } of this.#steps()) {
       await this.#stage.pass(turns);
@@ -49,7 +50,7 @@ export class Play {
     findings.push(...lane.alarms);
     for (const { wrong } of sockets)
       if (wrong !== undefined) findings.push(`the upstream got what is no HTTP: ${wrong}`);
-    lane.audience = undefined;
+    lane.upstream.audience = undefined;
     const played: Played = {
       schedule,
       clients,
@@ -143,11 +144,11 @@ export class Play {
   #kill(): void {
     this.#killedAt = tick();
     this.#stage.dead = true;
-    this.#stage.lane.kill();
+    this.#stage.lane.upstream.kill();
   }
 
   async #revive(): Promise<void> {
     this.#stage.dead = false;
-    await this.#stage.lane.revive();
+    await this.#stage.lane.upstream.revive();
   }
 }

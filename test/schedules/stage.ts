@@ -2,7 +2,8 @@
 // Made by player.ts; clients.ts and upstreams.ts act on it.
 
 import { answerBytes, clientBytes, cutAt, frameBytes, tagOf } from "./bytes.ts";
-import type { Arrival, Audience, Lane, UpstreamSocket } from "./lane.ts";
+import type { Lane } from "./lane.ts";
+import type { Arrival, Audience, UpstreamSocket } from "./upstream-server.ts";
 import { turn, Waiting } from "./loop.ts";
 import type { PlayedClient, PlayedExchange } from "./played.ts";
 import type { ClientSpec, ExchangeSpec, Schedule } from "./schedule.ts";

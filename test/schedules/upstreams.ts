@@ -1,6 +1,6 @@
 // What the upstream does in a play: sends the next piece of an answer, or what goes wrong with it.
 
-import { tick, type Arrival } from "./lane.ts";
+import { tick, type Arrival } from "./upstream-server.ts";
 import { end, reset, turn } from "./loop.ts";
 import type { PlayedExchange } from "./played.ts";
 import type { Stage } from "./stage.ts";
