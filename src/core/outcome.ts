@@ -6,6 +6,12 @@ import type { FailureCode, How, Side, Why } from "./errors.ts";
 /** Where an exchange was when it ended. */
 export type Phase = "connect" | "request_body" | "waiting" | "response_body" | "tunnel" | "head";
 
+/**
+ * Why a request that may be sent only once was sent again all the same: not one byte of it left this machine
+ * (`unsent`), or all of it met a closed socket (`unread`). RFC 9110 9.2.2.
+ */
+export type Proof = "unsent" | "unread";
+
 /** One try to get an answer from an upstream. */
 export interface Attempt {
   /** Was it made on a pooled connection? */
@@ -14,6 +20,8 @@ export interface Attempt {
   idleMs: number;
   /** Why it failed (`ECONNREFUSED`, `ECONNRESET`), undefined if it did not. */
   code?: string;
+  /** How it is known that the upstream did not get the request; undefined where that is not known. */
+  proof?: Proof;
   phase: Phase;
   /** How often the same failure came in a row while the request was held; 1 otherwise. */
   times: number;

@@ -3,10 +3,12 @@
 
 import type { Socket } from "node:net";
 import type { How } from "../core/errors.ts";
+import type { Proof } from "../core/outcome.ts";
 import { cut, finish } from "../core/sockets.ts";
 import type { ConnectionUser, UpstreamConnection } from "../upstream/connection.ts";
 import type { Upstream } from "../upstream/upstream.ts";
 import type { RequestBody } from "./request-body.ts";
+import { Trial } from "./trial.ts";
 import { ResponseParser, type ResponseListener } from "../http/response-parser.ts";
 
 /** Who made the call. After `onBroken` or `onOver` it hears no more of it. */
@@ -18,12 +20,23 @@ export interface Caller extends ResponseListener {
    * was complete.
    *
    * @param stale did what came in front of any response belong to an earlier one on the same connection?
+   * @param proof how it is known that the upstream did not get the request.
    */
-  onBroken(how: How, code: string, stale: boolean): void;
+  onBroken(how: How, code: string, stale: boolean, proof: Proof | undefined): void;
   /** The upstream takes bytes again. */
   onUpstreamDrain(): void;
   /** The response is complete, and the connection is given back, or closed. */
   onOver(): void;
+}
+
+/** What a call has to know of its request. */
+export interface Called {
+  /** Decides whether the response has a body. */
+  readonly method: string;
+  /** Is it the last one of its connection? */
+  readonly isLast: boolean;
+  /** May it be sent only once? */
+  readonly once: boolean;
 }
 
 /** What is left of a request that was answered early has this long to be taken. */
@@ -35,26 +48,25 @@ export class Call implements ConnectionUser {
   readonly #connection: UpstreamConnection;
   readonly #caller: Caller;
   readonly #parser: ResponseParser;
-  readonly #isLast: boolean;
+  readonly #request: Called;
+  #trial: Trial | undefined;
   #sent = false;
   #over = false;
 
   /**
-   * @param request its method, which decides whether the response has a body, and whether it is the last one of its
-   * connection.
    * @param maxHeadBytes of the response.
    */
   constructor(
     upstream: Upstream,
     connection: UpstreamConnection,
     caller: Caller,
-    request: { method: string; isLast: boolean },
+    request: Called,
     maxHeadBytes: number,
   ) {
     this.#upstream = upstream;
     this.#connection = connection;
     this.#caller = caller;
-    this.#isLast = request.isLast;
+    this.#request = request;
     this.#parser = new ResponseParser(caller, request.method, maxHeadBytes);
     connection.use(this);
   }
@@ -78,9 +90,17 @@ export class Call implements ConnectionUser {
     return this.#over;
   }
 
-  /** Writes the request: its head, and of its body what there is. */
+  /**
+   * Writes the request: its head, and of its body what there is: all of it, if it may be sent only once and the
+   * connection was used before.
+   */
   send(head: string, body: RequestBody | undefined): void {
     const { socket } = this;
+    if (this.#request.once && this.#connection.reused) {
+      this.#trial = new Trial(socket);
+      this.#trial.send(head, body);
+      return this.requestSent();
+    }
     if (!body) {
       socket.write(head, "latin1");
       return this.requestSent();
@@ -132,6 +152,9 @@ export class Call implements ConnectionUser {
     const { fate } = this.#connection;
     // It answered early and reads on, perhaps; if it does not, its close or reset follows.
     if (this.complete) return;
+    if (this.#trial && !this.responded) {
+      return this.#trial.fin((isReset) => this.#break(isReset ? "rst" : "fin", fate.code));
+    }
     // A RST behind the last bytes can look like an end (core/sockets.ts). It completes nothing.
     if (fate.how !== "fin" || !this.#parser.finish()) return this.#break(fate.how ?? "fin", fate.code);
     this.#end();
@@ -148,7 +171,7 @@ export class Call implements ConnectionUser {
   #end(): void {
     const { keepAliveMs, isReusable, surplus } = this.#parser;
     if (this.#over || (!this.#sent && !surplus)) return;
-    if (this.#sent && isReusable && !this.#isLast) {
+    if (this.#sent && isReusable && !this.#request.isLast) {
       this.#over = true;
       this.#upstream.putBack(this.#connection, keepAliveMs);
     } else this.#cut();
@@ -163,12 +186,15 @@ export class Call implements ConnectionUser {
   }
 
   #break(how: How, code = "ECONNRESET", stale = false): void {
+    const { reused } = this.#connection;
+    if (reused && how !== "limit" && !this.#parser.answered) this.#upstream.brokeUnanswered();
     this.#cut();
-    this.#caller.onBroken(how, code, stale);
+    this.#caller.onBroken(how, code, stale, this.#trial?.proof(this.responded));
   }
 
   #cut(): void {
     this.#over = true;
+    this.#trial?.stop();
     this.#parser.stop();
     this.#connection.use(undefined);
     cut(this.#connection.socket);

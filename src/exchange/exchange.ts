@@ -5,7 +5,7 @@ import type { Occupant } from "../core/client.ts";
 import { Failure, type FailureCode, type How, type Side } from "../core/errors.ts";
 import { acceptsOnlyEvents } from "../core/event-source.ts";
 import type { Live } from "../core/live-set.ts";
-import type { Phase } from "../core/outcome.ts";
+import type { Phase, Proof } from "../core/outcome.ts";
 import type { UpstreamConnection } from "../upstream/connection.ts";
 import type { Asker } from "../upstream/held.ts";
 import { Answer, passInterim } from "./answer.ts";
@@ -16,10 +16,10 @@ import { lateSide, Limits, type Waiting } from "./limits.ts";
 import { openTunnel } from "./opened.ts";
 import { patienceMs, type Admitted, type Progress, type RelayParts, type Waited } from "./parts.ts";
 import { recordOf, type Ending, type ExchangeRecord } from "./record.ts";
-import { bodyOf, isKept, type RequestBody } from "./request-body.ts";
+import type { RequestBody } from "./request-body.ts";
+import { Sending } from "./sending.ts";
 import { isWebSocket, type ResponseHead } from "../http/response-head.ts";
-import { isLast } from "../http/upstream-head.ts";
-import { afterBroken, howRefused, isRepeatable } from "./retry.ts";
+import { afterBroken, howRefused } from "./retry.ts";
 
 /** An exchange in progress. */
 export class Exchange implements Asker, Caller, Occupant, Live, Waiting {
@@ -37,7 +37,7 @@ export class Exchange implements Asker, Caller, Occupant, Live, Waiting {
   readonly #forget: () => void;
   readonly #body: RequestBody | undefined;
   readonly #early: EarlyBytes | undefined;
-  readonly #repeatable: boolean;
+  readonly #sending: Sending;
   #phase: Phase = "connect";
   #giveUp: (() => void) | undefined;
   #call: Call | undefined;
@@ -52,13 +52,13 @@ export class Exchange implements Asker, Caller, Occupant, Live, Waiting {
   constructor(parts: RelayParts, admitted: Admitted) {
     this.#parts = parts;
     this.#in = admitted;
-    const { req, head, client } = admitted;
+    const { client } = admitted;
     this.#record = recordOf(admitted);
     this.id = this.#record.id;
     this.upstream = admitted.upstream.name;
     this.isHandshake = admitted.upgrade !== undefined;
-    this.#repeatable = isRepeatable(req.method ?? "", head.idempotencyKey);
-    this.#body = bodyOf(admitted, this.#repeatable ? parts.options.replayBytes : 0, this.#onBodyProgress);
+    this.#sending = new Sending(admitted, parts.options.replayBytes, this.#onBodyProgress);
+    this.#body = this.#sending.body;
     if (admitted.upgrade) this.#early = new EarlyBytes(client.socket, admitted.upgrade.early);
     this.#forget = parts.exchanges.add(this);
     this.#limits = new Limits(parts.clock, parts.options, this, client.socket);
@@ -72,19 +72,16 @@ export class Exchange implements Asker, Caller, Occupant, Live, Waiting {
 
   /** Begins an attempt: the first, or another one on a fresh connection. */
   start(): void {
-    const { head, upstream, patience } = this.#in;
     this.#phase = "connect";
     // The hold limits the wait for a connection; what was left of an earlier attempt's time does not.
     this.#limits.await("nothing");
-    const reusable = this.#retries === 0 && this.#repeatable && isKept(head, this.#parts.options.replayBytes);
-    this.#giveUp = upstream.acquire(this, { pooled: reusable, halfOpen: this.isHandshake, patience });
+    this.#giveUp = this.#sending.acquire(this, this.#retries === 0);
   }
 
   /** What its upstream owes it; undefined unless a response's head is what is waited for. Event streams wait anyway. */
   get waiting(): Waited | undefined {
-    const { req } = this.#in;
-    if (this.#phase !== "waiting" || acceptsOnlyEvents(req)) return undefined;
-    return { upstream: this.upstream, since: this.#waitsSince, method: req.method ?? "", path: this.#record.path };
+    if (this.#phase !== "waiting" || acceptsOnlyEvents(this.#in.req)) return undefined;
+    return { upstream: this.upstream, since: this.#waitsSince, method: this.#sending.method, path: this.#record.path };
   }
 
   get patienceMs(): number {
@@ -100,7 +97,7 @@ export class Exchange implements Asker, Caller, Occupant, Live, Waiting {
   }
 
   onGranted(connection: UpstreamConnection): void {
-    const { req, upstream, head, text } = this.#in;
+    const { upstream, head, text } = this.#in;
     this.#giveUp = undefined;
     this.#record.connected(connection.reused, connection.idleMs);
     const body = this.#body;
@@ -108,21 +105,19 @@ export class Exchange implements Asker, Caller, Occupant, Live, Waiting {
     this.#phase = uploads ? "request_body" : "waiting";
     this.#waitsSince = performance.now();
     this.#limits.await(this.isHandshake ? "handshake" : uploads ? "body" : "response");
-    const method = req.method ?? "";
-    const request = { method, isLast: isLast(method, head) };
-    this.#call = new Call(upstream, connection, this, request, this.#parts.options.maxHeaderBytes);
+    this.#call = new Call(upstream, connection, this, this.#sending, this.#parts.options.maxHeaderBytes);
     this.#call.send(text, body);
   }
 
-  onBroken(how: How, code: string, stale: boolean): void {
+  onBroken(how: How, code: string, stale: boolean, proof: Proof | undefined): void {
     const responded = this.#call?.responded ?? false;
     // A limit is ours.
     const by = how === "limit" ? "proxy" : "upstream";
-    this.#record.failed(code, this.#answer ? undefined : this.#phase);
+    this.#record.failed(code, this.#answer ? undefined : this.#phase, proof);
     if (this.#answer) return this.#settle(by, how);
     this.#body?.suspend();
     this.#call = undefined;
-    const repeatable = this.#repeatable && (this.#body?.replayable ?? true);
+    const repeatable = this.#sending.mayRepeat(proof);
     const verdict = afterBroken({ repeatable, stale, responded, retries: this.#retries, how });
     if (verdict !== "again") return this.#fail(verdict, by, how);
     this.#retries += 1;

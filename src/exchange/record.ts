@@ -2,7 +2,7 @@
 // Made by exchange.ts. A tunnel keeps this and nothing else of the exchange that opened it.
 
 import type { FailureCode, How, Side } from "../core/errors.ts";
-import { nextId, type Attempt, type Outcome, type Phase } from "../core/outcome.ts";
+import { nextId, type Attempt, type Outcome, type Phase, type Proof } from "../core/outcome.ts";
 import { clientOf } from "../http/request-head.ts";
 import type { Admitted, Progress } from "./parts.ts";
 
@@ -76,9 +76,12 @@ export class ExchangeRecord {
   }
 
   /** The attempt on that connection failed. */
-  failed(code: string, phase?: Phase): void {
+  failed(code: string, phase?: Phase, proof?: Proof): void {
     const attempt = this.#attempts.at(-1);
-    if (attempt) Object.assign(attempt, phase === undefined ? { code } : { code, phase });
+    if (!attempt) return;
+    attempt.code = code;
+    if (phase !== undefined) attempt.phase = phase;
+    if (proof !== undefined) attempt.proof = proof;
   }
 
   outcome({ by, how, phase, status, error, bytesIn, bytesOut, left }: Ending): Outcome {

@@ -91,6 +91,14 @@ export class RequestBody {
     else this.resume();
   }
 
+  /** Copies all of a body that is complete, kept, and not chunked; returns its length in bytes. */
+  copyTo(buffer: Buffer, from: number): number {
+    let at = from;
+    for (const piece of this.#copy?.pieces() ?? []) at += piece.copy(buffer, at);
+    this.#waiting.clear();
+    return at - from;
+  }
+
   /** The upstream takes bytes again. */
   resume(): void {
     const to = this.#to;

@@ -7,7 +7,7 @@ export const MAX_RETRIES = 2;
 
 /** What is known of an exchange whose connection broke. */
 export interface Broken {
-  /** May the method be sent twice, and can the body sent so far? */
+  /** May the request be sent twice, or is it proved that nobody got it? And can the body sent so far be sent again? */
   repeatable: boolean;
   /** Was it a used connection, and what came on it the rest of an earlier response? */
   stale: boolean;
@@ -21,8 +21,8 @@ export interface Broken {
 const SAFE_TO_REPEAT = /^(GET|HEAD|OPTIONS|TRACE|PUT|DELETE)$/;
 
 /**
- * May the method be sent twice? RFC 9110 9.2.2: the idempotent ones. A POST only with the client's word for it: that a
- * reused connection broke is no proof that the server did not act.
+ * May the method be sent twice? RFC 9110 9.2.2: the idempotent ones. A POST only with the client's word for it, or with
+ * proof: that a reused connection broke is none (proof.ts).
  */
 export function isRepeatable(method: string, idempotencyKey: boolean): boolean {
   return idempotencyKey || SAFE_TO_REPEAT.test(method);

@@ -13,9 +13,10 @@ export function printable(text: string): string {
 /** The failed attempts: `39 times ECONNREFUSED`. */
 function failuresOf({ attempts }: Outcome): string[] {
   const failures = new Map<string, number>();
-  for (const { code, reused, idleMs, times } of attempts) {
+  for (const { code, reused, idleMs, times, proof } of attempts) {
     if (code === undefined) continue;
-    const failure = reused ? `${code} on a connection idle for ${elapsed(idleMs)}` : code;
+    const known = proof === undefined ? "" : `, the request was ${proof}`;
+    const failure = reused ? `${code} on a connection idle for ${elapsed(idleMs)}${known}` : code;
     failures.set(failure, (failures.get(failure) ?? 0) + times);
   }
   return [...failures].map(([failure, times]) => (times > 1 ? `${times} times ${failure}` : failure));

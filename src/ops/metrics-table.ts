@@ -8,7 +8,8 @@ const LABELS: Record<string, string> = {
   route: "the upstream: `http`, `mux`, `mux2` ...; `none` where a request was refused before one was chosen",
   upstream: "the same",
   status: "of the answer; `none` if the client left before, `other` for a code that HTTP does not know",
-  reason: "the system's code of what broke, `ECONNRESET` for example; `other` for a rare one",
+  reason:
+    "the system's code of what broke, `ECONNRESET` for example; `other` for a rare one; `unsent` or `unread` where a POST or PATCH is known not to have arrived",
   side: "`client`, `upstream` or `proxy`: who ended it, or who was asked",
   how: "`done`, `fin`, `rst`, `timeout`, `no_pong`, `drain`, `limit`, `protocol`, as in the log",
   phase: "`connect`, `request_body`, `waiting`, `response_body`, `tunnel`, `head`, as in the log",

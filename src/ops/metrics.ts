@@ -15,7 +15,16 @@ type Event =
   | { kind: "ponged"; side: "client" | "upstream"; rttMs: number };
 
 // Error codes that may be a label value; all others become "other", so that a peer cannot create new series.
-const REASONS = new Set(["ECONNREFUSED", "ECONNRESET", "EPIPE", "ENOENT", "ETIMEDOUT", "EHOSTUNREACH"]);
+const REASONS = new Set([
+  "ECONNREFUSED",
+  "ECONNRESET",
+  "EPIPE",
+  "ENOENT",
+  "ETIMEDOUT",
+  "EHOSTUNREACH",
+  "unsent",
+  "unread",
+]);
 
 /** Counts what happens in exchanges. */
 export class Metrics implements Observer {
@@ -119,7 +128,9 @@ export class Metrics implements Observer {
 
 /** The error code before each retry: those of attempts that had a connection, except the last attempt. */
 function retriedAfter({ attempts }: Outcome): string[] {
-  return attempts.slice(0, -1).flatMap(({ phase, code = "other" }) => (phase === "connect" ? [] : [code]));
+  return attempts
+    .slice(0, -1)
+    .flatMap(({ phase, proof, code = "other" }) => (phase === "connect" ? [] : [proof ?? code]));
 }
 
 /** A status as a label value. An upstream may send any three digits: unknown statuses become "other". */

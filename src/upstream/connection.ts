@@ -5,7 +5,8 @@ import { closeSync, openSync } from "node:fs";
 import { connect, isIPv6, type NetConnectOpts, type Socket } from "node:net";
 import { devNull, networkInterfaces } from "node:os";
 import { codeOf } from "../core/errors.ts";
-import { guard, type Fate } from "../core/sockets.ts";
+import { guard, hasNews, type Fate } from "../core/sockets.ts";
+import { onceBytesTo } from "./once.ts";
 
 /** Who hears what happens on a connection. One at a time. */
 export interface ConnectionUser {
@@ -63,6 +64,7 @@ export class UpstreamConnection {
   reused = false;
   idleMs = 0;
   #user: ConnectionUser | undefined;
+  #onceBytes: number | undefined;
 
   constructor(socket: Socket) {
     this.socket = socket;
@@ -82,6 +84,19 @@ export class UpstreamConnection {
   get isUsable(): boolean {
     const { socket } = this;
     return !socket.destroyed && socket.readable && socket.writable && this.fate.how === undefined;
+  }
+
+  /**
+   * Has the upstream said nothing, as far as the system knows? Node learns of a FIN in the next turn of the event loop
+   * only. What is there is used up by the question: if it is not quiet, it has to be ended.
+   */
+  get isQuiet(): boolean {
+    return !hasNews(this.socket);
+  }
+
+  /** How long a request may be that is sent only once, once this has been idle. */
+  get onceBytes(): number {
+    return (this.#onceBytes ??= onceBytesTo(this.socket.remoteAddress));
   }
 
   /** Hands over the bare socket, paused: it has become a tunnel's. What it says as `data` is lent. */

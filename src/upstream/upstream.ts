@@ -20,6 +20,8 @@ export type Patience = "hold" | "try" | "none";
 export interface Want {
   /** Will one from the pool do? Else it is a fresh one. */
   pooled: boolean;
+  /** Of a request that may be sent only once, and could be sent at once: its bytes. One from the pool has to be safe. */
+  onceBytes: number | undefined;
   /** May each side close by itself (a tunnel)? */
   halfOpen: boolean;
   patience: Patience;
@@ -98,8 +100,9 @@ export class Upstream {
    * Gets a connection: a pooled one at once, else a fresh one, else waits for the upstream to come back.
    * Returns the function that gives up (the client left).
    */
-  acquire(asker: Asker, { pooled, halfOpen, patience }: Want): () => void {
-    const idle = pooled && !halfOpen ? this.#pool.take() : undefined;
+  acquire(asker: Asker, { pooled, onceBytes, halfOpen, patience }: Want): () => void {
+    const idle =
+      onceBytes !== undefined ? this.#pool.takeOnce(onceBytes) : pooled && !halfOpen ? this.#pool.take() : undefined;
     if (idle) {
       asker.onGranted(idle);
       return nothingToGiveUp;
@@ -140,6 +143,16 @@ export class Upstream {
     // One that was dialled for a tunnel would not close together with its upstream.
     if (this.#closed || connection.socket.allowHalfOpen) cut(connection.socket);
     else this.#pool.put(connection, hintMs);
+  }
+
+  /** Is there a pooled connection for a request of so many bytes that may be sent only once? */
+  offersOnce(bytes: number): boolean {
+    return this.#pool.offersOnce(bytes);
+  }
+
+  /** A pooled connection broke under a request, before anything of an answer came. */
+  brokeUnanswered(): void {
+    this.#pool.broke();
   }
 
   /** It answered a request. */

@@ -20,6 +20,8 @@ test("stale-socket: idle connections closed or reset at random lose nothing, and
   const upstream = await fickleUpstream(
     (req, res) => {
       if (req.method === "POST") count(req);
+      // Node then promises nothing, and each POST dials.
+      res.setHeader("Connection", "keep-alive");
       req.resume().on("end", () => res.end("ok"));
     },
     20,

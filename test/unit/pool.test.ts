@@ -3,7 +3,10 @@ import { once } from "node:events";
 import { afterEach, beforeEach, expect, onTestFinished, test } from "vitest";
 import { Clock } from "../../src/core/timer.ts";
 import { UpstreamConnection, type ConnectionUser } from "../../src/upstream/connection.ts";
+import { MAX_ONCE_BYTES } from "../../src/upstream/once.ts";
 import { MAX_IDLE, Pool } from "../../src/upstream/pool.ts";
+import { DOUBT_MS } from "../../src/upstream/trust.ts";
+import { farPair } from "../kit/far.ts";
 import { until } from "../kit/until.ts";
 
 /** Both ends of real connections. */
@@ -139,4 +142,78 @@ test("cleared, all of them are closed", async () => {
   pool.put(other.ours, undefined);
   pool.clear();
   expect([one.ours.socket.destroyed, other.ours.socket.destroyed, pool.size]).toEqual([true, true, 0]);
+});
+
+const MINUTE = 60_000;
+
+test("a request that may be sent only once gets one that was promised for longer, and no other", async () => {
+  const pool = new Pool(new Clock(5), MINUTE);
+  const { ours } = await pair();
+  pool.put(ours, MINUTE);
+  const now = performance.now();
+  expect([now, now + MINUTE / 2 - 2000, now + MINUTE / 2 + 1].map((at) => pool.offersOnce(1, at))).toEqual([
+    true,
+    true,
+    false,
+  ]);
+  expect(pool.takeOnce(1)).toBe(ours);
+  pool.put(ours, undefined);
+  expect([pool.takeOnce(1), pool.take()]).toEqual([undefined, ours]);
+});
+
+test("nor one to which so many bytes may not go", async () => {
+  const pool = new Pool(new Clock(5), MINUTE);
+  const { ours } = await pair();
+  pool.put(ours, MINUTE);
+  expect([pool.takeOnce(MAX_ONCE_BYTES + 1), pool.takeOnce(MAX_ONCE_BYTES)]).toEqual([undefined, ours]);
+});
+
+test.each([
+  ["a FIN", (theirs: Socket) => theirs.end()],
+  ["a RST", (theirs: Socket) => theirs.resetAndDestroy()],
+  ["bytes nobody asked for", (theirs: Socket) => theirs.write("HTTP/1.1 200 OK\r\n")],
+])("an upstream caught by %s gets none for a while", async (_what, end) => {
+  const pool = new Pool(new Clock(5), 10 * DOUBT_MS);
+  const [one, other] = [await pair(), await pair()];
+  pool.put(other.ours, MINUTE);
+  pool.put(one.ours, MINUTE);
+  end(one.theirs);
+  await until(() => pool.size === 1, "the end of that one");
+  const now = performance.now();
+  expect([pool.takeOnce(1), pool.take()]).toEqual([undefined, other.ours]);
+  const patient = [now + DOUBT_MS - MINUTE, now + DOUBT_MS + MINUTE];
+  pool.put(other.ours, 10 * DOUBT_MS);
+  expect(patient.map((at) => pool.offersOnce(1, at))).toEqual([false, true]);
+});
+
+test("an upstream that ends a connection when its time is over, or that promised nothing, is not caught", async () => {
+  const pool = new Pool(new Clock(5), MINUTE);
+  const [one, other, third] = [await pair(), await pair(), await pair()];
+  pool.put(third.ours, MINUTE);
+  pool.put(one.ours, undefined);
+  one.theirs.end();
+  await until(() => pool.size === 1, "the end of that one");
+  other.theirs.resume();
+  // Kept by us for 40 ms, and never longer.
+  pool.put(other.ours, 50);
+  await until(() => pool.size === 1, "the end of the other");
+  expect(pool.takeOnce(1)).toBe(third.ours);
+});
+
+test("what is on its way when one is taken is found, and nothing more is given out", async () => {
+  const pool = new Pool(new Clock(5), MINUTE);
+  const [one, other] = [await farPair(), await farPair()];
+  pool.put(new UpstreamConnection(other.ours), MINUTE);
+  pool.put(new UpstreamConnection(one.ours), MINUTE);
+  one.unseen("close");
+  expect([pool.takeOnce(1), pool.takeOnce(1), pool.size]).toEqual([undefined, undefined, 1]);
+  expect(one.ours.destroyed).toBe(true);
+});
+
+test("a connection that broke under a request catches its upstream, too", async () => {
+  const pool = new Pool(new Clock(5), MINUTE);
+  const { ours } = await pair();
+  pool.put(ours, MINUTE);
+  pool.broke();
+  expect(pool.takeOnce(1)).toBeUndefined();
 });
