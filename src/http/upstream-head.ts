@@ -36,11 +36,20 @@ const BODILESS = /^(GET|HEAD|DELETE|OPTIONS|TRACE)$/;
 
 /**
  * Is the request the last one on its upstream connection? Some servers do not read a body in chunks, or one where none
- * is usual (Python's http.server), and take it for the next request, which its sender can write as he likes. They do
- * stop behind `Connection: close`. Next.js and httpxy found the same (GHSA-ggv3-7p47-pfv8).
+ * is usual (Python's http.server), and take it for the next request, which its sender can write as he likes. Its answer
+ * must be nobody's.
  */
 export function isLast(method: string, { codings, length }: Pick<RequestHead, "codings" | "length">): boolean {
   return codings.length > 0 || (BODILESS.test(method) && Number(length ?? 0) > 0);
+}
+
+/**
+ * Is the upstream told so? Such servers then stop behind the request, as Next.js and httpxy count on
+ * (GHSA-ggv3-7p47-pfv8). Not for an upload: a server that refuses one early, and closes, resets the connection, and its
+ * answer is lost.
+ */
+function saysClose(method: string, head: RequestHead): boolean {
+  return BODILESS.test(method) && isLast(method, head);
 }
 
 /** The forwarding fields of a peer that is not trusted: none. */
@@ -97,7 +106,7 @@ export function toUpstream(
   } else if (head.length !== undefined) text += `Content-Length: ${head.length}\r\n`;
   // Methods that usually have a body state its absence (RFC 9110 8.6).
   else if (!BODILESS.test(method)) text += "Content-Length: 0\r\n";
-  const persistence = isLast(method, head) ? "close" : "keep-alive";
+  const persistence = saysClose(method, head) ? "close" : "keep-alive";
   // TE is a hop-by-hop field, so Connection has to name it (RFC 9110 10.1.4).
   if (head.takesTrailers) return `${text}TE: trailers\r\nConnection: ${persistence}, TE\r\n\r\n`;
   return `${text}Connection: ${persistence}\r\n\r\n`;

@@ -19,9 +19,9 @@ const SECRET = head("GET /secret HTTP/1.1", "Host: a");
  * A server that does not read bodies: what stands behind a head is the next request. It stops behind `Connection: close`,
  * as such servers do. What it takes for requests is returned.
  */
-async function carelessServer(): Promise<{ port: number; seen: string[] }> {
+async function carelessServer(): Promise<{ port: number; seen: string[]; connections: RawClient[] }> {
   const seen: string[] = [];
-  const { port } = await rawUpstream((peer) => {
+  const { port, accepted } = await rawUpstream((peer) => {
     let at = 0;
     peer.socket.on("end", () => peer.halfClose());
     peer.socket.on("data", () => {
@@ -36,28 +36,36 @@ async function carelessServer(): Promise<{ port: number; seen: string[] }> {
       }
     });
   });
-  return { port, seen };
+  return { port, seen, connections: accepted };
 }
 
-test("httpxy: a request within a body is none, for a server that does not read bodies either", async () => {
-  const { port, seen } = await carelessServer();
+test("httpxy: what a server that does not read bodies takes for a request is none, or answers nobody", async () => {
+  const { port, seen, connections } = await carelessServer();
   const daemon = await startDaemon(["--http", String(port)]);
-  const forms: [methods: string[], field: string, body: string][] = [
-    [["GET", "HEAD", "DELETE", "OPTIONS", "TRACE"], `Content-Length: ${SECRET.length}`, SECRET],
-    [
-      ["GET", "HEAD", "DELETE", "OPTIONS", "POST", "PUT", "PATCH"],
-      "Transfer-Encoding: chunked",
-      `${SECRET.length.toString(16)}\r\n${SECRET}\r\n0\r\n\r\n`,
-    ],
+  const length: [string, string] = [`Content-Length: ${SECRET.length}`, SECRET];
+  const chunks: [string, string] = [
+    "Transfer-Encoding: chunked",
+    `${SECRET.length.toString(16)}\r\n${SECRET}\r\n0\r\n\r\n`,
   ];
-  for (const [methods, field, body] of forms) {
-    for (const method of methods) {
-      const client = await dial(daemon.port);
-      client.send(head(`${method} /x HTTP/1.1`, "Host: a", field) + body);
-      expect((await nextResponse(client, method)).status).toBe(200);
-      await expectUnharmed(daemon);
-      expect(seen.splice(0), `${method} with ${field}`).toEqual([`${method} /x`, "GET /alive"]);
+  const become = async (method: string, [field, body]: [string, string]): Promise<string[]> => {
+    const client = await dial(daemon.port);
+    client.send(head(`${method} /x HTTP/1.1`, "Host: a", field) + body);
+    expect((await nextResponse(client, method)).status).toBe(200);
+    await expectUnharmed(daemon);
+    client.reset();
+    return seen.splice(0);
+  };
+  for (const method of ["GET", "HEAD", "DELETE", "OPTIONS", "TRACE"]) {
+    for (const kind of [length, chunks]) {
+      expect(await become(method, kind), `${method} with ${kind[0]}`).toEqual([`${method} /x`, "GET /alive"]);
     }
+  }
+  // httpxy says `Connection: close` here, too, and loses early answers to large uploads by it (plain-early).
+  for (const method of ["POST", "PUT", "PATCH"]) {
+    const others = (await become(method, chunks)).filter((request) => /\/(x|alive)$/.test(request));
+    expect(others).toEqual([`${method} /x`, "GET /alive"]);
+    const its = connections.find((peer) => peer.received().startsWith(`${method} /x`));
+    expect(its?.received()).not.toContain("GET /alive");
   }
 });
 

@@ -2,6 +2,7 @@ import { expect, test } from "vitest";
 import { dial, head, type RawClient } from "../kit/client.ts";
 import { startDaemon, type TestDaemon } from "../kit/daemon.ts";
 import { endOf, nextResponse } from "../kit/messages.ts";
+import { startChild } from "../kit/peer.ts";
 import { rawUpstream, type RawUpstream } from "../kit/upstream.ts";
 import { until } from "../kit/until.ts";
 
@@ -108,6 +109,24 @@ test("an upstream that answers an upload and resets at once leaves nobody waitin
     for (let j = 0; j < 40; j += 1) client.send(PIECE);
     // Whether the answer or the reset is seen first is a race in the proxy's kernel: 502 is the word for the latter.
     expect([413, 502]).toContain((await nextResponse(client, "POST")).status);
+    client.reset();
+  }
+});
+
+test("a server of Node's refuses a large upload at once: its answer is never lost, with a length and in chunks", async () => {
+  // In a process of its own, as it would be: it reads while the proxy writes.
+  const answers = `require("node:http").createServer((_, res) => res.writeHead(413).end("no")).listen(0, function () {
+    console.log("port " + this.address().port);
+  })`;
+  const server = startChild(process.execPath, ["-e", answers]);
+  const daemon = await startDaemon(["--http", String(await server.printed("port"))]);
+  const body = "x".repeat(8_000_000);
+  const length = head("POST /x HTTP/1.1", "Host: a", `Content-Length: ${body.length}`) + body;
+  const chunks = `${head("POST /x HTTP/1.1", "Host: a", "Transfer-Encoding: chunked")}${body.length.toString(16)}\r\n${body}\r\n0\r\n\r\n`;
+  for (const request of Array.from({ length: 10 }, () => [length, chunks]).flat()) {
+    const client = await dial(daemon.port);
+    client.send(request);
+    expect((await nextResponse(client, "POST", 20_000)).status).toBe(413);
     client.reset();
   }
 });

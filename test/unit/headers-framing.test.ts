@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { readRequestHead } from "../../src/http/request-head.ts";
-import { toUpstream } from "../../src/http/upstream-head.ts";
+import { isLast, toUpstream } from "../../src/http/upstream-head.ts";
 import { readResponseHead, toClient } from "../../src/http/response-head.ts";
 
 /** `Name: value` lines to node's raw array. */
@@ -50,7 +50,7 @@ test.each([
   expect(framed(["Trailer: A"], method)).toEqual(expected);
 });
 
-test("a body in chunks, and one where none is usual, is the last of its connection", () => {
+test("a body where none is usual goes up with Connection: close", () => {
   const said = (method: string, ...sent: string[]): string | undefined => up(sent, method).at(-1);
   for (const method of ["GET", "HEAD", "DELETE", "OPTIONS", "TRACE"]) {
     expect(said(method, "Content-Length: 5"), method).toBe("Connection: close");
@@ -60,8 +60,18 @@ test("a body in chunks, and one where none is usual, is the last of its connecti
   }
   for (const method of ["POST", "PUT", "PATCH", "PROPFIND"]) {
     expect(said(method, "Content-Length: 5"), method).toBe("Connection: keep-alive");
-    expect(said(method, "Transfer-Encoding: chunked"), method).toBe("Connection: close");
+    expect(said(method, "Transfer-Encoding: chunked"), method).toBe("Connection: keep-alive");
   }
+});
+
+test("a body in chunks, and one where none is usual, is the last of its connection", () => {
+  const last = (method: string, length: string | undefined, ...codings: string[]): boolean =>
+    isLast(method, { length, codings });
+  for (const method of ["GET", "HEAD", "DELETE", "OPTIONS", "TRACE", "POST", "PUT", "PROPFIND"]) {
+    expect(last(method, undefined, "chunked"), method).toBe(true);
+    expect([last(method, undefined), last(method, "0")], method).toEqual([false, false]);
+  }
+  expect(["GET", "DELETE", "POST", "PUT"].map((method) => last(method, "5"))).toEqual([true, true, false, false]);
 });
 
 test("it stands behind everything else, where node leaves Content-Disposition alone", () => {
