@@ -1,13 +1,12 @@
 // A Next.js dashboard and a mux of real shells (dashboard/), as processes that can be killed and started again.
 // Their packages are installed once into a folder of the system's temporary one, by version.
 
-import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { run } from "./command.ts";
 import { cleanEnv } from "./daemon.ts";
-import { atEnd } from "./lifetime.ts";
-import { installed } from "./npm.ts";
+import { folderIn, installed } from "./npm.ts";
 import { service, type Service } from "./service.ts";
 
 const SOURCE = fileURLToPath(new URL("dashboard", import.meta.url));
@@ -26,8 +25,7 @@ export interface Dashboard {
 
 /** Prepares a dashboard; for production it is built. Nothing runs yet. */
 export async function dashboard(mode: "production" | "development"): Promise<Dashboard> {
-  const folder = mkdtempSync(join(await installed("dashboard", PACKAGES.dependencies), "run-"));
-  atEnd(() => rmSync(folder, { recursive: true, force: true, maxRetries: 5 }));
+  const folder = folderIn(await installed("dashboard", PACKAGES.dependencies));
   cpSync(SOURCE, folder, { recursive: true });
   const next = join(folder, "../node_modules/next/dist/bin/next");
   const env = cleanEnv({ NEXT_TELEMETRY_DISABLED: "1", NODE_ENV: mode });

@@ -8,6 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { cleanEnv } from "./daemon.ts";
+import { atEnd } from "./lifetime.ts";
 
 const run = promisify(execFile);
 /** A registry that is asked for the first time takes its time. */
@@ -77,6 +78,13 @@ async function unpack(folder: string, one: string): Promise<void> {
   mkdirSync(target, { recursive: true });
   const archive = stdout.trim().split("\n").at(-1) ?? "";
   await run("tar", ["-xzf", archive, "-C", target, "--strip-components=1"], options);
+}
+
+/** A folder of this test's own, whose files find the packages by their names. */
+export function folderIn(packages: string): string {
+  const folder = mkdtempSync(join(packages, "run-"));
+  atEnd(() => rmSync(folder, { recursive: true, force: true, maxRetries: 5 }));
+  return folder;
 }
 
 /** Packages that a test can do without, when it is skipped. */
