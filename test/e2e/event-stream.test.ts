@@ -1,0 +1,75 @@
+// A stream of events, or any body that comes slowly: each piece is passed on as soon as it is there.
+
+import { expect, test } from "vitest";
+import { dial, head } from "../kit/client.ts";
+import { startDaemon } from "../kit/daemon.ts";
+import { until } from "../kit/until.ts";
+import { rawUpstream } from "../kit/upstream.ts";
+
+/** Around the lengths at which a size has one more digit, and at which another buffer is taken. */
+const SIZES = [1, 15, 16, 110, 255, 256, 4089, 4090, 4096, 4097, 20_000, 60_000];
+const chunked = (piece: string): string => `${piece.length.toString(16)}\r\n${piece}\r\n`;
+const bare = (piece: string): string => piece;
+const LENGTH = SIZES.reduce((sum, size) => sum + size, 0);
+
+test.each([
+  { from: "Transfer-Encoding: chunked", encode: chunked, version: "1.1" },
+  { from: "Transfer-Encoding: chunked", encode: chunked, version: "1.0" },
+  { from: "Connection: close", encode: bare, version: "1.1" },
+  { from: `Content-Length: ${LENGTH}`, encode: bare, version: "1.1" },
+])("with $from, to HTTP/$version: no event waits for the one behind it", async ({ from, encode, version }) => {
+  const web = await rawUpstream();
+  const daemon = await startDaemon(["--http", String(web.port)]);
+  const client = await dial(daemon.port);
+  client.send(head(`GET /events HTTP/${version}`, "Host: a"));
+  const server = await web.next();
+  await server.readUntil("\r\n\r\n");
+  server.send(head("HTTP/1.1 200 OK", "Content-Type: text/event-stream", from));
+  const sent = await client.readUntil("\r\n\r\n");
+  expect(sent).toMatch(/^HTTP\/1.1 200 /);
+  const isChunked = /^transfer-encoding: chunked/im.test(sent);
+  expect(isChunked).toBe(version === "1.1" && !from.startsWith("Content-Length"));
+  let body = "";
+  for (const [index, size] of SIZES.entries()) {
+    const event = String.fromCharCode(0x61 + index).repeat(size - 1) + "\xff";
+    server.send(encode(event));
+    body += event;
+    await until(() => bodyOf(client.received(), isChunked).length >= body.length, `event ${index} of ${size} bytes`);
+  }
+  expect(bodyOf(client.received(), isChunked)).toBe(body);
+});
+
+test("events that come in one read, with the head or behind it, keep their order and their framing", async () => {
+  const web = await rawUpstream();
+  const daemon = await startDaemon(["--http", String(web.port)]);
+  const client = await dial(daemon.port);
+  client.send(head("GET /events HTTP/1.1", "Host: a"));
+  const server = await web.next();
+  await server.readUntil("\r\n\r\n");
+  const first = ["one", "two", "three"];
+  const second = ["four", "five"];
+  const intro = head("HTTP/1.1 200 OK", "Content-Type: text/event-stream", "Transfer-Encoding: chunked");
+  server.send(intro + first.map(chunked).join(""));
+  await client.readUntil(chunked("three"));
+  server.send(`${second.map(chunked).join("")}0\r\nX-Sum: 5\r\n\r\n`);
+  const received = await client.readUntil("X-Sum: 5\r\n\r\n");
+  const body = received.slice(received.indexOf("\r\n\r\n") + 4);
+  expect(body).toBe(`${[...first, ...second].map(chunked).join("")}0\r\nX-Sum: 5\r\n\r\n`);
+});
+
+/** What has come of a body; the size of each chunk has to be that of its data. */
+function bodyOf(received: string, isChunked: boolean): string {
+  const text = received.slice(received.indexOf("\r\n\r\n") + 4);
+  if (!isChunked) return text;
+  let body = "";
+  for (let at = 0; at < text.length;) {
+    const line = text.indexOf("\r\n", at);
+    if (line < 0) break;
+    const from = line + 2;
+    const end = from + Number.parseInt(text.slice(at, line), 16);
+    body += text.slice(from, end);
+    if (end + 2 <= text.length) expect(text.slice(end, end + 2)).toBe("\r\n");
+    at = end + 2;
+  }
+  return body;
+}
