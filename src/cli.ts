@@ -101,18 +101,22 @@ function addOptions(command: Command, without: string[] = []): Command {
 }
 
 const program = addOptions(new commander.Command("single-port"))
-  .description("Puts a web server and its WebSocket mux on one port, and survives whatever a peer does to a socket.")
+  .description(
+    "Serves a web server and its WebSocket mux on one port. What a peer does to a socket ends that connection only.",
+  )
   .version(VERSION, "-V, --version")
   // Options are declared on the program and on commands. Without this, the program would take those behind a command.
   .enablePositionalOptions()
-  .helpCommand("help [command]", "say more of a command")
+  .helpCommand("help [command]", "display help for a command")
   .exitOverride()
   .configureOutput({ outputError: () => {}, writeErr: () => {} })
   .action(async (given: Partial<Options>) => run(completeOptions(given)));
 
 // Modules that only some commands need are loaded by those commands, so that the proxy starts faster.
 addOptions(program.command("check"))
-  .description("try the addresses, ask each upstream once, print what came back; exit 0, or 78 when it would not work")
+  .description(
+    "bind the addresses, send one request to each upstream, print the results; exit 0, or 78 when it would not work",
+  )
   .action(async (given: Partial<Options>) => {
     const { check } = await import("./ops/check.ts");
     const print = (line: string): void => void process.stdout.write(`${line}\n`);
@@ -123,10 +127,10 @@ addOptions(program.command("check"))
 
 program
   .command("status")
-  .description("what the running one is doing, read over its control socket")
-  .option("-p, --port <n>", "the public port of the one that is meant; not needed if only one runs", portOf)
-  .option("--watch", "follow it, each second")
-  .option("--json", "for programs: all of it; with --watch a line each second, with the latest 200 tunnels")
+  .description("show what a running single-port does, read from its control socket")
+  .option("-p, --port <n>", "public port of the instance to ask; not needed if only one runs", portOf)
+  .option("--watch", "update every second")
+  .option("--json", "print the whole report as JSON; with --watch one line each second, with the latest 200 tunnels")
   .action(async (given: StatusOptions) => {
     const { status } = await import("./ops/status.ts");
     const { whoListens } = await import("./life/holder.ts");
@@ -134,7 +138,7 @@ program
   });
 
 addOptions(program.command("demo"), ["http", "mux"])
-  .description("run in front of a built-in dashboard and mux; needs nothing else")
+  .description("run in front of a built-in web server and mux")
   .action(async (given: Partial<Options>) => {
     const { startDemo } = await import("./demo/demo.ts");
     const demo = await startDemo();

@@ -12,80 +12,80 @@ export type Size = number | string;
  * default. The environment is not read.
  */
 export interface Settings {
-  /** The public port; 0 picks a free one. Default: 3000. */
+  /** Public port; 0 picks a free one. Default: 3000. */
   port?: number | string | undefined;
-  /** Address to bind; loopback, because the front is local and a shell sits behind. Default: 127.0.0.1. */
+  /** Address to bind; loopback by default, since whoever reaches the port can open a shell. Default: 127.0.0.1. */
   host?: string | undefined;
-  /** The web server: plain requests, and upgrades on other paths. Required. */
+  /** The web server: gets plain requests, and WebSockets on other paths. Required. */
   http: number | string;
-  /** A WebSocket mux, answering on /ao-terminal-mux and its own path, or on the path given. Default: none. */
+  /** A WebSocket mux, served on /ao-terminal-mux and its own path, or on the given path. Default: none. */
   mux?: number | string | readonly (number | string)[] | undefined;
-  /** Peers whose X-Forwarded-* and CF-* fields are believed: networks, loopback among them, or none. Default: loopback. */
+  /** Peers whose X-Forwarded-* and CF-* fields are trusted: networks, loopback, or none. Default: loopback. */
   trustProxy?: string | undefined;
-  /** Tell upstreams of the client in X-Forwarded-For, -Proto and -Host; off adds nothing to what a trusted front says. Default: on. */
+  /** Send X-Forwarded-For, -Proto, -Host upstream; off passes on only what a trusted front sends. Default: on. */
   forwarded?: boolean | string | undefined;
-  /** Sign requests in Via, for which nginx stops compressing; off signs in X-Single-Port-Via instead. Default: on. */
+  /** Sign requests in Via, for which nginx stops compressing; off uses X-Single-Port-Via. Default: on. */
   via?: boolean | string | undefined;
-  /** A page of this origin may open a mux, too (its own always may); https://*.example.org, null, file://, * for all. Default: none. */
+  /** Other origins whose pages may open a mux: `https://*.example.org`, `null`, `file://`, `*`. Default: none. */
   allowOrigin?: string | readonly string[] | undefined;
-  /** A page may open a mux by this host without a front: a name, `*.example.org`, or `*`. Default: none. */
+  /** Host names by which pages may open a mux without a front: a name, `*.example.org`, `*`. Default: none. */
   allowHost?: string | readonly string[] | undefined;
-  /** How long the answer to an upgrade may take, then 504. Default: 10s. */
+  /** Max time for the upstream to answer an upgrade (then 504). Default: 10s. */
   handshakeTimeout?: Duration | undefined;
-  /** A side silent for so long is sent a ping; 0 turns pings off. Default: 25s. */
+  /** Send a ping after this much silence; 0 turns pings off. Default: 25s. */
   pingInterval?: Duration | undefined;
-  /** No byte for so long after a ping: the side is half-open, and dropped. Default: 15s. */
+  /** Drop a side that sends no byte for this long after a ping (it is half-open). Default: 15s. */
   pingTimeout?: Duration | undefined;
-  /** A side that takes no byte for so long while bytes wait is dropped. Default: 60s. */
+  /** Drop a side that takes no byte for this long while bytes wait for it. Default: 60s. */
   stallTimeout?: Duration | undefined;
-  /** How long a request waits for an upstream that cannot be reached; 0 refuses at once. Default: 10s. */
+  /** Max time a request waits for an upstream that cannot be reached (then 503); 0 refuses at once. Default: 10s. */
   hold?: Duration | undefined;
-  /** Body bytes kept for another attempt. Default: 64k. */
+  /** Max body bytes kept for sending a request again. Default: 64k. */
   replayBuffer?: Size | undefined;
-  /** An upstream connection idle for longer is closed, not reused; a Node upstream closes at 5 s. Default: 4s. */
+  /** Close an upstream connection that is idle for this long; less than Node's 5 s. Default: 4s. */
   recycle?: Duration | undefined;
-  /** How long one try to connect to an upstream may take. Default: 3s. */
+  /** Max time for one attempt to connect to an upstream. Default: 3s. */
   connectTimeout?: Duration | undefined;
-  /** How long the head of a response may take, then 504; nothing later gets past Cloudflare. Default: 120s. */
+  /** Max time for the upstream to send the response headers (then 504). Default: 120s. */
   responseTimeout?: Duration | undefined;
-  /** A body that moves no byte for so long is cut; event streams may be silent. Default: 300s. */
+  /** Cut a body that moves no byte for this long; event streams may be silent. Default: 300s. */
   bodyTimeout?: Duration | undefined;
-  /** How long the head of a request may take, then 408. Default: 60s. */
+  /** Max time to receive the request headers (then 408). Default: 60s. */
   headersTimeout?: Duration | undefined;
-  /** How long a whole request may take to arrive, then 408; 0 turns it off. Default: 300s. */
+  /** Max time to receive a whole request (then 408); 0 turns it off. Default: 300s. */
   requestTimeout?: Duration | undefined;
-  /** How long an idle client connection is kept; longer than Caddy's 120 s and cloudflared's 90 s. Default: 125s. */
+  /** Max idle time of a client connection; longer than Caddy's 120 s and cloudflared's 90 s. Default: 125s. */
   clientKeepAlive?: Duration | undefined;
-  /** Silence before TCP probes a peer, on both sides; a dead one shows 10 s later. Default: 15s. */
+  /** Idle time before TCP keepalive probes a peer; a dead peer is found 10 s later. Default: 15s. */
   tcpKeepAlive?: Duration | undefined;
-  /** Most bytes of the header fields of one message, then 431; Cloudflare lets 32 KiB through. Default: 32k. */
+  /** Max size of all header fields of a message (then 431, or 502 for a response). Default: 32k. */
   maxHeaderSize?: Size | undefined;
-  /** Most client connections, then 503. Default: 4096. */
+  /** Max client connections (then 503). Default: 4096. */
   maxConnections?: number | string | undefined;
-  /** Most open tunnels, then 503. Default: 1000. */
+  /** Max open tunnels (then 503). Default: 1000. */
   maxTunnels?: number | string | undefined;
-  /** Most requests held at once, then 503. Default: 512. */
+  /** Max requests held at once (then 503). Default: 512. */
   maxHeld?: number | string | undefined;
-  /** An upstream without traffic is probed this often; 0 never. Default: 10s. */
+  /** Probe an upstream that had no traffic for this long; 0 turns probes off. Default: 10s. */
   probeInterval?: Duration | undefined;
-  /** Probe the web server with GET of this path (any status below 500 counts), not only by connecting. Default: none. */
+  /** Probe the web server with GET of this path (any status below 500 is good). Default: none. */
   httpProbe?: string | undefined;
-  /** Run when an upstream is lost, at most every 30 s; has SINGLE_PORT_UPSTREAM and SINGLE_PORT_TARGET. Default: none. */
+  /** Command to run when an upstream is lost; gets SINGLE_PORT_UPSTREAM and SINGLE_PORT_TARGET. Default: none. */
   onDown?: string | undefined;
-  /** How long `close()` waits for what is in flight. Default: 4s. */
+  /** Max time for `close()` to finish what is in flight. Default: 4s. */
   drain?: Duration | undefined;
-  /** How long to try again, every 500 ms, when the port is busy; then `CannotListen`. Default: 2s. */
+  /** Max time to try again, every 500 ms, while the port is in use (then `CannotListen`). Default: 2s. */
   bindRetry?: Duration | undefined;
-  /** Have an older single-port of this user on this port hand over and drain. Default: off. */
+  /** Take the port over from a running single-port of this user, which then drains. Default: off. */
   takeover?: boolean | undefined;
-  /** Of the command line only: a program calls `close()` when its parent is gone. Default: none. */
+  /** Only for the command line: a program calls `close()` when its parent is gone. Default: none. */
   parentPid?: number | string | undefined;
   /** Serve /live, /ready, /status, /metrics and a live page on PORT, HOST:PORT or unix:PATH. Default: none. */
   admin?: number | string | undefined;
-  /** Of the command line only: a program's own logger has a level. Default: info. */
+  /** Only for the command line: a program's own logger has a level. Default: info. */
   logLevel?: string | undefined;
-  /** Of the command line only: a program's own logger has a format. Default: auto. */
+  /** Only for the command line: a program's own logger has a format. Default: auto. */
   logFormat?: string | undefined;
-  /** One info line for each exchange, not only for those that ended badly. Default: off. */
+  /** Log one info line for every exchange, not only for those that ended badly. Default: off. */
   accessLog?: boolean | undefined;
 }

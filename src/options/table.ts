@@ -33,11 +33,11 @@ export interface Declared {
 }
 
 const GROUPS = {
-  main: "What goes where:",
+  main: "Addresses and upstreams:",
   tunnels: "Tunnels:",
   requests: "Plain requests:",
   limits: "Limits:",
-  links: "Upstream links:",
+  links: "Upstream health:",
   process: "Process and log:",
 };
 
@@ -49,7 +49,7 @@ export const declared: Declared[] = [
     group: GROUPS.main,
     default: "3000",
     parse: integer(0, 65535),
-    text: "the public port; 0 picks a free one",
+    text: "public port; 0 picks a free one",
   },
   {
     flags: "--host <addr>",
@@ -57,14 +57,14 @@ export const declared: Declared[] = [
     group: GROUPS.main,
     default: "127.0.0.1",
     parse: host,
-    text: "address to bind; loopback, because the front is local and a shell sits behind",
+    text: "address to bind; loopback by default, because whoever reaches the port can open a shell",
   },
   {
     flags: "--http <target>",
     env: "NEXT_INTERNAL_PORT",
     group: GROUPS.main,
     parse: target,
-    text: "the web server: plain requests, and upgrades on other paths (required)",
+    text: "the web server: gets plain requests, and WebSockets on other paths (required)",
   },
   {
     flags: "--mux <[path=]target>",
@@ -72,7 +72,7 @@ export const declared: Declared[] = [
     group: GROUPS.main,
     parse: mux,
     repeatable: true,
-    text: "a WebSocket mux, answering on /ao-terminal-mux and its own path, or on the path given; repeatable",
+    text: "a WebSocket mux, served on /ao-terminal-mux and its own path, or on the given path; repeatable",
   },
   {
     flags: "--trust-proxy <cidr,...>",
@@ -80,7 +80,7 @@ export const declared: Declared[] = [
     group: GROUPS.main,
     default: "loopback",
     parse: cidrs,
-    text: "peers whose X-Forwarded-* and CF-* fields are believed: networks, loopback among them, or none",
+    text: "peers whose X-Forwarded-* and CF-* fields are trusted: networks, loopback among them, or none",
   },
   {
     flags: "--forwarded <on|off>",
@@ -88,7 +88,7 @@ export const declared: Declared[] = [
     group: GROUPS.main,
     default: "on",
     parse: onOff,
-    text: "tell upstreams of the client in X-Forwarded-For, -Proto and -Host; off adds nothing to what a trusted front says",
+    text: "send X-Forwarded-For, -Proto and -Host to upstreams; off passes on only what a trusted front sends",
   },
   {
     flags: "--via <on|off>",
@@ -105,7 +105,7 @@ export const declared: Declared[] = [
     group: GROUPS.tunnels,
     parse: origin,
     repeatable: true,
-    text: "a page of this origin may open a mux, too (its own always may); https://*.example.org, null, file://, * for all; repeatable",
+    text: "another origin whose pages may open a mux (a page's own host always may): an origin, https://*.example.org, null, file://, or * for all; repeatable",
   },
   {
     flags: "--allow-host <host>",
@@ -113,7 +113,7 @@ export const declared: Declared[] = [
     group: GROUPS.tunnels,
     parse: allowedHost,
     repeatable: true,
-    text: "a page may open a mux by this host without a front; *.example.org, * for all; addresses and localhost always may; repeatable",
+    text: "a host name by which pages may open a mux without a front (addresses and localhost always may): a name, *.example.org, or * for all; repeatable",
   },
   {
     flags: "--handshake-timeout <time>",
@@ -121,7 +121,7 @@ export const declared: Declared[] = [
     group: GROUPS.tunnels,
     default: "10s",
     parse: duration(),
-    text: "for the answer to an upgrade, then 504",
+    text: "max time for the upstream to answer an upgrade (then 504)",
   },
   {
     flags: "--ping-interval <time>",
@@ -129,7 +129,7 @@ export const declared: Declared[] = [
     group: GROUPS.tunnels,
     default: "25s",
     parse: duration(),
-    text: "a side silent for so long is sent a ping; 0 turns pings off",
+    text: "send a ping after this much silence; 0 turns pings off",
   },
   {
     flags: "--ping-timeout <time>",
@@ -137,7 +137,7 @@ export const declared: Declared[] = [
     group: GROUPS.tunnels,
     default: "15s",
     parse: duration(50),
-    text: "no byte for so long after a ping: the side is half-open, and dropped",
+    text: "drop a side that sends no byte for this long after a ping (it is half-open)",
   },
   {
     flags: "--stall-timeout <time>",
@@ -145,7 +145,7 @@ export const declared: Declared[] = [
     group: GROUPS.tunnels,
     default: "60s",
     parse: duration(50),
-    text: "a side that takes no byte for so long while bytes wait is dropped",
+    text: "drop a side that takes no byte for this long while bytes wait for it",
   },
 
   {
@@ -154,7 +154,7 @@ export const declared: Declared[] = [
     group: GROUPS.requests,
     default: "10s",
     parse: duration(),
-    text: "how long a request waits for an upstream that cannot be reached; 0 refuses at once",
+    text: "max time a request waits for an upstream that cannot be reached (then 503); 0 refuses at once",
   },
   {
     flags: "--replay-buffer <size>",
@@ -162,7 +162,7 @@ export const declared: Declared[] = [
     group: GROUPS.requests,
     default: "64k",
     parse: size(0, 16 * 1024 * 1024),
-    text: "body bytes kept for another attempt",
+    text: "max body bytes kept for sending a request again",
   },
   {
     flags: "--recycle <time>",
@@ -170,7 +170,7 @@ export const declared: Declared[] = [
     group: GROUPS.requests,
     default: "4s",
     parse: duration(),
-    text: "an upstream connection idle for longer is closed, not reused; a Node upstream closes at 5 s",
+    text: "close an upstream connection that is idle for this long; less than Node's keepAliveTimeout of 5 s",
   },
   {
     flags: "--connect-timeout <time>",
@@ -178,7 +178,7 @@ export const declared: Declared[] = [
     group: GROUPS.requests,
     default: "3s",
     parse: duration(50),
-    text: "for one try to connect to an upstream",
+    text: "max time for one attempt to connect to an upstream",
   },
   {
     flags: "--response-timeout <time>",
@@ -186,7 +186,7 @@ export const declared: Declared[] = [
     group: GROUPS.requests,
     default: "120s",
     parse: duration(),
-    text: "for the head of a response, then 504; nothing later gets past Cloudflare",
+    text: "max time for the upstream to send the response headers (then 504); Cloudflare waits no longer than 120 s",
   },
   {
     flags: "--body-timeout <time>",
@@ -194,7 +194,7 @@ export const declared: Declared[] = [
     group: GROUPS.requests,
     default: "300s",
     parse: duration(),
-    text: "a body that moves no byte for so long is cut; event streams may be silent",
+    text: "cut a request or response body that moves no byte for this long; event streams may be silent",
   },
 
   {
@@ -203,7 +203,7 @@ export const declared: Declared[] = [
     group: GROUPS.limits,
     default: "60s",
     parse: duration(50),
-    text: "for the head of a request, then 408",
+    text: "max time to receive the request headers (then 408)",
   },
   {
     flags: "--request-timeout <time>",
@@ -211,7 +211,7 @@ export const declared: Declared[] = [
     group: GROUPS.limits,
     default: "300s",
     parse: duration(),
-    text: "for a whole request to arrive, then 408; 0 turns it off",
+    text: "max time to receive a whole request (then 408); 0 turns it off",
   },
   {
     flags: "--client-keep-alive <time>",
@@ -219,7 +219,7 @@ export const declared: Declared[] = [
     group: GROUPS.limits,
     default: "125s",
     parse: duration(50),
-    text: "an idle client connection is kept; longer than Caddy's 120 s and cloudflared's 90 s",
+    text: "max idle time of a client connection; longer than Caddy's 120 s and cloudflared's 90 s",
   },
   {
     flags: "--tcp-keep-alive <time>",
@@ -227,7 +227,7 @@ export const declared: Declared[] = [
     group: GROUPS.limits,
     default: "15s",
     parse: duration(1000),
-    text: "silence before TCP probes a peer, on both sides; a dead one shows 10 s later",
+    text: "idle time before TCP keepalive probes a peer, on both sides; a dead peer is found 10 s later",
   },
   {
     flags: "--max-header-size <size>",
@@ -235,7 +235,7 @@ export const declared: Declared[] = [
     group: GROUPS.limits,
     default: "32k",
     parse: size(1024, 1024 * 1024),
-    text: "header fields of one message, then 431, or 502 for an answer; Cloudflare lets 32 KiB through",
+    text: "max size of all header fields of a message (then 431, or 502 for a response); Cloudflare allows 32 KiB",
   },
   {
     flags: "--max-connections <n>",
@@ -243,7 +243,7 @@ export const declared: Declared[] = [
     group: GROUPS.limits,
     default: "4096",
     parse: integer(1, 1_000_000),
-    text: "client connections, then 503",
+    text: "max client connections (then 503)",
   },
   {
     flags: "--max-tunnels <n>",
@@ -251,7 +251,7 @@ export const declared: Declared[] = [
     group: GROUPS.limits,
     default: "1000",
     parse: integer(0, 1_000_000),
-    text: "open tunnels, then 503",
+    text: "max open tunnels (then 503)",
   },
   {
     flags: "--max-held <n>",
@@ -259,7 +259,7 @@ export const declared: Declared[] = [
     group: GROUPS.limits,
     default: "512",
     parse: integer(0, 1_000_000),
-    text: "requests held at once, then 503",
+    text: "max requests held at once (then 503)",
   },
 
   {
@@ -268,21 +268,21 @@ export const declared: Declared[] = [
     group: GROUPS.links,
     default: "10s",
     parse: duration(),
-    text: "an upstream without traffic is probed this often; 0 never",
+    text: "probe an upstream that had no traffic for this long; 0 turns probes off",
   },
   {
     flags: "--http-probe <path>",
     env: "SINGLE_PORT_HTTP_PROBE",
     group: GROUPS.links,
     parse: requestPath,
-    text: "probe the web server with GET of this path (any status below 500 counts), not only by connecting",
+    text: "probe the web server with GET of this path (any status below 500 is good), not only by connecting",
   },
   {
     flags: "--on-down <command>",
     env: "SINGLE_PORT_ON_DOWN",
     group: GROUPS.links,
     parse: String,
-    text: "run when an upstream is lost, at most every 30 s; has SINGLE_PORT_UPSTREAM and SINGLE_PORT_TARGET",
+    text: "run this command when an upstream is lost, at most every 30 s; it gets SINGLE_PORT_UPSTREAM and SINGLE_PORT_TARGET",
   },
 
   {
@@ -291,7 +291,7 @@ export const declared: Declared[] = [
     group: GROUPS.process,
     default: "4s",
     parse: duration(),
-    text: "for what is in flight after SIGTERM; agent-orchestrator kills at 5 s",
+    text: "max time to finish what is in flight after SIGTERM; agent-orchestrator kills after 5 s",
   },
   {
     flags: "--bind-retry <time>",
@@ -299,20 +299,20 @@ export const declared: Declared[] = [
     group: GROUPS.process,
     default: "2s",
     parse: duration(),
-    text: "how long to try again, every 500 ms, when the port is busy; then exit 78",
+    text: "max time to try again, every 500 ms, while the port is in use (then exit code 78)",
   },
   {
     flags: "--takeover",
     env: "SINGLE_PORT_TAKEOVER",
     group: GROUPS.process,
-    text: "have an older single-port of this user on this port hand over and drain",
+    text: "take the port over from a running single-port of this user, which then drains",
   },
   {
     flags: "--parent-pid <pid>",
     env: "SINGLE_PORT_PARENT_PID",
     group: GROUPS.process,
     parse: parentPid,
-    text: "drain and exit when this process is gone; parent for the one that started this one (under npx that is npx)",
+    text: "drain and exit when this process is gone; parent means the parent process (under npx that is npx)",
   },
   {
     flags: "--admin <addr>",
@@ -327,7 +327,7 @@ export const declared: Declared[] = [
     group: GROUPS.process,
     default: "info",
     parse: oneOf(LOG_LEVELS),
-    text: LOG_LEVELS.join(", "),
+    text: `log this level and more severe ones: ${LOG_LEVELS.join(", ")}`,
   },
   {
     flags: "--log-format <format>",
@@ -341,6 +341,6 @@ export const declared: Declared[] = [
     flags: "--access-log",
     env: "SINGLE_PORT_ACCESS_LOG",
     group: GROUPS.process,
-    text: "one info line for each exchange, not only for those that ended badly",
+    text: "log one info line for every exchange, not only for those that ended badly",
   },
 ];
