@@ -150,7 +150,7 @@ addOptions(program.command("demo"), ["http", "mux"])
 // Otherwise options before the subcommand would be silently ignored.
 program.hook("preSubcommand", (_, command) => {
   const early = program.options.find((one) => program.getOptionValueSource(one.attributeName()) === "cli");
-  if (early) throw new UsageError(`option '${early.long}' stands before '${command.name()}'. Accepted: behind it.`);
+  if (early) throw new UsageError(`option '${early.long}' is given before '${command.name()}'. Accepted: after it.`);
 });
 
 program.hook("preAction", (_, command) => {

@@ -20,24 +20,24 @@ export type FailureCode =
   | "loop_detected";
 
 const failures: Record<FailureCode, readonly [status: number, message: string]> = {
-  bad_request: [400, "The request is not valid HTTP, or asks for something this server does not do."],
+  bad_request: [400, "The request is not valid HTTP, or uses something that this server does not support."],
   origin_not_allowed: [403, "Pages of this origin may not open the terminal."],
-  host_not_allowed: [403, "Pages may not open the terminal by this name of the server."],
+  host_not_allowed: [403, "Pages may not open the terminal under this host name."],
   no_mux: [404, "There is no terminal mux behind this server (--mux)."],
   method_not_allowed: [405, "This method is not allowed here."],
   request_timeout: [408, "The request took too long to arrive."],
   header_too_large: [431, "The header fields of the request are too large."],
-  upstream_reset: [502, "The server behind this one closed the connection before it answered."],
-  upstream_bad_response: [502, "The server behind this one sent an answer that is not valid HTTP."],
+  upstream_reset: [502, "The upstream server closed the connection before it responded."],
+  upstream_bad_response: [502, "The upstream server sent a response that is not valid HTTP."],
   upstream_header_too_large: [
     502,
-    "The header fields of the answer are larger than this server takes (--max-header-size).",
+    "The response headers of the upstream server are larger than this server allows (--max-header-size).",
   ],
-  upstream_unavailable: [503, "The server behind this one is not there (yet)."],
+  upstream_unavailable: [503, "The upstream server cannot be reached (yet)."],
   too_many: [503, "Too many connections at the moment."],
   draining: [503, "This server is shutting down."],
-  upstream_timeout: [504, "The server behind this one took too long to answer."],
-  loop_detected: [508, "The request came back to the proxy it had already passed through."],
+  upstream_timeout: [504, "The upstream server took too long to respond."],
+  loop_detected: [508, "The request has passed through this proxy before: it runs in a loop."],
 };
 
 /** Why a request was refused with 403: for the user, who reads the answer, and for the operator, who reads the log. */

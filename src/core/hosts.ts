@@ -28,7 +28,7 @@ export function hostsOf(allowHost: Iterable<string>, bound: string): HostList {
 
 /** The explanation of a refused host. */
 export function whyHost(host: string): Why {
-  const expected = "localhost, an IP address, the host it is bound to, or one of --allow-host";
+  const expected = "localhost, an IP address, the host of --host or --admin, or one of --allow-host";
   return whyNot(`host ${host}`, expected, "--allow-host", hostName(host) ?? "");
 }
 

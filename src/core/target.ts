@@ -35,9 +35,9 @@ export function parseTarget(text: string, minPort: 0 | 1 = 1): Target {
   if (scheme && !/^(http|ws)$/i.test(scheme[1] ?? "")) {
     const isTls = /^(https|wss)$/i.test(scheme[1] ?? "");
     const why = isTls
-      ? `; TLS ends at the front, so give the plain port that serves ${/^h/i.test(text) ? "http" : "ws"}://`
+      ? `; TLS ends at the front: give the port that serves plain ${/^h/i.test(text) ? "http" : "ws"}://`
       : "";
-    throw new Error(`${scheme[1]}:// is not spoken to upstreams${why}`);
+    throw new Error(`${scheme[1]}:// is not supported for upstreams${why}`);
   }
   const rest = scheme ? text.slice(scheme[0].length) : text;
   const slash = rest.indexOf("/");

@@ -21,17 +21,17 @@ export interface PageFacts {
 /** The headline and a sentence for each failure a person can meet in a browser. */
 const WORDS: Partial<Record<FailureCode, readonly [headline: string, sentence: string]>> = {
   upstream_unavailable: ["The dashboard is not running", "It may be restarting."],
-  upstream_reset: ["The dashboard broke off", "It closed the connection before it answered, so it may be restarting."],
+  upstream_reset: ["The dashboard closed the connection", "It did so before it answered, so it may be restarting."],
   upstream_bad_response: [
-    "The dashboard gave a broken answer",
-    "What it sent is not valid HTTP. Its log should say more.",
+    "The dashboard sent an invalid response",
+    "The response is not valid HTTP. The log of the dashboard should say more.",
   ],
   upstream_header_too_large: [
-    "The dashboard's answer has too large a header",
-    "It is larger than this server is set to take (--max-header-size).",
+    "The dashboard's response headers are too large",
+    "They are larger than this server allows (--max-header-size).",
   ],
-  upstream_timeout: ["The dashboard does not answer", "It accepted the request and then stayed silent for too long."],
-  too_many: ["Too busy at the moment", "Too many requests wait for the dashboard already."],
+  upstream_timeout: ["The dashboard does not answer", "It accepted the request, but sent no response in time."],
+  too_many: ["Too busy at the moment", "Too many requests are waiting for the dashboard already."],
   draining: ["Restarting", "This server is shutting down. It should be back in a moment."],
 };
 
@@ -78,7 +78,7 @@ function waitingRows(away: Away | undefined): string[] {
   const iso = away.since.toISOString();
   const ms = ago(away.since);
   return [
-    `<dt>Away for</dt><dd><span id="away" data-ms="${ms}">${seconds(ms)}</span>, since <time datetime="${iso}">${iso}</time></dd>`,
+    `<dt>Down for</dt><dd><span id="away" data-ms="${ms}">${seconds(ms)}</span>, since <time datetime="${iso}">${iso}</time></dd>`,
     tried,
   ];
 }
@@ -92,7 +92,7 @@ export function errorPage(failure: Failure, facts: PageFacts): string {
   rows.push(...(asks ? waitingRows(facts.away) : []));
   const { why } = failure;
   if (why) {
-    rows.push(`<dt>Seen</dt><dd>${escape(why.seen)}</dd>`, `<dt>To let it in</dt><dd>${escape(why.option)}</dd>`);
+    rows.push(`<dt>Received</dt><dd>${escape(why.seen)}</dd>`, `<dt>To allow it</dt><dd>${escape(why.option)}</dd>`);
   }
   rows.push(`<dt>Error</dt><dd>${failure.status} ${failure.code}</dd>`, `<dt>Request</dt><dd>${escape(facts.id)}</dd>`);
   const state = asks
@@ -100,8 +100,8 @@ export function errorPage(failure: Failure, facts: PageFacts): string {
     : facts.repeatable
       ? `<p class="state"><a href="">Try again</a></p>`
       : UNSURE.has(failure.code)
-        ? `<p class="state">What you sent may have arrived or not. Go back and look before you send it again.</p>`
-        : `<p class="state">What you sent did not arrive. Go back and send it again.</p>`;
+        ? `<p class="state">It is not known whether the dashboard acted on what you sent. Go back and check before you send it again.</p>`
+        : `<p class="state">What you sent was not delivered. Go back and send it again.</p>`;
   const promise = asks ? " This page opens it as soon as it is back." : "";
   return `<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">

@@ -68,7 +68,7 @@ export async function bind(server: Server, place: Place, signal: AbortSignal): P
   const fd = activatedFd();
   if (fd !== undefined) {
     const error = await tryTo(server, { fd });
-    if (error) throw new CannotListen(`the socket that LISTEN_FDS promises cannot be listened on (${codeOf(error)}).`);
+    if (error) throw new CannotListen(`cannot listen on the socket passed in LISTEN_FDS (${codeOf(error)}).`);
     return { address: addressOf(server), shared: false, inherited: true, older: undefined };
   }
   return await take(server, place, signal);
@@ -130,9 +130,9 @@ export async function bindAdmin(server: Server, at: Address): Promise<AddressInf
   if (!error) return server.address() ?? "";
   const code = codeOf(error);
   const what = "path" in at ? `unix:${at.path}` : hostPort(at.host, at.port);
-  const why = code === "EADDRINUSE" ? "in use" : code === "EACCES" ? "not ours to listen on" : "not to be had";
+  const why = code === "EADDRINUSE" ? "is in use" : "cannot be bound";
   throw new CannotListen(
-    `${what} is ${why} (${systemWords(code)}). Accepted for option '--admin': a free address.`,
+    `${what} ${why} (${systemWords(code)}). Accepted for option '--admin': a free address.`,
     code === "EACCES",
   );
 }
@@ -159,7 +159,7 @@ function explain(error: Error, { host, port }: Place): Error {
     case "EACCES":
     case "EPERM":
       return new CannotListen(
-        `no right to listen on ${hostPort(host, port)} (${systemWords(codeOf(error))}). ` +
+        `no permission to listen on ${hostPort(host, port)} (${systemWords(codeOf(error))}). ` +
           `Accepted for option '--port': 1024 and up, or 0${lowPorts(port)}.`,
         true,
       );
@@ -169,7 +169,7 @@ function explain(error: Error, { host, port }: Place): Error {
     case "EINVAL":
     case "ENOTFOUND":
       return new CannotListen(
-        `${host} is no address of this machine (${systemWords(codeOf(error))}). Accepted for option '--host': one that is.`,
+        `${host} is not an address of this machine (${systemWords(codeOf(error))}). Accepted for option '--host': one that is.`,
       );
     default:
       return error;
@@ -180,11 +180,11 @@ async function busy(place: Place, address: string): Promise<CannotListen> {
   // Loaded only here, so that a start that succeeds does not wait for it.
   const { findHolder } = await import("./holder.ts");
   const holder = await findHolder(place.port, address);
-  const by = holder ? `by process ${holder.pid} (${holder.command})` : "by a process the system does not name";
+  const by = holder ? `by process ${holder.pid} (${holder.command})` : "by a process that the system does not name";
   const older = place.takeover ? undefined : await findOlderSelf(place.port, address);
   return new CannotListen(
-    `${hostPort(place.host, place.port)} is held ${by} (${systemWords("EADDRINUSE")}). ` +
-      `Accepted for option '--port': a free port, or 0${older ? "; or --takeover, since that is a single-port of yours" : ""}.`,
+    `${hostPort(place.host, place.port)} is in use ${by} (${systemWords("EADDRINUSE")}). ` +
+      `Accepted for option '--port': a free port, or 0${older ? "; or --takeover, since that is a single-port of this user" : ""}.`,
   );
 }
 

@@ -37,7 +37,7 @@ const LISTENING = "0A";
 export async function whoListens(port: number): Promise<string | undefined> {
   const holder = await findHolder(port, "::");
   if (holder) return `process ${holder.pid} (${holder.command})`;
-  return listenersOn(port, "::").size > 0 ? "a process the system does not name" : undefined;
+  return listenersOn(port, "::").size > 0 ? "a process that the system does not name" : undefined;
 }
 
 function findByProc(port: number, address: string): Holder | undefined {

@@ -41,7 +41,7 @@ export function installStop(stoppable: Stoppable, parentPid: number | undefined)
     stoppable.close().then(
       () => exit(exitCode),
       (error: unknown) => {
-        log.fatal({ err: error }, "could not stop");
+        log.fatal({ err: error }, "the shutdown failed");
         exit(EXIT_BUG);
       },
     );

@@ -79,7 +79,7 @@ async function answer(parts: Serving, req: IncomingMessage, res: ServerResponse)
     return parts.drain();
   }
   const paths = ["/live", "/ready", "/status", "/metrics", "/events", "/"];
-  if (!paths.includes(path)) return text(res, 404, `here are ${paths.join(", ")}\n`);
+  if (!paths.includes(path)) return text(res, 404, `not found; there are ${paths.join(", ")}\n`);
   if (req.method !== "GET" && req.method !== "HEAD") return notAllowed(res, "GET, HEAD");
   switch (path) {
     case "/live":
@@ -115,7 +115,7 @@ function comesFromHere({ allowHost }: AdminParts, { headers: { host } }: Incomin
 function refuseHost(parts: AdminParts, req: IncomingMessage, res: ServerResponse): void {
   const why = whyHost(req.headers.host ?? "");
   parts.refused?.(why);
-  const body = `seen: ${why.seen}\nexpected: ${why.expected}\nto let it in: ${why.option}\n`;
+  const body = `received: ${why.seen}\naccepted: ${why.expected}\nto allow it: ${why.option}\n`;
   send(res, 403, ["Content-Type", "text/plain; charset=utf-8", "X-Single-Port-Error", "host_not_allowed"], body);
 }
 
@@ -128,7 +128,12 @@ function json(res: ServerResponse, status: number, body: unknown): void {
 }
 
 function notAllowed(res: ServerResponse, allowed: string): void {
-  send(res, 405, ["Content-Type", "text/plain; charset=utf-8", "Allow", allowed], `only ${allowed}\n`);
+  send(
+    res,
+    405,
+    ["Content-Type", "text/plain; charset=utf-8", "Allow", allowed],
+    `method not allowed; allowed: ${allowed}\n`,
+  );
 }
 
 const COMMON = ["Cache-Control", "no-store", "X-Content-Type-Options", "nosniff"];
@@ -149,7 +154,7 @@ function stream(parts: Serving, req: IncomingMessage, res: ServerResponse): void
       res,
       503,
       ["Content-Type", "text/plain; charset=utf-8", "Retry-After", "5"],
-      "too many follow already\n",
+      "too many connections follow /events already\n",
     );
   }
   res.writeHead(200, ["Content-Type", "text/event-stream", ...COMMON]);

@@ -40,10 +40,10 @@ async function tryToBind(at: Address, { port, takeover }: Options): Promise<Find
     return { words: what, ok: true };
   } catch (error) {
     const code = codeOf(error);
-    if (code !== "EADDRINUSE") return { words: `${what}: not possible (${(error as Error).message})`, ok: false };
+    if (code !== "EADDRINUSE") return { words: `${what}: not possible: ${(error as Error).message}`, ok: false };
     const isOurs = (await findControl(port)) !== undefined;
     if (isOurs && takeover) return { words: `${what}, which a running single-port hands over`, ok: true };
-    const hint = isOurs ? "; a single-port of yours runs there, which --takeover would have hand over" : "";
+    const hint = isOurs ? "; a single-port of this user runs there, from which --takeover would take over" : "";
     return { words: `${what}: address already in use (EADDRINUSE)${hint}`, ok: false };
   }
 }
@@ -53,7 +53,7 @@ async function tryWeb({ address, label }: Target, timeoutMs: number): Promise<Fi
   const words = `HTTP → ${label}: ${told(answer)}`;
   if (await isTls(address, answer, timeoutMs)) return { words: `${words}; ${TLS}`, ok: false };
   if (answer.kind === "status" && answer.status === 426) {
-    return { words: `${words}: it wants WebSockets only. Are --http and --mux swapped?`, ok: false };
+    return { words: `${words}: it accepts WebSockets only. Are --http and --mux swapped?`, ok: false };
   }
   return { words, ok: answer.kind === "status" };
 }
@@ -70,7 +70,8 @@ async function tryMux({ target, paths }: MuxTarget, http: Target, timeoutMs: num
   const { status } = answer;
   if (status === 101) return { words, ok: true };
   // The mux may require a cookie or an Origin, which only a browser has: so 401 and 403 count as working.
-  if (status === 401 || status === 403) return { words: `${words} to one without Origin and cookies`, ok: true };
+  if (status === 401 || status === 403)
+    return { words: `${words} (this check sends no Origin and no cookies)`, ok: true };
   if (await isTls(address, answer, timeoutMs)) return { words: `${words}; ${TLS}`, ok: false };
   const other = await askMux(http.address, path, timeoutMs);
   const swapped = other.kind === "status" && other.status === 101;
@@ -83,9 +84,9 @@ function told(answer: Answer): string {
     case "status":
       return `answers ${answer.status} ${answer.reason}`.trimEnd();
     case "nonsense":
-      return "answers something that is no HTTP";
+      return "answers with something that is not HTTP";
     case "nothing":
-      return `connects, and then nothing (${answer.why})`;
+      return `accepts the connection, but does not answer (${answer.why})`;
     default:
       return `cannot be reached (${answer.why})`;
   }

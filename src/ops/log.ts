@@ -34,7 +34,9 @@ export async function createLog(
     dress = (line) => pretty(JSON.parse(line));
   }
   const lostLine = (lost: number): string =>
-    dress(`${JSON.stringify({ level: 40, time: Date.now(), lost, msg: "lines of the log could not be written" })}\n`);
+    dress(
+      `${JSON.stringify({ level: 40, time: Date.now(), lost, msg: "log lines were lost: stdout could not be written" })}\n`,
+    );
   const sink = new LogSink(writeChunk, lostLine);
   const write = (line: string): void => sink.write(dress(line));
   const serializers = { path: shortened, ray: shortened };

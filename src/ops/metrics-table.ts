@@ -7,13 +7,13 @@ import type { Report } from "./report.ts";
 const LABELS: Record<string, string> = {
   route: "the upstream: `http`, `mux`, `mux2` ...; `none` where a request was refused before one was chosen",
   upstream: "the same",
-  status: "of the answer; `none` if the client left before, `other` for a code that HTTP does not know",
+  status: "of the response; `none` if the client left before it, `other` for an unknown status",
   reason:
-    "the system's code of what broke, `ECONNRESET` for example; `other` for a rare one; `unsent` or `unread` where a POST or PATCH is known not to have arrived",
-  side: "`client`, `upstream` or `proxy`: who ended it, or who was asked",
+    "the error code, `ECONNRESET` for example; `other` for a rare one; `unsent` or `unread` where a POST or PATCH is known not to have arrived",
+  side: "`client`, `upstream` or `proxy`: the side that ended the exchange, or that was pinged",
   how: "`done`, `fin`, `rst`, `timeout`, `no_pong`, `drain`, `limit`, `protocol`, as in the log",
   phase: "`connect`, `request_body`, `waiting`, `response_body`, `tunnel`, `head`, as in the log",
-  end: "side and how in one: `client_fin`",
+  end: "side and how, joined: `client_fin`",
   direction: "`in` from the client, `out` to it",
 };
 

@@ -189,48 +189,50 @@ function createSeries(
   const gauge = read(prom.Gauge);
   const total = read(prom.Counter);
   gauge("connections_open", "Client connections.", [], ({ connections }) => [[{}, connections]]);
-  gauge("held_requests", "Requests that wait for an upstream.", [], ({ held }) => [[{}, held]]);
+  gauge("held_requests", "Requests that wait for an upstream that cannot be reached.", [], ({ held }) => [[{}, held]]);
   gauge("tunnels_open", "Open tunnels.", ["route"], ({ links }) =>
     links.map(({ name, tunnels }) => [{ route: name }, tunnels]),
   );
-  gauge("upstream_up", "1 when the link is up.", ["upstream"], ({ links }) =>
+  gauge("upstream_up", "1 if the upstream is up, 0 if not.", ["upstream"], ({ links }) =>
     links.map(({ name, state }) => [{ upstream: name }, state === "up" ? 1 : 0]),
   );
-  total("upstream_reconnects_total", "Outages that the upstream has come back from.", ["upstream"], ({ links }) =>
+  total("upstream_reconnects_total", "Outages that the upstream has recovered from.", ["upstream"], ({ links }) =>
     links.map(({ name, reconnectCount }) => [{ upstream: name }, reconnectCount]),
   );
-  total("upstream_reconnect_tries_total", "Tries made in outages.", ["upstream"], ({ links }) =>
+  total("upstream_reconnect_tries_total", "Attempts to connect during outages.", ["upstream"], ({ links }) =>
     links.map(({ name, reconnectTries }) => [{ upstream: name }, reconnectTries]),
   );
-  total("uncaught_total", "Socket errors that nobody caught: a bug if not zero.", [], ({ totals }) => [
-    [{}, totals.uncaught],
-  ]);
+  total("uncaught_total", "Uncaught socket errors: a bug if not zero.", [], ({ totals }) => [[{}, totals.uncaught]]);
   // Includes open tunnels: some live for weeks.
-  total("tunnel_bytes_total", "Bytes relayed, from (in) and to (out) the client.", ["route", "direction"], (now) =>
-    now.links.flatMap(({ name }): Reading[] => {
-      const open = now.tunnels.filter(({ route }) => route === name);
-      const closed = closedBytes.get(name) ?? { in: 0, out: 0 };
-      return [
-        [{ route: name, direction: "in" }, open.reduce((sum, { client }) => sum + client.bytes, closed.in)],
-        [{ route: name, direction: "out" }, open.reduce((sum, { upstream }) => sum + upstream.bytes, closed.out)],
-      ];
-    }),
+  total(
+    "tunnel_bytes_total",
+    "Bytes relayed by tunnels, from (in) and to (out) the client.",
+    ["route", "direction"],
+    (now) =>
+      now.links.flatMap(({ name }): Reading[] => {
+        const open = now.tunnels.filter(({ route }) => route === name);
+        const closed = closedBytes.get(name) ?? { in: 0, out: 0 };
+        return [
+          [{ route: name, direction: "in" }, open.reduce((sum, { client }) => sum + client.bytes, closed.in)],
+          [{ route: name, direction: "out" }, open.reduce((sum, { upstream }) => sum + upstream.bytes, closed.out)],
+        ];
+      }),
   );
   const series = {
-    requests: counter("requests_total", "Requests by answer; 101 opened a tunnel.", ["route", "status"]),
-    retries: counter("retries_total", "Requests sent again, by what the connection before broke of.", ["reason"]),
+    requests: counter("requests_total", "Requests by response status; 101 opened a tunnel.", ["route", "status"]),
+    retries: counter("retries_total", "Requests sent again, by the error of the attempt before.", ["reason"]),
     tunnels: counter("tunnels_total", "Tunnels that ended, by side and kind.", ["route", "end"]),
     endings: counter("endings_total", "Exchanges that ended, by side, kind and phase.", ["side", "how", "phase"]),
     duration: new prom.Histogram({
       name: "single_port_request_duration_seconds",
-      help: "From the request's head to the end of its answer.",
+      help: "Time from the request head to the end of the response.",
       labelNames: ["route"],
       buckets: [...SECONDS],
       registers,
     }),
     rtt: new prom.Histogram({
       name: "single_port_ping_rtt_seconds",
-      help: "From our ping to its pong.",
+      help: "Time from a ping to its pong.",
       labelNames: ["side"],
       buckets: [...SECONDS],
       registers,

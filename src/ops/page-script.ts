@@ -88,7 +88,7 @@ function drawChart(chart) {
 }
 
 // -- links ---------------------------------------------------------------------------------------------------------
-const STATES = { connecting: "◌ not seen yet", up: "● up", suspect: "▲ suspect", reconnecting: "✕ reconnecting" };
+const STATES = { connecting: "◌ not reached yet", up: "● up", suspect: "▲ suspect", reconnecting: "✕ reconnecting" };
 const STRIP_MS = 15 * 60_000;
 const links = new Map();
 

@@ -91,25 +91,25 @@ const ROUTES: Column[] = [
 /** The legend at the end of the page. */
 const LEGEND: [word: string, meaning: string][] = [
   ["up", "connects and answers"],
-  ["suspect", "failed once; asked again within a second"],
-  ["reconnecting", "failed twice or more in a row; asked again and again, requests are held"],
-  ["not seen yet", "has not been reached since this proxy started"],
-  ["held", "waits for an upstream that cannot be reached, for as long as --hold"],
-  ["outages survived", "times it was lost and came back; tries are those made in between"],
+  ["suspect", "failed once; probed again within a second"],
+  ["reconnecting", "failed at least twice in a row; probed repeatedly, while requests are held"],
+  ["not reached yet", "has not been reached since this proxy started"],
+  ["held", "waits for an upstream that cannot be reached, for at most --hold"],
+  ["outages survived", "how often the upstream was lost and came back; tries are attempts to connect meanwhile"],
   ["client, upstream, proxy", "the side that ended an exchange"],
-  ["done", "a whole answer, or a tunnel that was closed with a Close"],
-  ["closed (fin)", "the connection was closed without that"],
-  ["reset (rst)", "the connection was broken off"],
-  ["no pong", "a ping was not answered in time: nobody is there any more"],
-  ["drained", "ended because this proxy stops"],
-  ["refused (limit)", "not let in, or too many"],
+  ["done", "a complete response, or a tunnel that was closed with a Close frame"],
+  ["closed (fin)", "the connection was closed before that"],
+  ["reset (rst)", "the connection was reset"],
+  ["no pong", "a ping was not answered in time: the peer is half-open"],
+  ["drained", "ended because this proxy shuts down"],
+  ["refused (limit)", "refused: not allowed, too many, or too large"],
   [
     "p50, p95, p99",
-    "so long half, 95 and 99 of 100 requests took at most, from head to end of the answer, since the start",
+    "50, 95 and 99 of 100 requests took at most this long, from the head to the end of the response, since the start",
   ],
   [
     "phase",
-    "connect: no connection yet; request_body: it is being sent; waiting: for the answer; response_body: within it",
+    "connect: no connection to the upstream yet; request_body: the request is being sent; waiting: for the response; response_body: the response is being sent",
   ],
 ];
 

@@ -10,23 +10,23 @@ interface Readiness {
 }
 
 const WORDS = {
-  connecting: "has not been seen yet",
-  suspect: "failed once just now",
+  connecting: "has not been reached yet",
+  suspect: "has just failed once",
   reconnecting: "cannot be reached",
 } as const;
 
 /** System error codes in words. */
 const CODES: Record<string, string> = {
   ECONNREFUSED: "nothing listens there",
-  ENOENT: "there is no such socket",
-  ENOTFOUND: "there is no such host",
-  EAI_AGAIN: "its name cannot be looked up",
+  ENOENT: "the socket does not exist",
+  ENOTFOUND: "the host name is unknown",
+  EAI_AGAIN: "the host name cannot be resolved",
   ETIMEDOUT: "it does not answer",
-  no_pong: "it takes connections and does not answer",
-  EHOSTUNREACH: "there is no way to its host",
-  ENETUNREACH: "there is no way to its network",
-  ECONNRESET: "it closes connections at once",
-  EACCES: "this user may not connect to it",
+  no_pong: "it accepts connections, but does not answer",
+  EHOSTUNREACH: "there is no route to its host",
+  ENETUNREACH: "there is no route to its network",
+  ECONNRESET: "it resets connections at once",
+  EACCES: "it does not let this user connect",
 };
 
 /** A code in words: `nothing listens there (ECONNREFUSED)`. */

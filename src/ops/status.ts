@@ -30,7 +30,7 @@ const LEAVE = new Set(["q", "Q", "\x1b", "\x03", "\x04"]);
 export async function status(options: StatusOptions, fail: Fail, whoListens: WhoListens): Promise<void> {
   const path = await find(options.port, fail, whoListens);
   const first = await askControl(path, "GET", "/status");
-  if (first?.status !== 200) return fail(EXIT_UNAVAILABLE, "it went away while it was asked.");
+  if (first?.status !== 200) return fail(EXIT_UNAVAILABLE, "single-port exited while it was asked.");
   // `status | head` closes stdout early, which is no failure.
   process.stdout.on("error", () => process.exit(0));
   if (options.watch) return watch(path, options.json ?? false);
@@ -66,10 +66,11 @@ async function find(port: number | undefined, fail: Fail, whoListens: WhoListens
   }
   const found = await findControls();
   const [only] = found.values();
-  if (only === undefined) return fail(EXIT_UNAVAILABLE, "no single-port of this user answers on a control socket.");
+  if (only === undefined)
+    return fail(EXIT_UNAVAILABLE, "no single-port of this user is running: none answers on a control socket.");
   if (found.size === 1) return only;
   const list = [...found.keys()].sort((a, b) => a - b).join(", ");
-  return fail(EXIT_USAGE, `several are running; choose with --port: ${list}.`);
+  return fail(EXIT_USAGE, `several single-ports are running; choose one with --port: ${list}.`);
 }
 
 function look(): Look {
@@ -92,7 +93,7 @@ function watch(path: string, json: boolean): void {
     const gone = lostAt === undefined ? undefined : Math.round((Date.now() - lostAt) / 1000);
     screen.show(
       lines,
-      gone === undefined ? undefined : `not running for ${gone}s; waiting for it. What you see is old.`,
+      gone === undefined ? undefined : `not running for ${gone}s; waiting for it. These are its last figures.`,
     );
   };
   const print = (body: string): void => {

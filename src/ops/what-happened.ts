@@ -14,10 +14,10 @@ export function elapsed(ms: number): string {
 const DIALS: Record<string, string> = {
   ECONNREFUSED: "refuses connections",
   ENOENT: "does not exist",
-  EACCES: "may not be connected to by this user",
-  ENOTFOUND: "is a name that nobody knows",
-  EAI_AGAIN: "is a name that cannot be looked up",
-  ETIMEDOUT: "does not take connections",
+  EACCES: "does not let this user connect",
+  ENOTFOUND: "is an unknown host name",
+  EAI_AGAIN: "is a host name that cannot be resolved",
+  ETIMEDOUT: "does not accept connections",
   EHOSTUNREACH: "cannot be reached from here",
   ENETUNREACH: "cannot be reached from here",
   ECONNRESET: "resets connections at once",
@@ -37,7 +37,7 @@ function times(count: number): string {
 function gaveUp(outcome: Outcome, target: string): string {
   if (outcome.attempts.length === 0) return `did not wait: ${target} is known to be down`;
   const code = outcome.attempts.findLast(({ phase }) => phase === "connect")?.code;
-  const does = code === undefined ? "is not there" : (DIALS[code] ?? `cannot be connected to (${code})`);
+  const does = code === undefined ? "cannot be reached" : (DIALS[code] ?? `cannot be connected to (${code})`);
   return `gave up after ${elapsed(outcome.ms)}: ${target} ${does}`;
 }
 
@@ -51,61 +51,63 @@ function tooMany({ attempts, route, method }: Outcome): string {
 }
 
 const BEFORE_ANSWER: Partial<Record<How, string>> = {
-  fin: "closed the connection before it answered",
-  rst: "reset the connection before it answered",
-  timeout: "went silent before it answered",
+  fin: "closed the connection before it responded",
+  rst: "reset the connection before it responded",
+  timeout: "was silent for too long before it responded",
 };
 
 /** @param what the sentence to use when the outcome has no explanation. */
 function notLetIn(what: string): (outcome: Outcome) => string {
   return ({ why }) => {
     if (!why) return `refused: ${what}`;
-    return `refused: seen ${why.seen}, expected ${why.expected}; to let it in: ${why.option}`;
+    return `refused: received ${why.seen}, accepted is ${why.expected}; to allow it: ${why.option}`;
   };
 }
 
 /** The sentence for each error answer of this proxy. */
 const REFUSALS: Record<FailureCode, (outcome: Outcome, target: string) => string> = {
-  bad_request: () => "refused: the client sent what is not valid HTTP, or asked for what is not done here",
+  bad_request: () => "refused: the request is not valid HTTP, or uses something that is not supported",
   origin_not_allowed: notLetIn("pages of this origin may not open the terminal (--allow-origin)"),
   host_not_allowed: notLetIn("pages may not open the terminal by this host (--allow-host)"),
   no_mux: () => "refused: the client asked for the terminal mux, and no --mux is given",
-  method_not_allowed: ({ method }) => `refused: the client asked for ${method || "a method that is not done here"}`,
+  method_not_allowed: ({ method }) => `refused: the method ${method || "of the request"} is not supported`,
   request_timeout: ({ ms }) =>
-    `refused${ms > 0 ? ` after ${elapsed(ms)}` : ""}: the client did not send all of its request in time`,
-  header_too_large: () => "refused: the client's header fields are larger than --max-header-size",
+    `refused${ms > 0 ? ` after ${elapsed(ms)}` : ""}: the client did not send its whole request in time`,
+  header_too_large: () => "refused: the request headers are larger than --max-header-size",
   upstream_reset: (outcome, target) =>
-    `${target} ${BEFORE_ANSWER[outcome.how] ?? "broke off before it answered"}${times(connections(outcome))}`,
+    `${target} ${BEFORE_ANSWER[outcome.how] ?? "closed the connection before it responded"}${times(connections(outcome))}`,
   upstream_bad_response: ({ how }, target) =>
-    how === "protocol" ? `${target} sent what is not valid HTTP` : `${target} broke off within the head of its answer`,
+    how === "protocol"
+      ? `${target} sent a response that is not valid HTTP`
+      : `${target} closed the connection within its response headers`,
   upstream_header_too_large: (_outcome, target) =>
-    `refused: the header fields that ${target} sent are larger than --max-header-size`,
+    `refused: the response headers of ${target} are larger than --max-header-size`,
   upstream_unavailable: gaveUp,
   too_many: tooMany,
   draining: () => "refused: this proxy is shutting down",
   upstream_timeout: ({ ms, phase }, target) =>
-    `${target} took the connection and ${phase === "request_body" ? "did not read the request" : "did not answer"} for ${elapsed(ms)}`,
-  loop_detected: () => "refused: the request had passed through this proxy before (does --http lead back to it?)",
+    `${target} accepted the connection, but ${phase === "request_body" ? "did not read the request" : "did not respond"} for ${elapsed(ms)}`,
+  loop_detected: () => "refused: the request has passed through this proxy before (does --http lead back to it?)",
 };
 
 const DOES: Record<How, Record<"client" | "upstream", string>> = {
   done: { client: "closed the tunnel", upstream: "closed the tunnel" },
-  fin: { client: "left", upstream: "closed the connection" },
+  fin: { client: "closed the connection", upstream: "closed the connection" },
   rst: { client: "reset the connection", upstream: "reset the connection" },
   timeout: { client: "took no byte for too long", upstream: "was silent for too long" },
   no_pong: { client: "did not answer a ping", upstream: "did not answer a ping" },
-  protocol: { client: "sent what is not valid HTTP", upstream: "broke the framing of its answer" },
-  drain: { client: "left", upstream: "closed the connection" },
+  protocol: { client: "sent bytes that are not valid HTTP", upstream: "sent a body with invalid framing" },
+  drain: { client: "closed the connection", upstream: "closed the connection" },
   limit: { client: "was refused", upstream: "was refused" },
 };
 
 const WHERE: Record<Phase, string> = {
-  connect: " before there was a connection to the upstream",
-  request_body: " within its request",
-  waiting: " before it was answered",
-  response_body: " within the answer",
+  connect: " before the upstream was connected",
+  request_body: " during the request body",
+  waiting: " before the response",
+  response_body: " during the response body",
   tunnel: "",
-  head: " within the head of its request",
+  head: " within its request headers",
 };
 
 /**
@@ -118,16 +120,17 @@ export function whatHappened(outcome: Outcome, target: string): string {
   if (error !== undefined) return REFUSALS[error]?.(outcome, target) ?? `refused: ${error}`;
   if (how === "done" && kind === "request") return `answered after ${elapsed(ms)}`;
   if (by === "proxy" && how === "limit" && phase === "response_body") {
-    return `cut off after ${elapsed(ms)}: the trailers that ${target} sent are larger than --max-header-size`;
+    return `cut off after ${elapsed(ms)}: the response trailers of ${target} are larger than --max-header-size`;
   }
   if (by === "proxy") {
-    if (phase === "head") return "not begun: the request came after this proxy had ended its side of the connection";
+    if (phase === "head")
+      return "not forwarded: the request came after this proxy had closed its side of the connection";
     const done = how === "drain" ? "closed by the shutdown of this proxy" : `ended by this proxy (${how})`;
     return `${done} after ${elapsed(ms)}`;
   }
   const who = by === "client" ? "the client" : target;
-  const bare = kind === "tunnel" && how === "fin" ? " without a Close" : "";
-  const where = by === "upstream" && phase === "response_body" ? " within its answer" : WHERE[phase];
+  const bare = kind === "tunnel" && how === "fin" ? " without a Close frame" : "";
+  const where = by === "upstream" && phase === "response_body" ? " during the response body" : WHERE[phase];
   // No duration is known for a connection that broke before its head was complete.
   const after = phase === "head" || (status === 0 && ms === 0) ? "" : ` after ${elapsed(ms)}`;
   return `${who} ${DOES[how][by]}${bare}${where}${after}`;

@@ -45,8 +45,11 @@ export function readEnvironment(env: NodeJS.ProcessEnv, args: readonly string[])
       env["SINGLE_PORT_HOST"] = host;
       sources.set("SINGLE_PORT_HOST", "HOST");
     } else {
-      const why = dropIn ? "is not read, as by the server that is replaced" : "is no address, and not read";
-      notices.push({ level: "info", text: `environment HOST=${host} ${why}; --host and SINGLE_PORT_HOST are` });
+      const why = dropIn ? "as the replaced server does" : "since it is not an IP address or localhost";
+      notices.push({
+        level: "info",
+        text: `environment HOST=${host} is ignored, ${why}; to set the address use --host or SINGLE_PORT_HOST`,
+      });
     }
   }
   const restore = (): void => {
@@ -82,7 +85,7 @@ function unread(env: NodeJS.ProcessEnv): Notice[] {
     return [near === undefined ? name : `${name} (did you mean ${near}?)`];
   });
   if (slips.length === 0) return [];
-  return [{ level: "warn", text: `not read from the environment: ${slips.join(", ")}` }];
+  return [{ level: "warn", text: `unknown environment variables are ignored: ${slips.join(", ")}` }];
 }
 
 /** A misspelt name differs by at most this many letters, and in a short name by at most half of them. */

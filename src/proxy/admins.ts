@@ -64,7 +64,7 @@ export class Admins {
       } catch (error) {
         if (performance.now() > warnAt) {
           warnAt = Infinity;
-          this.#log.warn({ err: error }, "no admin address");
+          this.#log.warn({ err: error }, "cannot bind the address of --admin yet; retrying");
         }
         await sleep(RETRY_MS, this.#closing.signal);
       }
@@ -94,7 +94,7 @@ export class Admins {
       // Connections on the removed socket stay open (`status --watch`).
       before?.server.close();
       served = await this.#tryControl(parts, port, undefined, before !== undefined);
-      if (served) this.#log.warn(before ? "the control socket was removed, and is put back" : "control socket at last");
+      if (served) this.#log.warn(before ? "the control socket was removed; made it again" : "made the control socket");
     }
   }
 
@@ -112,7 +112,8 @@ export class Admins {
     } catch (error) {
       // The proxy serves without a control socket. Only `single-port status` and a takeover do not find it.
       server.close();
-      if (warns) this.#log.warn({ err: error }, "no control socket");
+      if (warns)
+        this.#log.warn({ err: error }, "no control socket: single-port status and --takeover cannot find this process");
       return undefined;
     }
   }

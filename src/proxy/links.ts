@@ -109,13 +109,13 @@ export class Links {
   /** Logs that an upstream cannot be reached at the start; hints at [::1] if its port is open there. */
   #unreachable(log: Logger, name: string, target: Target, code: string): void {
     const say = (more: string): void =>
-      log.warn({ code }, `${name} upstream ${target.label} cannot be reached yet (${code}); waiting${more}`);
+      log.warn({ code }, `${name} upstream ${target.label} cannot be reached yet (${code}); retrying${more}`);
     const { address } = target;
     const elsewhere = "port" in address && address.host === "127.0.0.1" && !target.other && code === "ECONNREFUSED";
     if (!elsewhere) return say("");
     const other = { host: "::1", port: address.port };
     probeConnect(other, { clock: this.#parts.clock, timeoutMs: PROBE_TIMEOUT_MS }, (error) => {
-      say(error === undefined ? `, but something answers on ${hostPort(other.host, other.port)}` : "");
+      say(error === undefined ? `. Something listens on ${hostPort(other.host, other.port)}: is that the server?` : "");
     });
   }
 
@@ -138,12 +138,12 @@ export class Links {
             options.onDown,
             { name, target: target.label },
             {
-              started: () => log.info({ command: options.onDown }, "running the on-down command"),
-              ended: (result) => log[result.code === 0 ? "info" : "warn"](result, "on-down command ended"),
+              started: () => log.info({ command: options.onDown }, "running the --on-down command"),
+              ended: (result) => log[result.code === 0 ? "info" : "warn"](result, "the --on-down command ended"),
             },
           );
     const where = new Whereabouts(target, (label) =>
-      log.info(`upstream ${name} is at ${label}, and not at ${target.label}`),
+      log.info(`upstream ${name} answers at ${label}, not at ${target.label}`),
     );
     const monitor = new Monitor(name, where, {
       clock,

@@ -76,7 +76,7 @@ export function logDropped(
   dropped: number,
   level: "info" | "warn" | "error" | "fatal",
 ): void {
-  log[level]({ kind, dropped }, "more of the same were not logged");
+  log[level]({ kind, dropped }, "further lines of this kind were not logged");
 }
 
 /** The upstream of each path; `*` is for all other paths, which go to the web server. */
@@ -248,8 +248,9 @@ export class Proxy {
     for (const { target, paths } of this.#options.mux) {
       for (const path of paths) routes.push(`${path} → ${target.label}${target.path ?? ""}`);
     }
-    if (older?.hears) this.#log.info({ older: older.pid }, "took over from an older single-port");
-    else if (older) this.#log.warn({ older: older.pid }, "the older single-port does not answer, and may keep clients");
+    if (older?.hears) this.#log.info({ older: older.pid }, "took over from the previous single-port");
+    else if (older)
+      this.#log.warn({ older: older.pid }, "the previous single-port does not answer, and may still serve clients");
     // A unix socket passed by systemd has no port, and so no URL.
     if (address.port > 0) routes.push(urlOf(address.address, address.port));
     this.#log.info(`listening on ${address.port || address.address}; ${routes.join("; ")}`);
@@ -348,7 +349,8 @@ export class Proxy {
   }
 
   #onAdminRefused(why: Why): void {
-    if (this.#process.lines.allows("admin refused", "warn")) this.#log.warn(why, "refused on the admin address");
+    if (this.#process.lines.allows("admin refused", "warn"))
+      this.#log.warn(why, "refused a request to --admin: its host is not allowed");
   }
 
   #onEnded(outcome: Outcome): void {

@@ -42,7 +42,7 @@ describe("the port is held by a stranger", () => {
     const { code, stderr } = await singlePort(["--http", "1", "--port", String(stranger.port)], env);
     expect(code).toBe(78);
     expect(stderr).toMatch(/^single-port: [^\n]+\n$/);
-    expect(stderr).toContain(`127.0.0.1:${stranger.port} is held by process ${stranger.process.pid} (`);
+    expect(stderr).toContain(`127.0.0.1:${stranger.port} is in use by process ${stranger.process.pid} (`);
     expect(stderr).toContain("server.mjs");
     const times = tries();
     expect(times).toHaveLength(5);
@@ -80,7 +80,10 @@ describe("the port is held by a stranger", () => {
     expect(daemon.port).toBe(port);
     const args = ["--http", "1", "--port", String(port), "--host", "::1", "--bind-retry", "0"];
     const { code, stderr } = await singlePort(args, ownRuntime());
-    expect([code, stderr]).toEqual([78, expect.stringContaining(`[::1]:${port} is held by process ${process.pid} (`)]);
+    expect([code, stderr]).toEqual([
+      78,
+      expect.stringContaining(`[::1]:${port} is in use by process ${process.pid} (`),
+    ]);
   });
 
   test("SIGTERM while it is waited for: exit 0 at once, without a word", async () => {
@@ -101,7 +104,7 @@ test("the port is held by one of ours: the line suggests --takeover", async () =
   const { code, stderr } = await singlePort(["--http", "1", "--port", String(older.port), "--bind-retry", "0"], env);
   expect(code).toBe(78);
   expect(stderr).toContain("(EADDRINUSE: address already in use)");
-  expect(stderr).toContain("; or --takeover, since that is a single-port of yours.");
+  expect(stderr).toContain("; or --takeover, since that is a single-port of this user.");
 });
 
 /** Root may listen anywhere: it is run without that right. */
@@ -118,7 +121,7 @@ test.skipIf(!forbidsLowPorts)("a port below 1024 without the right to it: one li
   expect([code, stderr]).toEqual([
     77,
     expect.stringMatching(
-      /^single-port: no right to [^\n]*127\.0\.0\.1:99 \(EACCES: permission denied\)[^\n]*setcap cap_net_bind_service[^\n]*\n$/,
+      /^single-port: no permission to [^\n]*127\.0\.0\.1:99 \(EACCES: permission denied\)[^\n]*setcap cap_net_bind_service[^\n]*\n$/,
     ),
   ]);
   expect(tries()).toHaveLength(1);
@@ -134,7 +137,7 @@ describe("two at the same moment", () => {
     const loser = both.find((one) => !isDaemon(one));
     expect(another).toBeUndefined();
     expect((loser as Error).message).toContain("ended with 78");
-    expect((loser as Error).message).toContain(`is held by process ${winner?.pid} (`);
+    expect((loser as Error).message).toContain(`is in use by process ${winner?.pid} (`);
     expect((await statusOf(controlSocket(env, port))).pid).toBe(winner?.pid);
   });
 

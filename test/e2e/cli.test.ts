@@ -18,7 +18,7 @@ test("--help lists every option in its group, with default and environment varia
   const groups = [...stdout.matchAll(/^\S.*:$/gm)].map(([line]) => line);
   expect(groups).toEqual(
     expect.arrayContaining([
-      "What goes where:",
+      "Addresses and upstreams:",
       "Tunnels:",
       "Plain requests:",
       "Limits:",
@@ -27,7 +27,7 @@ test("--help lists every option in its group, with default and environment varia
     ]),
   );
   const text = stdout.replaceAll(/\s+/g, " ");
-  expect(text).toContain("the public port; 0 picks a free one (default: 3000, env: PORT)");
+  expect(text).toContain("public port; 0 picks a free one (default: 3000, env: PORT)");
   expect(text).toContain("(default: 10s, env: SINGLE_PORT_HOLD)");
   expect(text).toContain("(required) (env: NEXT_INTERNAL_PORT)");
 });
@@ -136,15 +136,17 @@ test.each([
 ])("%s=%s, which is no address of this machine: the line says where it came from", async (name, host) => {
   const { code, stderr } = await singlePort(["--http", "1", "--port", "0", "--log-level", "silent"], { [name]: host });
   expect(code).toBe(78);
-  expect(stderr).toContain(`${host} is no address of this machine`);
+  expect(stderr).toContain(`${host} is not an address of this machine`);
   expect(stderr).toContain(`option '--host' (from environment ${name})`);
 });
 
 test("HOST as conda exports it is not read, and the log says so; a slip in a name is a warning", async () => {
   const daemon = await startDaemon(["--http", "1"], { HOST: "x86_64-conda-linux-gnu", SINGLE_PORT_HLD: "1s" });
   const said = daemon.log.map(({ msg }) => msg);
-  expect(said).toContainEqual(expect.stringContaining("HOST=x86_64-conda-linux-gnu is no address, and not read"));
-  expect(said).toContain("not read from the environment: SINGLE_PORT_HLD (did you mean SINGLE_PORT_HOLD?)");
+  expect(said).toContainEqual(
+    expect.stringContaining("HOST=x86_64-conda-linux-gnu is ignored, since it is not an IP address"),
+  );
+  expect(said).toContain("unknown environment variables are ignored: SINGLE_PORT_HLD (did you mean SINGLE_PORT_HOLD?)");
 });
 
 test.each([

@@ -26,7 +26,7 @@ test("a start that fails for its port lets go of the address of --admin", async 
     bindRetry: "0",
     logLevel: "silent",
   };
-  await expect(startSinglePort(options)).rejects.toThrow("is held");
+  await expect(startSinglePort(options)).rejects.toThrow("is in use");
   const again = createServer().listen(admin.port, "127.0.0.1");
   await once(again, "listening");
   again.close();

@@ -166,13 +166,13 @@ describe("by which host a page may open a mux", () => {
     const host = await refused(...page("evil.example:3000"));
     expect(host).toMatchObject({
       code: HOST_REFUSED,
-      message: expect.stringMatching(/ Seen: host evil\.example:3000\. --allow-host evil\.example lets it in\.$/),
+      message: expect.stringMatching(/ Received: host evil\.example:3000\. To allow it: --allow-host evil\.example$/),
     });
     const origin = await refused("Host: localhost:3000", "Origin: https://evil.example");
     expect(origin).toMatchObject({
       code: REFUSED,
       message: expect.stringMatching(
-        / Seen: origin https:\/\/evil\.example\. --allow-origin https:\/\/evil\.example lets it in\.$/,
+        / Received: origin https:\/\/evil\.example\. To allow it: --allow-origin https:\/\/evil\.example$/,
       ),
     });
     const lineOf = (id: unknown): Promise<LogLine> => daemon.logged((line) => line["id"] === id, "the refusal");
@@ -204,9 +204,12 @@ describe("by which host the admin address may be asked", () => {
     for (const path of ["/live", "/ready", "/status", "/metrics", "/events", "/", "/nothing"]) {
       const answer = await ask(daemon, path, "Host: evil.example:9900", "X-Forwarded-For: 192.0.2.1");
       expect([answer.status, answer.field("x-single-port-error")]).toEqual([403, HOST_REFUSED]);
-      expect(answer.body).toMatch(/^seen: host evil.example:9900\n(.*\n)to let it in: --allow-host evil.example\n$/);
+      expect(answer.body).toMatch(/^received: host evil.example:9900\n(.*\n)to allow it: --allow-host evil.example\n$/);
     }
-    const line = await daemon.logged(({ msg }) => msg === "refused on the admin address", "a refusal");
+    const line = await daemon.logged(
+      ({ msg }) => msg === "refused a request to --admin: its host is not allowed",
+      "a refusal",
+    );
     expect(line).toMatchObject({ level: 40, seen: "host evil.example:9900", option: "--allow-host evil.example" });
     for (const host of ["localhost:1", "127.0.0.1:9900", "[::1]", "ops.example"]) {
       expect((await ask(daemon, "/live", `Host: ${host}`)).status, host).toBe(200);

@@ -19,6 +19,6 @@ test("options behind a command are that command's", async () => {
 
 test("options in front of a command are refused rather than ignored", () => {
   const { status, stderr } = run("--port", "1234", "check", "--http", "4000");
-  expect(stderr).toBe("single-port: option '--port' stands before 'check'. Accepted: behind it.\n");
+  expect(stderr).toBe("single-port: option '--port' is given before 'check'. Accepted: after it.\n");
   expect(status).toBe(64);
 });

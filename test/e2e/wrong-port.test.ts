@@ -31,8 +31,8 @@ test("nobody listens: one warning for each upstream, after its first probe", asy
   expect(back.accepted.length).toBeGreaterThan(0);
   const warnings = daemon.log.filter(({ level }) => level === 40).map(({ msg }) => msg);
   expect(warnings.toSorted()).toEqual([
-    `http upstream 127.0.0.1:${web} cannot be reached yet (ECONNREFUSED); waiting`,
-    `mux upstream localhost:${mux} cannot be reached yet (ECONNREFUSED); waiting`,
+    `http upstream 127.0.0.1:${web} cannot be reached yet (ECONNREFUSED); retrying`,
+    `mux upstream localhost:${mux} cannot be reached yet (ECONNREFUSED); retrying`,
   ]);
 });
 
@@ -42,7 +42,7 @@ test.skipIf(noIPv6)("a bare port is dialled on ::1 where only that answers, and 
   const daemon = await startDaemon(["--http", String(port), "--hold", "0"]);
   expect((await ask(daemon.port, GET)).field("x-at")).toBe("::1");
   await daemon.logged(
-    ({ msg }) => msg === `upstream http is at [::1]:${port}, and not at 127.0.0.1:${port}`,
+    ({ msg }) => msg === `upstream http answers at [::1]:${port}, not at 127.0.0.1:${port}`,
     "where it is",
   );
   await web.kill();
@@ -64,7 +64,7 @@ test.skipIf(noIPv6)("an address that was given is meant: that something answers 
   const daemon = await startDaemon(["--http", `127.0.0.1:${port}`, "--hold", "0", ...PROBES]);
   const { msg } = await daemon.logged(({ level }) => level === 40, "a warning");
   expect(msg).toBe(
-    `http upstream 127.0.0.1:${port} cannot be reached yet (ECONNREFUSED); waiting, but something answers on [::1]:${port}`,
+    `http upstream 127.0.0.1:${port} cannot be reached yet (ECONNREFUSED); retrying. Something listens on [::1]:${port}: is that the server?`,
   );
   expect((await ask(daemon.port, GET)).status).toBe(503);
 });

@@ -163,7 +163,7 @@ describe.skipIf(noChromium)(IN_CHROMIUM, () => {
     child.kill("SIGKILL");
     await exited;
     await launch(port, ["--http", String(away), "--admin", String(admin)], "ignore", env);
-    await says(page, "#links", new RegExp(`^http◌ not seen yet127\\.0\\.0\\.1:${away}(?!.*mux)`), 8000);
+    await says(page, "#links", new RegExp(`^http◌ not reached yet127\\.0\\.0\\.1:${away}(?!.*mux)`), 8000);
     expect(faults).toEqual([]);
   });
 

@@ -151,8 +151,8 @@ describe.skipIf(noChromium)(IN_CHROMIUM, () => {
   });
 
   test.each([
-    ["that did not arrive", "unavailable", "did not arrive"],
-    ["that may have arrived", "resets", "may have arrived or not"],
+    ["that did not arrive", "unavailable", "was not delivered"],
+    ["that may have arrived", "resets", "not known whether"],
   ])("after a form %s it says so, and sends nothing again", async (_what, kind, words) => {
     const upstream = await rawUpstream((peer) => peer.socket.once("data", () => peer.reset()));
     const port = kind === "resets" ? upstream.port : await deadPort();

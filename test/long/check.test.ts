@@ -79,7 +79,9 @@ test("a port in use: what holds it, exit 78; 0 when one of ours would hand it ov
   const args = ["check", "--http", String(web.port), "--port"];
   const busy = await singlePort([...args, String(older.port)], env);
   expect(busy.code).toBe(78);
-  expect(busy.stdout).toContain(`127.0.0.1:${older.port}: address already in use (EADDRINUSE); a single-port of yours`);
+  expect(busy.stdout).toContain(
+    `127.0.0.1:${older.port}: address already in use (EADDRINUSE); a single-port of this user`,
+  );
   const over = await singlePort([...args, String(older.port), "--takeover"], env);
   expect([over.code, over.stdout]).toEqual([0, expect.stringContaining("which a running single-port hands over")]);
   const stranger = await singlePort([...args, String(web.port), "--http", "1"], env);

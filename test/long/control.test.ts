@@ -33,7 +33,7 @@ async function start(env: { XDG_RUNTIME_DIR: string }, port = 0): Promise<TestDa
 
 /** Has come so far that a control socket would be there, if it could be. */
 async function refusedControl(daemon: TestDaemon, why: RegExp): Promise<void> {
-  const line = await daemon.logged(({ msg }) => msg === "no control socket", "no control socket");
+  const line = await daemon.logged(({ msg }) => msg.startsWith("no control socket"), "no control socket");
   expect(line.level).toBe(40);
   expect((line["err"] as { message: string }).message).toMatch(why);
   expect((await ask(daemon.port, "/")).body).toBe("served");

@@ -72,7 +72,7 @@ test.each<[NodeJS.Signals, string]>([
   const stream = await openStream(daemon.port);
 
   web.signal(signal);
-  await says("suspect", REFUSED("failed once just now"));
+  await says("suspect", REFUSED("has just failed once"));
   await says("reconnecting", REFUSED("cannot be reached"));
   const down = (await statusOf(control)).links[0];
   expect(down).toMatchObject({ lastProbeOk: false, lastError: "ECONNREFUSED" });
@@ -102,7 +102,7 @@ test("a frozen upstream, with --http-probe: not ready after one probe, and ready
   web.signal("SIGSTOP");
   onTestFinished(() => web.signal("SIGCONT"));
   // The rest of an interval, and a probe of 3 s.
-  await says("suspect", /^upstream http \([\d.:]+\) failed once just now: no answer within 3000 ms$/, 6000);
+  await says("suspect", /^upstream http \([\d.:]+\) has just failed once: no answer within 3000 ms$/, 6000);
   web.signal("SIGCONT");
   await says("up", undefined, 6000);
 });
@@ -163,7 +163,9 @@ test("a frozen mux: not ready when a ping is not answered, for as long as it is,
     const body = JSON.parse((await ask(control, "/ready")).body) as { ready: boolean; reasons: string[] };
     return !body.ready && body.reasons;
   }, "not ready");
-  expect(reasons.join()).toMatch(/^upstream mux \([\d.:]+\) failed once just now: it takes connections and does not/);
+  expect(reasons.join()).toMatch(
+    /^upstream mux \([\d.:]+\) has just failed once: it accepts connections, but does not/,
+  );
   // Its kernel takes the connections of all probes meanwhile, and of a handshake.
   void dial(daemon.port).then((client) => client.send(upgrade()));
   await until(async () => (await muxLink())?.state === "reconnecting", "two failures", 8000);
@@ -208,7 +210,7 @@ test("an upstream that answers a probe with an error is not ready, and says whic
   const web = await httpUpstream((_req, res) => res.writeHead(status).end());
   const args = ["--http", String(web.port), "--probe-interval", "100ms", "--http-probe", "/health"];
   const { says } = await watched(args);
-  await says("connecting", /^upstream http \([\d.:]+\) has not been seen yet: status 503$/);
+  await says("connecting", /^upstream http \([\d.:]+\) has not been reached yet: status 503$/);
   status = 404;
   await says("up", undefined, 8000);
   status = 500;
@@ -218,7 +220,7 @@ test("an upstream that answers a probe with an error is not ready, and says whic
 test("an upstream that has never been there: connecting, not ready, live; the first sight of it makes it ready", async () => {
   const port = await deadPort();
   const { says } = await watched(["--http", String(port), "--probe-interval", "200ms"]);
-  await says("connecting", REFUSED("has not been seen yet"));
+  await says("connecting", REFUSED("has not been reached yet"));
   await httpUpstream((_req, res) => res.end(), port);
   await says("up", undefined, 8000);
 });
@@ -226,13 +228,13 @@ test("an upstream that has never been there: connecting, not ready, live; the fi
 test("without probes, a request that fails makes it not ready at once, and one that is served makes it ready", async () => {
   const web = await childServer();
   const { daemon, says } = await watched(["--http", String(web.port), "--probe-interval", "0", "--hold", "5s"]);
-  await says("connecting", /has not been seen yet$/);
+  await says("connecting", /has not been reached yet$/);
   expect((await ask(daemon.port, "/")).status).toBe(200);
   await says("up", undefined);
   await web.kill();
   const client = await dial(daemon.port);
   client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
-  await says("suspect", REFUSED("failed once just now"));
+  await says("suspect", REFUSED("has just failed once"));
   await web.start();
   await client.readUntil("200 OK", 8000);
   await says("up", undefined);
@@ -260,8 +262,8 @@ test("each upstream has its own reason", async () => {
     const body = JSON.parse((await ask(control, "/ready")).body) as { reasons: string[] };
     return body.reasons.length === 2 && body.reasons.every((text) => text.includes("(E")) && body.reasons;
   }, "two reasons");
-  expect(reasons[0]).toMatch(/^upstream mux \(127\.0\.0\.1:\d+\) has not been seen yet: nothing listens there/);
+  expect(reasons[0]).toMatch(/^upstream mux \(127\.0\.0\.1:\d+\) has not been reached yet: nothing listens there/);
   expect(reasons[1]).toMatch(
-    /^upstream mux2 \(unix:\/nowhere\/mux\.sock\) has not been seen yet: there is no such socket/,
+    /^upstream mux2 \(unix:\/nowhere\/mux\.sock\) has not been reached yet: the socket does not exist/,
   );
 });

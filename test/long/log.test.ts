@@ -84,7 +84,7 @@ test("what the table of bad endings shows has its line in the log, in the same w
   );
   expect(words).toEqual(
     new Set([
-      "127.0.0.1:N reset the connection before it answered, 3 times in a row",
+      "127.0.0.1:N reset the connection before it responded, 3 times in a row",
       "answered after T",
       "gave up after T: 127.0.0.1:N refuses connections",
     ]),

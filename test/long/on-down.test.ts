@@ -35,9 +35,9 @@ async function startWith(web: ChildServer, command: string): Promise<TestDaemon>
 }
 
 const ran = (daemon: TestDaemon) =>
-  daemon.logged((line) => line.msg === "running the on-down command", "the command to run", 8000);
+  daemon.logged((line) => line.msg === "running the --on-down command", "the command to run", 8000);
 const ended = (daemon: TestDaemon) =>
-  daemon.logged((line) => line.msg === "on-down command ended", "the command to end", 8000);
+  daemon.logged((line) => line.msg === "the --on-down command ended", "the command to end", 8000);
 
 test("the command brings a server back, and the request that was held is served by it", async () => {
   const web = await childServer();
@@ -51,7 +51,7 @@ test("the command brings a server back, and the request that was held is served 
   expect(Number(readFileSync(pid, "utf8"))).not.toBe(web.process.pid);
   expect(await ended(daemon)).toMatchObject({ level: 30, code: 0, upstream: "http" });
   expect((await ended(daemon))["output"]).toContain("starting http");
-  expect(daemon.log.filter((line) => line.msg === "running the on-down command")).toHaveLength(1);
+  expect(daemon.log.filter((line) => line.msg === "running the --on-down command")).toHaveLength(1);
 });
 
 test("no command is run for an upstream that was never seen: it is starting", async () => {

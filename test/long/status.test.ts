@@ -48,7 +48,7 @@ test("none is running: one line, exit 69", async () => {
   expect(await singlePort(["status"], env)).toEqual({
     code: 69,
     stdout: "",
-    stderr: "single-port: no single-port of this user answers on a control socket.\n",
+    stderr: "single-port: no single-port of this user is running: none answers on a control socket.\n",
   });
   expect(await singlePort(["status", "--watch", "--port", "1"], env)).toEqual({
     code: 69,
@@ -78,7 +78,7 @@ test("several are running: one line with their ports, exit 64; --port picks one"
   expect(await singlePort(["status"], env)).toEqual({
     code: 64,
     stdout: "",
-    stderr: `single-port: several are running; choose with --port: ${ports.join(", ")}.\n`,
+    stderr: `single-port: several single-ports are running; choose one with --port: ${ports.join(", ")}.\n`,
   });
   const picked = await singlePort(["status", "--port", String(ports[1])], env);
   expect(picked).toMatchObject({ code: 0, stderr: "" });
@@ -114,7 +114,7 @@ test("the table: rates, every upstream with its reason, tunnels, endings; no esc
   expect(text.match(/ \/mux$/gm)).toHaveLength(3);
   expect(text).toMatch(/^ended by upstream +rst 1$/m);
   expect(text).toMatch(
-    /^[\d:]{8} 502 http GET \/reset +127\.0\.0\.1  \S+\n {9}127\.0\.0\.1:\d+ reset the connection before it answered, 3 times in a row \(ECONNRESET\)$/m,
+    /^[\d:]{8} 502 http GET \/reset +127\.0\.0\.1  \S+\n {9}127\.0\.0\.1:\d+ reset the connection before it responded, 3 times in a row \(ECONNRESET\)$/m,
   );
   expect(text).toMatch(/^\d+ connections · processor [\d.]+ % of a core · memory [\d.]+ MB · \d+ of \d+ descriptors$/m);
   expect(text).toMatch(/^ {9}p50 [\d.]+m?s, p95 [\d.]+m?s, p99 [\d.]+m?s of 1$/m);
@@ -228,7 +228,7 @@ test.skipIf(!hasTmux)(
     );
 
     expect(await daemon.stop()).toBe(0);
-    await until(() => screen().includes("waiting for it. What you see is old."), "that it is gone", 5000);
+    await until(() => screen().includes("waiting for it. These are its last figures."), "that it is gone", 5000);
     const next = await serving(env, 0, daemon.port);
     await until(() => screen().includes(`pid ${next.pid}`), "the next one", 8000);
 

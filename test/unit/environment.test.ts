@@ -41,7 +41,7 @@ describe("a drop-in for the replaced server", () => {
   test("does not read HOST, and says so", () => {
     expect(read({ ...env, HOST: "0.0.0.0" })).not.toHaveProperty("SINGLE_PORT_HOST");
     expect(notices({ ...env, HOST: "0.0.0.0" })).toEqual([
-      "info: environment HOST=0.0.0.0 is not read, as by the server that is replaced; --host and SINGLE_PORT_HOST are",
+      "info: environment HOST=0.0.0.0 is ignored, as the replaced server does; to set the address use --host or SINGLE_PORT_HOST",
     ]);
   });
   test("reads SINGLE_PORT_HOST", () =>
@@ -57,7 +57,7 @@ describe("HOST elsewhere", () => {
   test.each(["x86_64-conda-linux-gnu", "mylaptop"])("%s, the name of a machine, is not read", (host) => {
     expect(read({ HOST: host })).not.toHaveProperty("SINGLE_PORT_HOST");
     expect(notices({ HOST: host })).toEqual([
-      `info: environment HOST=${host} is no address, and not read; --host and SINGLE_PORT_HOST are`,
+      `info: environment HOST=${host} is ignored, since it is not an IP address or localhost; to set the address use --host or SINGLE_PORT_HOST`,
     ]);
   });
 });
@@ -75,15 +75,15 @@ describe("a name that nobody reads gets one warning", () => {
     ["NEXT_INTERAL_PORT", "NEXT_INTERNAL_PORT"],
     ["DIRECT_TERMINAL_PROT", "DIRECT_TERMINAL_PORT"],
   ])("%s may mean %s", (name, meant) =>
-    expect(warned(name)).toEqual([`warn: not read from the environment: ${name} (did you mean ${meant}?)`]),
+    expect(warned(name)).toEqual([`warn: unknown environment variables are ignored: ${name} (did you mean ${meant}?)`]),
   );
   // The last one shares a letter with a short name, as nearly every name does.
   test.each(["SINGLE_PORT_NONSENSE", "SINGLE_PORT_A"])("%s is like none and has no suggestion", (name) =>
-    expect(warned(name)).toEqual([`warn: not read from the environment: ${name}`]),
+    expect(warned(name)).toEqual([`warn: unknown environment variables are ignored: ${name}`]),
   );
   test("several are one line", () =>
     expect(notices({ SINGLE_PORT_A: "1", SINGLE_PORT_B: "1" })).toEqual([
-      "warn: not read from the environment: SINGLE_PORT_A, SINGLE_PORT_B",
+      "warn: unknown environment variables are ignored: SINGLE_PORT_A, SINGLE_PORT_B",
     ]));
   test.each([
     ["SINGLE_PORT_HOLD", "1s"],

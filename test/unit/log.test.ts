@@ -169,19 +169,19 @@ test.each<[string, Partial<Outcome>]>([
     },
   ],
   [
-    "127.0.0.1:4000 reset the connection before it answered, 3 times in a row",
+    "127.0.0.1:4000 reset the connection before it responded, 3 times in a row",
     { error: "upstream_reset", how: "rst", phase: "waiting", attempts: [BROKEN, BROKEN, BROKEN] },
   ],
   [
-    "127.0.0.1:4000 closed the connection before it answered",
+    "127.0.0.1:4000 closed the connection before it responded",
     { error: "upstream_reset", how: "fin", phase: "waiting", attempts: [BROKEN] },
   ],
   [
-    "127.0.0.1:4000 sent what is not valid HTTP",
+    "127.0.0.1:4000 sent a response that is not valid HTTP",
     { error: "upstream_bad_response", how: "protocol", phase: "waiting", attempts: [BROKEN] },
   ],
   [
-    "127.0.0.1:4000 took the connection and did not answer for 10.0 s",
+    "127.0.0.1:4000 accepted the connection, but did not respond for 10.0 s",
     { error: "upstream_timeout", how: "timeout", phase: "waiting" },
   ],
   ["refused: this proxy is shutting down", { error: "draining", by: "proxy", how: "drain" }],
@@ -199,7 +199,7 @@ test.each<[string, Partial<Outcome>]>([
     { error: "origin_not_allowed", by: "client", how: "limit", route: "", phase: "head" },
   ],
   [
-    "refused: seen host evil.example, expected localhost; to let it in: --allow-host evil.example",
+    "refused: received host evil.example, accepted is localhost; to allow it: --allow-host evil.example",
     {
       error: "host_not_allowed",
       by: "client",
@@ -211,18 +211,18 @@ test.each<[string, Partial<Outcome>]>([
     "refused: the client asked for the terminal mux, and no --mux is given",
     { error: "no_mux", by: "client", how: "limit", route: "", phase: "head" },
   ],
-  ["the client reset the connection within the answer after 10.0 s", { by: "client", how: "rst" }],
+  ["the client reset the connection during the response body after 10.0 s", { by: "client", how: "rst" }],
   [
-    "the client left before there was a connection to the upstream after 10.0 s",
+    "the client closed the connection before the upstream was connected after 10.0 s",
     { by: "client", how: "fin", phase: "connect", status: 0 },
   ],
-  ["127.0.0.1:4000 reset the connection within its answer after 10.0 s", { how: "rst" }],
-  ["127.0.0.1:4000 was silent for too long within its answer after 10.0 s", { how: "timeout" }],
-  ["the client took no byte for too long within the answer after 10.0 s", { by: "client", how: "timeout" }],
+  ["127.0.0.1:4000 reset the connection during the response body after 10.0 s", { how: "rst" }],
+  ["127.0.0.1:4000 was silent for too long during the response body after 10.0 s", { how: "timeout" }],
+  ["the client took no byte for too long during the response body after 10.0 s", { by: "client", how: "timeout" }],
   ["closed by the shutdown of this proxy after 10.0 s", { by: "proxy", how: "drain" }],
   ["127.0.0.1:4000 did not answer a ping after 10.0 s", { kind: "tunnel", how: "no_pong", phase: "tunnel" }],
   [
-    "127.0.0.1:4000 closed the connection without a Close after 10.0 s",
+    "127.0.0.1:4000 closed the connection without a Close frame after 10.0 s",
     { kind: "tunnel", how: "fin", phase: "tunnel" },
   ],
   ["answered after 10.0 s", { status: 500 }],

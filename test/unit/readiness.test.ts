@@ -35,10 +35,13 @@ test.each<[Report["state"], string]>([
 });
 
 test.each<[Partial<LinkReport>, string]>([
-  [{ state: "connecting" }, "has not been seen yet"],
-  [{ state: "connecting", lastError: "ECONNREFUSED" }, "has not been seen yet: nothing listens there (ECONNREFUSED)"],
-  [{ state: "suspect", lastError: "ETIMEDOUT" }, "failed once just now: it does not answer (ETIMEDOUT)"],
-  [{ state: "reconnecting", lastError: "ENOENT" }, "cannot be reached: there is no such socket (ENOENT)"],
+  [{ state: "connecting" }, "has not been reached yet"],
+  [
+    { state: "connecting", lastError: "ECONNREFUSED" },
+    "has not been reached yet: nothing listens there (ECONNREFUSED)",
+  ],
+  [{ state: "suspect", lastError: "ETIMEDOUT" }, "has just failed once: it does not answer (ETIMEDOUT)"],
+  [{ state: "reconnecting", lastError: "ENOENT" }, "cannot be reached: the socket does not exist (ENOENT)"],
   [{ state: "reconnecting", lastError: "no answer within 3000 ms" }, "cannot be reached: no answer within 3000 ms"],
   [{ state: "reconnecting", lastError: "status 503" }, "cannot be reached: status 503"],
 ])("%j: says so in words", (about, words) => {
@@ -48,7 +51,7 @@ test.each<[Partial<LinkReport>, string]>([
 test("what a request met is the reason when the last probe was still well", () => {
   const history = [{ at: "", state: "suspect", reason: "ECONNREFUSED" }];
   expect(reasons("running", link({ state: "suspect", lastProbeOk: true, history }))).toEqual([
-    "upstream http (127.0.0.1:4000) failed once just now: nothing listens there (ECONNREFUSED)",
+    "upstream http (127.0.0.1:4000) has just failed once: nothing listens there (ECONNREFUSED)",
   ]);
 });
 
@@ -56,7 +59,7 @@ test("what a request met is the reason when a probe had failed long before", () 
   const history = [{ at: "2026-01-01T12:00:01.000Z", state: "suspect", reason: "no_pong" }];
   const about = { state: "suspect", lastProbeAt: "2026-01-01T12:00:00.000Z", lastError: "ECONNREFUSED" } as const;
   expect(reasons("running", link({ ...about, history }))).toEqual([
-    "upstream http (127.0.0.1:4000) failed once just now: it takes connections and does not answer (no_pong)",
+    "upstream http (127.0.0.1:4000) has just failed once: it accepts connections, but does not answer (no_pong)",
   ]);
 });
 
@@ -72,7 +75,7 @@ test("every reason there is, the proxy's own first", () => {
   const links = [link({ state: "suspect" }), link({}), link({ name: "mux2", state: "reconnecting" })];
   expect(reasons("draining", ...links)).toEqual([
     "this proxy is draining",
-    "upstream http (127.0.0.1:4000) failed once just now",
+    "upstream http (127.0.0.1:4000) has just failed once",
     "upstream mux2 (127.0.0.1:4000) cannot be reached",
   ]);
 });

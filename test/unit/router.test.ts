@@ -323,7 +323,7 @@ describe("hosts by which a page may open a mux", () => {
       code: "host_not_allowed",
       why: {
         seen: "host Evil.example:3000",
-        expected: "localhost, an IP address, the host it is bound to, or one of --allow-host",
+        expected: "localhost, an IP address, the host of --host or --admin, or one of --allow-host",
         option: "--allow-host evil.example",
       },
     });

@@ -58,13 +58,13 @@ test.each([
 test.each([
   [
     "https://a:1",
-    "https:// is not spoken to upstreams; TLS ends at the front, so give the plain port that serves http://",
+    "https:// is not supported for upstreams; TLS ends at the front: give the port that serves plain http://",
   ],
   [
     "WSS://a:1/mux",
-    "WSS:// is not spoken to upstreams; TLS ends at the front, so give the plain port that serves ws://",
+    "WSS:// is not supported for upstreams; TLS ends at the front: give the port that serves plain ws://",
   ],
-  ["ftp://a:1", "ftp:// is not spoken to upstreams"],
+  ["ftp://a:1", "ftp:// is not supported for upstreams"],
 ])("%s is refused in words of its scheme", (text, words) => expect(() => parseTarget(text)).toThrow(new Error(words)));
 
 test("a target's label is a target again, for any port and path", () => {
