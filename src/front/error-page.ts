@@ -21,7 +21,7 @@ export interface PageFacts {
 /** The headline and a sentence for each failure a person can meet in a browser. */
 const WORDS: Partial<Record<FailureCode, readonly [headline: string, sentence: string]>> = {
   upstream_unavailable: ["The dashboard is not running", "It may be restarting."],
-  upstream_reset: ["The dashboard closed the connection", "It did so before it answered, so it may be restarting."],
+  upstream_reset: ["The dashboard closed the connection", "It did so before it responded, so it may be restarting."],
   upstream_bad_response: [
     "The dashboard sent an invalid response",
     "The response is not valid HTTP. The log of the dashboard should say more.",

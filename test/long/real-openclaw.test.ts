@@ -101,5 +101,5 @@ test.skipIf(missing)(title, { timeout: 300_000 }, async () => {
     status: 200,
     attempts: expect.arrayContaining([expect.objectContaining({ code: "ECONNRESET" })]) as unknown,
   });
-  expect(daemon.log().filter(({ msg }) => msg === "running the on-down command")).toHaveLength(1);
+  expect(daemon.log().filter(({ msg }) => msg === "running the --on-down command")).toHaveLength(1);
 });
