@@ -166,13 +166,15 @@ describe("by which host a page may open a mux", () => {
     const host = await refused(...page("evil.example:3000"));
     expect(host).toMatchObject({
       code: HOST_REFUSED,
-      message: expect.stringMatching(/ Received: host evil\.example:3000\. To allow it: --allow-host evil\.example$/),
+      message: expect.stringMatching(
+        / Received: host evil\.example:3000\. Set --allow-host evil\.example to allow it\.$/,
+      ),
     });
     const origin = await refused("Host: localhost:3000", "Origin: https://evil.example");
     expect(origin).toMatchObject({
       code: REFUSED,
       message: expect.stringMatching(
-        / Received: origin https:\/\/evil\.example\. To allow it: --allow-origin https:\/\/evil\.example$/,
+        / Received: origin https:\/\/evil\.example\. Set --allow-origin https:\/\/evil\.example to allow it\.$/,
       ),
     });
     const lineOf = (id: unknown): Promise<LogLine> => daemon.logged((line) => line["id"] === id, "the refusal");
