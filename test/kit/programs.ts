@@ -1,4 +1,4 @@
-// Other people's programs, for tests beside or against them: Debian's Caddy, and the server that single-port replaces.
+// Other people's programs, for tests beside or against them: Debian's Caddy and nginx, and the server that single-port replaces.
 
 import { execFile, spawn, type ChildProcess } from "node:child_process";
 import { existsSync } from "node:fs";
@@ -89,6 +89,25 @@ async function runCaddy(options: string, site: (port: number) => string): Promis
   await writeFile(file, `{\n\tadmin off\n\t${options}\n}\n${site(port)}`);
   const env = { HOME: folder, XDG_DATA_HOME: folder, XDG_CONFIG_HOME: folder };
   return await serving(port, CADDY, ["run", "--config", file, "--adapter", "caddyfile"], env);
+}
+
+const NGINX = "/usr/sbin/nginx";
+
+/** Why nginx cannot be used here, if so. */
+export function noNginx(): string | undefined {
+  return existsSync(NGINX) ? undefined : `${NGINX} is not installed`;
+}
+
+/** nginx with one server, without TLS, which says `server` in its block; `folder` is its root. */
+export async function runNginx(server: string, folder?: string): Promise<Program> {
+  const [root, port] = [folder ?? (await temporaryFolder()), await deadPort()];
+  const temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map((of) => `${of}_temp_path ${root};`);
+  const block = `server { listen 127.0.0.1:${port}; root ${root}; ${server} }`;
+  // One process: a worker would outlive a master that is killed.
+  const main = `daemon off; master_process off; pid ${root}/pid; error_log stderr; events {}`;
+  const file = join(root, "nginx.conf");
+  await writeFile(file, `${main} http { access_log off; ${temporary.join(" ")} ${block} }\n`);
+  return await serving(port, NGINX, ["-p", root, "-c", file]);
 }
 
 const REPLACED = { name: "@aoagents/ao-web@0.9.5", file: "package/dist-server/single-port-server.js" };

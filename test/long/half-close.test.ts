@@ -9,7 +9,7 @@ import { dial, head } from "../kit/client.ts";
 import { run } from "../kit/command.ts";
 import { startDaemon } from "../kit/daemon.ts";
 import { noFront } from "../kit/fronts.ts";
-import { caddyInFrontOf, serving, temporaryFolder } from "../kit/programs.ts";
+import { caddyInFrontOf, runNginx, serving, temporaryFolder } from "../kit/programs.ts";
 import { readmeBlock, substitute } from "../kit/readme.ts";
 import { recorded } from "../kit/recording.ts";
 import { deadPort, httpUpstream, rawUpstream } from "../kit/upstream.ts";
@@ -77,13 +77,7 @@ test.skipIf(noNc)("nc as the README says is answered; with -N it is not", async 
 
 /** nginx before a port, without TLS and as it comes. */
 async function nginxBefore(target: number): Promise<number> {
-  const [folder, port] = [await temporaryFolder(), await deadPort()];
-  const temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map((of) => `${of}_temp_path ${folder};`);
-  const site = `server { listen 127.0.0.1:${port}; location / { proxy_pass http://127.0.0.1:${target}; } }`;
-  const main = `daemon off; master_process off; pid ${folder}/pid; error_log stderr; events {}`;
-  const file = join(folder, "nginx.conf");
-  await writeFile(file, `${main} http { access_log off; ${temporary.join(" ")} ${site} }\n`);
-  return (await serving(port, "/usr/sbin/nginx", ["-p", folder, "-c", file])).port;
+  return (await runNginx(`location / { proxy_pass http://127.0.0.1:${target}; }`)).port;
 }
 
 /** HAProxy before a port, without TLS and as it comes. */

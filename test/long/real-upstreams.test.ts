@@ -12,9 +12,8 @@ import { faultsIn, startDaemon, type LogLine, type TestDaemon } from "../kit/dae
 import { forFile } from "../kit/lifetime.ts";
 import { nextResponse, type WireResponse } from "../kit/messages.ts";
 import { startChild, startPeer, type Peer } from "../kit/peer.ts";
-import { serving, temporaryFolder } from "../kit/programs.ts";
+import { noNginx, runNginx, temporaryFolder } from "../kit/programs.ts";
 import { closed, openWs } from "../kit/tunnel.ts";
-import { deadPort } from "../kit/upstream.ts";
 import { until, within } from "../kit/until.ts";
 
 vi.setConfig({ testTimeout: 60_000 });
@@ -258,38 +257,29 @@ test.skipIf(HTTP_SERVER.missing)("http.server does not do what stands in a body 
   expect(server.stdout()).not.toContain("/evil");
 });
 
-const NGINX = "/usr/sbin/nginx";
-
-test.skipIf(missing(NGINX))(
-  "nginx: kept connections, HEAD, ranges, 304, and a 413 in the middle of an upload",
-  async () => {
-    const [folder, port] = [await temporaryFolder(), await deadPort()];
-    await writeFile(join(folder, "file"), FILE);
-    const temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map((of) => `${of}_temp_path ${folder};`);
-    const hello = `location /hello { return 200 hello; }`;
-    const server = `server { listen 127.0.0.1:${port}; root ${folder}; keepalive_timeout 1s; client_max_body_size 1k; ${hello} }`;
-    const main = `daemon off; master_process off; pid ${folder}/pid; error_log stderr; events {}`;
-    await writeFile(join(folder, "nginx.conf"), `${main} http { access_log off; ${temporary.join(" ")} ${server} }\n`);
-    await serving(port, NGINX, ["-p", folder, "-c", join(folder, "nginx.conf")]);
-    const daemon = await startDaemon(["--http", String(port)]);
-    const alone = (await daemon.settledSockets()) + 1;
-    const client = await dial(daemon.port);
-    expect([await helloAgain(daemon, client), await helloAgain(daemon, client)]).toEqual([false, true]);
-    const asked = await say(client, "HEAD", "/file");
-    expect([asked.status, asked.field("content-length"), asked.body]).toEqual([200, String(FILE.length), ""]);
-    const etag = asked.field("etag") ?? "";
-    expect(await say(client, "GET", "/file", [`If-None-Match: ${etag}`])).toMatchObject({ status: 304, body: "" });
-    const two = await say(client, "GET", "/file", ["Range: bytes=0-3,7-10", `If-Range: ${etag}`]);
-    expect([two.status, two.field("content-type")]).toEqual([206, expect.stringMatching(/^multipart\/byteranges/)]);
-    expect(two.body).toMatch(/bytes 0-3\/\d+\r\n\r\nline\r\n[^]*bytes 7-10\/\d+\r\n\r\nline\r\n/);
-    expect((await say(client, "GET", "/file", ["Range: bytes=999999-"])).status).toBe(416);
-    const uploader = await dial(daemon.port);
-    const refused = await say(uploader, "POST", "/hello", [`Content-Length: ${BIG.length}`], BIG);
-    expect(refused).toMatchObject({ status: 413, body: expect.stringContaining("413") });
-    uploader.reset();
-    // It closes what was idle for a second; the daemon drops that, and dials again.
-    await until(() => daemon.sockets() === alone, "nginx to close its connections", PATIENCE);
-    expect(await helloAgain(daemon, client)).toBe(false);
-    expect(faultsIn(daemon.log)).toEqual([]);
-  },
-);
+test.skipIf(noNginx())("nginx: kept connections, HEAD, ranges, 304, and a 413 in the middle of an upload", async () => {
+  const folder = await temporaryFolder();
+  await writeFile(join(folder, "file"), FILE);
+  const own = "keepalive_timeout 1s; client_max_body_size 1k; location /hello { return 200 hello; }";
+  const { port } = await runNginx(own, folder);
+  const daemon = await startDaemon(["--http", String(port)]);
+  const alone = (await daemon.settledSockets()) + 1;
+  const client = await dial(daemon.port);
+  expect([await helloAgain(daemon, client), await helloAgain(daemon, client)]).toEqual([false, true]);
+  const asked = await say(client, "HEAD", "/file");
+  expect([asked.status, asked.field("content-length"), asked.body]).toEqual([200, String(FILE.length), ""]);
+  const etag = asked.field("etag") ?? "";
+  expect(await say(client, "GET", "/file", [`If-None-Match: ${etag}`])).toMatchObject({ status: 304, body: "" });
+  const two = await say(client, "GET", "/file", ["Range: bytes=0-3,7-10", `If-Range: ${etag}`]);
+  expect([two.status, two.field("content-type")]).toEqual([206, expect.stringMatching(/^multipart\/byteranges/)]);
+  expect(two.body).toMatch(/bytes 0-3\/\d+\r\n\r\nline\r\n[^]*bytes 7-10\/\d+\r\n\r\nline\r\n/);
+  expect((await say(client, "GET", "/file", ["Range: bytes=999999-"])).status).toBe(416);
+  const uploader = await dial(daemon.port);
+  const refused = await say(uploader, "POST", "/hello", [`Content-Length: ${BIG.length}`], BIG);
+  expect(refused).toMatchObject({ status: 413, body: expect.stringContaining("413") });
+  uploader.reset();
+  // It closes what was idle for a second; the daemon drops that, and dials again.
+  await until(() => daemon.sockets() === alone, "nginx to close its connections", PATIENCE);
+  expect(await helloAgain(daemon, client)).toBe(false);
+  expect(faultsIn(daemon.log)).toEqual([]);
+});
