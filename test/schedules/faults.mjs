@@ -27,8 +27,8 @@ export const FAULTS = [
   {
     name: "a connection is used again on which the answer came before its request",
     file: "exchange/call.ts",
-    find: "if (this.#over || (!this.#sent && !surplus)) return;\n    if (this.#sent && isReusable) {",
-    put: "if (this.#over) return;\n    if (isReusable && !surplus) {",
+    find: "if (this.#over || (!this.#sent && !surplus)) return;\n    if (this.#sent && isReusable",
+    put: "if (this.#over) return;\n    if (isReusable && !surplus",
   },
   {
     name: "bytes on an idle connection are not noticed",
@@ -51,9 +51,9 @@ export const FAULTS = [
   // -- what is cut looks whole
   {
     name: "a body that ends with its connection is cut by a FIN",
-    file: "exchange/exchange.ts",
-    find: "const end = this.#answer?.closeDelimited ? reset : by",
-    put: 'const end = this.#answer?.closeDelimited && by === "proxy" ? reset : by',
+    file: "exchange/ending.ts",
+    find: "if (answer?.closeDelimited) reset(client);",
+    put: 'if (answer?.closeDelimited && by === "proxy") reset(client);',
   },
   {
     name: "a RST completes a body that ends with its connection",

@@ -1,5 +1,6 @@
 // node test/schedules/prove.mjs [--count N] [--seconds S] [--only TEXT]
 // Does the player see? Puts each known fault back into a copy of the source and counts the schedules until it is found.
+// A schedule that finds anything without the fault, too, proves nothing: it is played again without it.
 
 import { execFileSync, spawn } from "node:child_process";
 import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
@@ -24,6 +25,12 @@ for (const name of ["package.json", "tsconfig.json", "src"])
   cpSync(join(root, name), join(copy, name), { recursive: true });
 symlinkSync(join(root, "node_modules"), join(copy, "node_modules"));
 
+function compile(into) {
+  const unused = ["--noUnusedLocals", "false", "--noUnusedParameters", "false"];
+  const args = [join(root, "node_modules/typescript/bin/tsc"), "-p", "src", "--outDir", join(copy, into), ...unused];
+  execFileSync(process.execPath, args, { cwd: copy });
+}
+
 /** Builds the copy with a fault in it. */
 function build({ file, find, put }) {
   const path = join(copy, "src", file);
@@ -34,19 +41,7 @@ function build({ file, find, put }) {
     text.replace(find, () => put),
   );
   try {
-    execFileSync(
-      process.execPath,
-      [
-        join(root, "node_modules/typescript/bin/tsc"),
-        "-p",
-        "src",
-        "--noUnusedLocals",
-        "false",
-        "--noUnusedParameters",
-        "false",
-      ],
-      { cwd: copy },
-    );
+    compile("dist");
     return undefined;
   } catch (error) {
     return `it does not compile: ${error.stdout}`;
@@ -55,19 +50,9 @@ function build({ file, find, put }) {
   }
 }
 
-/** Plays until something is found; resolves with what was said. */
-function play() {
-  const args = [
-    "--dist",
-    join(copy, "dist"),
-    "--count",
-    values.count,
-    "--seconds",
-    values.seconds,
-    "--seed",
-    values.seed,
-    "--first",
-  ];
+/** Runs the player; resolves with what was said. */
+function play(dist, ...options) {
+  const args = ["--dist", join(copy, dist), ...options];
   const child = spawn(process.execPath, [fileURLToPath(new URL("run.mjs", import.meta.url)), ...args]);
   let said = "";
   child.stdout.setEncoding("utf8").on("data", (text) => (said += text));
@@ -75,15 +60,28 @@ function play() {
   return new Promise((resolve) => child.once("close", () => resolve(said)));
 }
 
+/** Is a schedule without findings when nothing is wrong? */
+async function isCleanWithout(said) {
+  const schedule = /<<'END'\n(.*)\nEND/.exec(said)?.[1];
+  if (schedule === undefined) return true;
+  const file = join(copy, "found.json");
+  writeFileSync(file, schedule);
+  return (await play("clean", "--replay", file, "--times", "5")).includes("0 of 5 plays failed");
+}
+
+const { count, seconds, seed } = values;
+compile("clean");
 let missed = 0;
 process.stdout.write("| fault | found after | by |\n| --- | --- | --- |\n");
 for (const fault of FAULTS.filter(({ name }) => name.includes(values.only))) {
   const broken = build(fault);
-  const said = broken === undefined ? await play() : "";
+  const said =
+    broken === undefined ? await play("dist", "--count", count, "--seconds", seconds, "--seed", seed, "--first") : "";
   const played = /^(\d+) schedules in/m.exec(said)?.[1] ?? "0";
   const finding = /^FAILED .*:\n +(.*)/m.exec(said)?.[1] ?? /^FAILED (.*)/m.exec(said)?.[1];
-  if (finding === undefined) missed += 1;
-  const after = broken ?? (finding === undefined ? `not in ${played}` : played);
+  const isProof = finding !== undefined && (await isCleanWithout(said));
+  if (!isProof) missed += 1;
+  const after = broken ?? (finding === undefined ? `not in ${played}` : isProof ? played : "found without it, too");
   process.stdout.write(`| ${fault.name} | ${after} | ${(finding ?? "").slice(0, 160)} |\n`);
 }
 process.stdout.write(`${missed} of ${FAULTS.length} not found\n`);
