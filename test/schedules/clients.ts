@@ -76,7 +76,7 @@ function fail(client: PlayedClient, socket: Socket): void {
   client.faultAt = tick();
   if (kind === "pause" || kind === "nap") return void socket.pause();
   client.fault = kind;
-  if (kind === "stall") socket.pause();
+  if (kind === "stall" || kind === "deaf") socket.pause();
   else if (kind === "fin") end(socket);
   else if (kind === "close") socket.destroy();
   else reset(socket);

@@ -177,6 +177,25 @@ export const FAULTS = [
     find: "this.#isClosing() || !end.follower.betweenFrames) return;",
     put: "this.#isClosing()) return;",
   },
+  // -- what is owed, and what is left
+  {
+    name: "a client that takes nothing is never late",
+    file: "core/backlog.ts",
+    find: "return this.#limitMs > 0 && now >= this.#since + this.#limitMs;",
+    put: "return this.#limitMs > 0 && now >= this.#since + 100 * this.#limitMs;",
+  },
+  {
+    name: "a drain does not wait for what is in flight",
+    file: "proxy/proxy.ts",
+    find: "await this.#ended(began + drain - lastWords,",
+    put: "await this.#ended(began,",
+  },
+  {
+    name: "exchanges that are over stay in memory",
+    file: "exchange/exchange.ts",
+    find: "this.#forget = parts.exchanges.add(this);",
+    put: "this.#forget = parts.exchanges.add(this);\n    ((globalThis as { kept?: object[] }).kept ??= []).push(this);",
+  },
   // -- the account
   {
     name: "the last piece of a body is not counted",

@@ -17,7 +17,7 @@ const CLOSING_MS = 1400;
 export async function finale(stage: Stage, draining: Promise<void> | undefined): Promise<void> {
   const { clients, exchanges, findings, lane, waiting } = stage;
   stage.inFinale = true;
-  for (const { socket, fault } of clients) if (fault !== "stall") socket?.resume();
+  for (const client of clients) if (!isStalled(client)) client.socket?.resume();
   for (const { socket, arrivals } of stage.sockets) if (arrivals.at(-1)?.fault !== "stall") socket.resume();
   const isSaid = (): boolean => {
     let more = false;
@@ -48,11 +48,18 @@ export async function finale(stage: Stage, draining: Promise<void> | undefined):
   await emptyUpstream(stage);
 }
 
-/** Who neither reads nor sends is ended by a limit, if it keeps anybody waiting. Its client then sees how. */
-async function endStalled({ clients, findings, lane, waiting }: Stage, goOn: () => boolean): Promise<void> {
-  const stalled = clients.filter(({ fault, closed }) => fault === "stall" && !closed);
+function isStalled({ fault }: PlayedClient): boolean {
+  return fault === "stall" || fault === "deaf";
+}
+
+/** Who does not read is ended by a limit, if it keeps anybody waiting. Its client then sees how. */
+async function endStalled(stage: Stage, goOn: () => boolean): Promise<void> {
+  const { clients, exchanges, findings, lane, waiting } = stage;
+  const stalled = clients.filter((client) => isStalled(client) && !client.closed);
   if (stalled.length === 0) return;
-  if (!(await waiting.untilSeldom(() => goOn() && !lane.isBusy(), FINALE_MS)))
+  // An event stream may be silent for ever.
+  const isSilent = exchanges.some(({ spec, arrivals }) => spec.answer.events && arrivals.at(-1)?.fault === "stall");
+  if (!(await waiting.untilSeldom(() => isSilent || (goOn() && !lane.isBusy()), FINALE_MS)))
     findings.push(`a client has stalled, and its request goes on: ${lane.open()}`);
   for (const { socket } of stalled) socket?.resume();
 }

@@ -116,7 +116,7 @@ const client: fc.Arbitrary<ClientSpec> = fc
     last: fc.option(tunnel, { freq: 4 }),
     hasLast: often([5, false], [1, true]),
     cuts,
-    fault: faults(40, [5, "fin"], [5, "rst"], [2, "close"], [2, "pause"], [2, "nap"], [1, "stall"]),
+    fault: faults(40, [5, "fin"], [5, "rst"], [2, "close"], [2, "pause"], [2, "nap"], [1, "deaf"], [1, "stall"]),
   })
   .map(({ exchanges, last, hasLast, cuts, fault }) => ({
     exchanges: last && hasLast ? [...exchanges.slice(1), last] : exchanges,
@@ -137,9 +137,9 @@ interface Flood {
 }
 
 const flood: fc.Arbitrary<Flood> = fc.record({
-  bytes: fc.constantFrom(500_000, 4_000_000),
-  kind: often<Fault["kind"]>([2, "pause"], [1, "nap"], [2, "stall"], [1, "rst"]),
-  at: fc.nat({ max: 3 }),
+  bytes: fc.constantFrom(500_000, 6_000_000),
+  kind: often<Fault["kind"]>([2, "pause"], [1, "nap"], [2, "deaf"], [2, "stall"], [1, "rst"]),
+  at: often([3, 0], [1, 1], [1, 2]),
 });
 
 /** The first exchange of a client with a large answer, or a large upload. */
@@ -147,13 +147,15 @@ function flooded(one: ClientSpec, { bytes, kind, at }: Flood, up: boolean): Clie
   const [first, ...others] = one.exchanges;
   if (!first || first.request.upgrade !== "none") return one;
   const { request, answer } = first;
-  const fault: Fault = { kind, at, times: 4 };
+  const fault: Fault = { kind: up && kind === "deaf" ? "stall" : kind, at, times: 4 };
   if (up) {
     const framing = request.framing === "none" ? "length" : request.framing;
     const method = request.framing === "none" ? "PUT" : request.method;
+    // Else nothing goes wrong before all of it has come.
+    const answer: AnswerSpec = { ...first.answer, early: first.answer.early || at === 0 };
     return {
       ...one,
-      exchanges: [{ ...first, request: { ...request, method, framing, size: bytes }, fault }, ...others],
+      exchanges: [{ ...first, request: { ...request, method, framing, size: bytes }, answer, fault }, ...others],
     };
   }
   const framing = answer.framing === "chunked" ? "length" : answer.framing;
@@ -171,7 +173,7 @@ export const schedules: fc.Arbitrary<Schedule> = fc
     ),
     world: often<World>([40, "none"], [1, "kill"], [2, "drain"], [1, "takeover"]),
     order: picks,
-    isFlooded: often([70, false], [1, true]),
+    isFlooded: often([250, false], [1, true]),
     isUpload: fc.boolean(),
     flood,
   })

@@ -101,6 +101,8 @@ export class Lane {
     this.#older = undefined;
     if (control === undefined) this.proxy = await this.#built.startSinglePort(this.#settings("0"), this.#log());
     else this.proxy = await this.#startDaemon("0", false);
+    // On every address of loopback that port would be its own, and the next proxy would not start.
+    if (this.upstream.target.endsWith(`:${this.port}`)) await this.renew(control);
   }
 
   /** Another proxy takes over; resolves when the older one is gone. */

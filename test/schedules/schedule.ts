@@ -39,9 +39,9 @@ export interface AnswerSpec {
 
 /**
  * What a peer does: half-closes, resets, closes without reading on; stops reading until the script is over (pause), or
- * until its next step (nap); or neither reads nor sends any more (stall).
+ * until its next step (nap); never reads again, but sends on (deaf: clients only); or does neither any more (stall).
  */
-export type FaultKind = "none" | "fin" | "rst" | "close" | "pause" | "nap" | "stall";
+export type FaultKind = "none" | "fin" | "rst" | "close" | "pause" | "nap" | "deaf" | "stall";
 
 /** A fault comes after so many pieces of what a peer would have sent, or behind all of them. */
 export interface Fault {

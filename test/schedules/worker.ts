@@ -49,6 +49,8 @@ export interface Found {
   late: boolean;
 }
 
+/** Behind so many schedules it is looked what they have left. */
+const LOOK_EVERY = 2000;
 /** A worker that has found so many stops: something is wrong altogether. */
 const MANY = 10;
 /** So often a schedule is played again alone, until one play is not late. */
@@ -84,12 +86,12 @@ function askCheaply(): void {
 export async function work(job: Job, tellProgress: (progress: Progress) => void): Promise<void> {
   const leftovers = new Leftovers(job.dist);
   askCheaply();
-  const worker = new Worker(job, tellProgress);
+  const worker = new Worker(job, tellProgress, leftovers);
   const timer = setInterval(() => worker.progress(), 1000);
   const lanes = await Promise.all(Array.from({ length: job.lanes }, (_, n) => worker.open(n)));
   const left = await Promise.all(lanes.map((lane, n) => worker.run(lane, n)));
   clearInterval(timer);
-  worker.check(await leftovers.inProxies());
+  await worker.checkProxies();
   await Promise.all(left.map((lane) => lane.close()));
   worker.check(await leftovers.inProcess());
   worker.progress();
@@ -98,6 +100,7 @@ export async function work(job: Job, tellProgress: (progress: Progress) => void)
 class Worker {
   readonly #job: Job;
   readonly #tell: (progress: Progress) => void;
+  readonly #leftovers: Leftovers;
   readonly #alone = new Alone();
   readonly #deadline: number;
   #left: number;
@@ -107,8 +110,9 @@ class Worker {
   #stopped = false;
   #opened = 0;
 
-  constructor(job: Job, tell: (progress: Progress) => void) {
+  constructor(job: Job, tell: (progress: Progress) => void, leftovers: Leftovers) {
     this.#job = job;
+    this.#leftovers = leftovers;
     this.#tell = tell;
     this.#left = job.count;
     this.#deadline = performance.now() + job.seconds * 1000;
@@ -118,10 +122,18 @@ class Worker {
     this.#tell({ played: this.#played, late: this.#late, ...(failed && { failed }) });
   }
 
-  /** What is left behind all schedules. */
+  /** What is left behind schedules. */
   check(findings: string[]): void {
     // Where a schedule has failed, its proxy was closed in the middle of something.
-    if (findings.length > 0 && this.#failed === 0) this.progress({ findings, after: this.#played });
+    if (findings.length === 0 || this.#failed > 0) return;
+    this.#failed += 1;
+    this.#stopped = true;
+    this.progress({ findings, after: this.#played });
+  }
+
+  /** What is left in proxies while nothing goes on in them. */
+  async checkProxies(): Promise<void> {
+    await this.#alone.alone(async () => this.check(await this.#leftovers.inProxies()));
   }
 
   /** Opens a lane at an address that no other has had: what a schedule spoilt must not spoil the next. */
@@ -140,6 +152,7 @@ class Worker {
       const value = random();
       const { findings, late } = await this.#alone.together(() => playOnce(lane, value.value));
       this.#played += 1;
+      if (this.#played % LOOK_EVERY === 0) await this.checkProxies();
       if (findings.length === 0) continue;
       await lane.close();
       lane = await this.open(n);
