@@ -77,6 +77,14 @@ describe("a name that nobody reads gets one warning", () => {
   ])("%s may mean %s", (name, meant) =>
     expect(warned(name)).toEqual([`warn: unknown environment variables are ignored: ${name} (did you mean ${meant}?)`]),
   );
+  test("two letters left out anywhere in a long name are noticed", () => {
+    const name = "DIRECT_TERMINAL_PORT";
+    for (let first = 0; first < name.length; first++)
+      for (let second = first + 1; second < name.length; second++) {
+        const slip = name.slice(0, first) + name.slice(first + 1, second) + name.slice(second + 1);
+        expect(warned(slip)).toEqual([expect.stringContaining(`: ${slip} (did you mean ${name}?)`)]);
+      }
+  });
   // The last one shares a letter with a short name, as nearly every name does.
   test.each(["SINGLE_PORT_NONSENSE", "SINGLE_PORT_A"])("%s is like none and has no suggestion", (name) =>
     expect(warned(name)).toEqual([`warn: unknown environment variables are ignored: ${name}`]),
