@@ -9,7 +9,6 @@
 // A client whose TCP handshake is under way in that moment can still be lost. On loopback a handshake is instant, and
 // the front is usually on this machine.
 
-import { randomInt } from "node:crypto";
 import { connect, type AddressInfo, type Server, type Socket } from "node:net";
 import { cut, guard, reset } from "../core/sockets.ts";
 
@@ -126,7 +125,8 @@ interface Way {
 function wayTo({ address, port }: AddressInfo): Way {
   if (!/^(127\.|0\.0\.0\.0$|::$)/.test(address)) return { host: address, port };
   // From a random loopback address, so that no other process uses the local port that was found.
-  const own = `127.${randomInt(1, 255)}.${randomInt(256)}.${randomInt(1, 255)}`;
+  const byte = (): number => 1 + Math.floor(Math.random() * 254);
+  const own = `127.${byte()}.${byte()}.${byte()}`;
   return { host: address.startsWith("127.") ? address : "127.0.0.1", port, localAddress: own };
 }
 

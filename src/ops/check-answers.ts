@@ -2,7 +2,6 @@
 // Called by check.ts.
 
 import { connect } from "node:net";
-import { connect as connectTls } from "node:tls";
 import type { WebSocket } from "ws";
 import { codeOf } from "../core/errors.ts";
 import { load } from "../core/packages.ts";
@@ -88,7 +87,8 @@ const NOT_TLS = /WRONG_VERSION_NUMBER|HTTP_REQUEST|PACKET_LENGTH|UNEXPECTED_MESS
 /** Does the server speak TLS? Its certificate is not checked, and a handshake that it refuses counts, too. */
 export function speaksTls(address: Address, timeoutMs: number): Promise<boolean> {
   return new Promise((resolve) => {
-    const socket = connectTls({ ...address, rejectUnauthorized: false });
+    const tls = load("node:tls") as typeof import("node:tls");
+    const socket = tls.connect({ ...address, rejectUnauthorized: false });
     guard(socket);
     const settle = (speaks: boolean): void => {
       clearTimeout(timer);

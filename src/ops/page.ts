@@ -1,6 +1,6 @@
 // The live page of --admin: one self-contained HTML document that follows /events. Loaded on the first request for it.
 
-import { createHash } from "node:crypto";
+import { load } from "../core/packages.ts";
 import { SCRIPT } from "./page-script.ts";
 import { STYLE } from "./page-style.ts";
 
@@ -142,6 +142,7 @@ ${table("routes", "Routes", "Not known yet.", ROUTES)}
 `;
 
 function hashOf(text: string): string {
+  const { createHash } = load("node:crypto") as typeof import("node:crypto");
   return `'sha256-${createHash("sha256").update(text).digest("base64")}'`;
 }
 

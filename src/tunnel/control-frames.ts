@@ -1,7 +1,6 @@
 // Makes the frames that this proxy inserts into a tunnel: pings, and the Close that tells one end that the other is
 // gone. Called by tunnel.ts; uses the `ws` package.
 
-import { randomBytes } from "node:crypto";
 import { load } from "../core/packages.ts";
 import { PING_PAYLOAD } from "./frames.ts";
 
@@ -31,11 +30,13 @@ function controlFrame(opcode: number, payload: Buffer, mask: boolean): Buffer {
   return Buffer.concat(loadFrames().Sender.frame(payload, { fin: true, opcode, mask, readOnly: true, rsv1: false }));
 }
 
-const pingPayload = randomBytes(PING_PAYLOAD);
+let pingPayload: Buffer | undefined;
 let pings = 0;
 
 /** A unique payload: the tag of this process, and a number. */
 export function nextPing(): Buffer {
+  // Loaded here, as ws is: the proxy starts without.
+  pingPayload ??= (load("node:crypto") as typeof import("node:crypto")).randomBytes(PING_PAYLOAD);
   pings = (pings + 1) >>> 0;
   pingPayload.writeUInt32BE(pings, PING_PAYLOAD - 4);
   return Buffer.from(pingPayload);
