@@ -63,6 +63,8 @@ async function run(options: Options, demo?: Demo): Promise<void> {
     await proxy.start();
     if (demo) log.info(demo.greeting(options.host, proxy.address.port, proxy.adminUrl));
     if (!stopping) notifyReady();
+    // Behind the line that says so.
+    setImmediate(() => log.load());
   } catch (error) {
     if (stopping) return;
     await flush();

@@ -1,14 +1,14 @@
 // Ends the process: on signals, when the parent process is gone, and on uncaught errors. Called by cli.ts.
 
-import type { Logger } from "pino";
 import { isSocketError } from "../core/errors.ts";
+import type { Log } from "../ops/late-log.ts";
 import type { LineLimit } from "../ops/log.ts";
 import { isAlive, startTimeOf } from "./alive.ts";
 import { onStopSignals } from "./signals.ts";
 
 /** The running proxy, as this file sees it. */
 export interface Stoppable {
-  log: Logger;
+  log: Log;
   lines: LineLimit;
   /** Drains and closes; resolves when everything is closed. May be called while the proxy is still starting. */
   close(): Promise<void>;

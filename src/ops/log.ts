@@ -3,11 +3,10 @@
 
 import type { Logger } from "pino";
 import type { LogFormat } from "../options/types.ts";
+import { LateLog } from "./late-log.ts";
 import { LogSink, stdoutWriter, type WriteChunk } from "./log-sink.ts";
 import { sentence } from "./log-words.ts";
 import { load } from "../core/packages.ts";
-
-const { pino } = load("pino") as typeof import("pino");
 
 /** Values that a client chose are cut to this length: without it, a path could make each line 32 KiB long. */
 const MAX_VALUE = 500;
@@ -21,7 +20,7 @@ export async function createLog(
   level: string,
   format: LogFormat,
   writeChunk: WriteChunk = stdoutWriter(),
-): Promise<{ log: Logger; flush: () => Promise<void> }> {
+): Promise<{ log: LateLog; flush: () => Promise<void> }> {
   let dress = (line: string): string => line;
   if (format === "pretty" || (format === "auto" && process.stdout.isTTY)) {
     const { prettyFactory } = load("pino-pretty") as typeof import("pino-pretty");
@@ -40,7 +39,11 @@ export async function createLog(
   const sink = new LogSink(writeChunk, lostLine);
   const write = (line: string): void => sink.write(dress(line));
   const serializers = { path: shortened, ray: shortened };
-  return { log: pino({ level, base: null, serializers }, { write }), flush: () => sink.flush() };
+  const make = (): Logger => {
+    const { pino } = load("pino") as typeof import("pino");
+    return pino({ level, base: null, serializers }, { write });
+  };
+  return { log: new LateLog(level, make, write), flush: () => sink.flush() };
 }
 
 /** At most this many lines of a kind are written in a second; the rest are counted. */

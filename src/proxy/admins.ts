@@ -2,7 +2,7 @@
 // answer is in ops/admin.ts.
 
 import type { Server } from "node:http";
-import type { Logger } from "pino";
+import type { Log } from "../ops/late-log.ts";
 import { serveControl, type Served } from "../ops/control.ts";
 import { sleep } from "../core/timer.ts";
 import { bindAdmin } from "../life/bind.ts";
@@ -26,11 +26,11 @@ type Control = Served & { server: Server };
 /** The admin servers of a proxy. */
 export class Admins {
   readonly #parts: Omit<AdminParts, "drain">;
-  readonly #log: Logger;
+  readonly #log: Log;
   readonly #closing = new AbortController();
   readonly #open = new Set<{ server: Server; remove: () => void }>();
 
-  constructor(parts: Omit<AdminParts, "drain">, log: Logger) {
+  constructor(parts: Omit<AdminParts, "drain">, log: Log) {
     this.#parts = parts;
     this.#log = log;
   }

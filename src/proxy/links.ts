@@ -1,7 +1,7 @@
 // The upstreams, each with its monitor and its --on-down hook. Made by proxy.ts. When the state of a link changes, this
 // file logs it, tells the parent process, runs the hook, and cuts streams through a lost upstream.
 
-import type { Logger } from "pino";
+import type { Log } from "../ops/late-log.ts";
 import type { LiveSet } from "../core/live-set.ts";
 import type { Clock } from "../core/timer.ts";
 import { tellParent } from "../life/notify.ts";
@@ -20,7 +20,7 @@ import { Whereabouts } from "../upstream/whereabouts.ts";
 /** What the links use of other modules. */
 export interface LinkParts {
   options: Options;
-  log: Logger;
+  log: Log;
   clock: Clock;
   exchanges: LiveSet<Exchange>;
   tunnels: LiveSet<Tunnel>;
@@ -107,7 +107,7 @@ export class Links {
   }
 
   /** Logs that an upstream cannot be reached at the start; hints at [::1] if its port is open there. */
-  #unreachable(log: Logger, name: string, target: Target, code: string): void {
+  #unreachable(log: Log, name: string, target: Target, code: string): void {
     const say = (more: string): void =>
       log.warn({ code }, `${name} upstream ${target.label} cannot be reached yet (${code}); retrying${more}`);
     const { address } = target;

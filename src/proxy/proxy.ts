@@ -1,12 +1,11 @@
 // Makes all modules and connects them: listener -> gate -> exchange -> upstream, and outcomes to the log and the
 // metrics. Called by cli.ts and index.ts. Holds the state of the proxy: starting, running, draining, stopped.
 
-import { randomBytes } from "node:crypto";
 import type { AddressInfo } from "node:net";
-import type { Logger } from "pino";
 import { Admins } from "./admins.ts";
 import { thisMoment } from "../core/moment.ts";
 import { LiveSet } from "../core/live-set.ts";
+import type { Log } from "../ops/late-log.ts";
 import { levelOf } from "../ops/ending.ts";
 import { LineLimit } from "../ops/log.ts";
 import type { Outcome } from "../core/outcome.ts";
@@ -57,7 +56,7 @@ const IDLE_MS = 1000;
 export const VERSION: string = (load("single-port/package.json") as { version: string }).version;
 
 /** Starts a proxy within another program: without a control socket, and without signal handlers. */
-export async function startDaemon(options: Options, log: Logger): Promise<Proxy> {
+export async function startDaemon(options: Options, log: Log): Promise<Proxy> {
   const lines = new LineLimit((...dropped) => logDropped(log, ...dropped));
   const proxy = new Proxy(options, log, { lines, control: false, stop: () => {} });
   try {
@@ -70,12 +69,7 @@ export async function startDaemon(options: Options, log: Logger): Promise<Proxy>
 }
 
 /** Logs how many lines of a kind were left out. */
-export function logDropped(
-  log: Logger,
-  kind: string,
-  dropped: number,
-  level: "info" | "warn" | "error" | "fatal",
-): void {
+export function logDropped(log: Log, kind: string, dropped: number, level: "info" | "warn" | "error" | "fatal"): void {
   log[level]({ kind, dropped }, "further lines of this kind were not logged");
 }
 
@@ -93,7 +87,7 @@ export class Proxy {
   readonly metrics: Metrics = new Metrics(() => this.report());
   readonly #history = new History(() => readingsOf(this.#rooms()));
   readonly #options: Options;
-  readonly #log: Logger;
+  readonly #log: Log;
   readonly #process: Process;
   readonly #clock = new Clock();
   readonly #exchanges = new LiveSet<Exchange>();
@@ -112,7 +106,7 @@ export class Proxy {
   #takenOver = false;
   #closing: Promise<void> | undefined;
 
-  constructor(options: Options, log: Logger, parent: Process) {
+  constructor(options: Options, log: Log, parent: Process) {
     this.#options = options;
     this.#log = log;
     this.#process = parent;
@@ -165,7 +159,7 @@ export class Proxy {
       links: this.#links,
       relay,
       adds: {
-        via: viaOf(randomBytes(4).toString("hex")),
+        via: viaOf(Math.floor(Math.random() * 2 ** 32).toString(16)),
         viaField: options.via ? "Via" : QUIET_VIA,
         forwarded: options.forwarded,
       },
@@ -217,14 +211,22 @@ export class Proxy {
     this.#inherited = bound.inherited;
     this.#state = "running";
     this.#sayListening(bound);
-    this.#links.start();
-    this.#history.start();
+    setImmediate(() => this.#begin());
     if (adminLater) void this.#admins.serveAddressSoon(admin);
     if (this.#process.control) {
       await this.#admins.serveControl(bound.address.port, bound.older?.control, () => this.#onTakenOver());
     }
-    // Deferred, so that the caller's "ready" is not delayed. A request that comes earlier loads the packages itself.
-    setImmediate(() => this.#warmUp());
+  }
+
+  /**
+   * Probes the upstreams, and loads the packages that a request needs. Deferred, so that the line that says "listening"
+   * is written first. A request that comes earlier loads the packages itself.
+   */
+  #begin(): void {
+    if (this.#closing) return;
+    this.#links.start();
+    this.#history.start();
+    this.#warmUp();
   }
 
   #warmUp(): void {

@@ -252,6 +252,50 @@ test("bytes of a peer never reach a terminal as commands", () => {
   expect(sentence({ ...outcome, path: "/\x1b]0;owned\x07" })).toContain("/\\x1b]0;owned\\x07");
 });
 
+test.each(["plain", 'a "b" \\ \n\t\u0000\u007f %s é €', "\u2028 \u{1f600}"])(
+  "a text is written without pino as pino writes it: %j",
+  async (text) => {
+    const lines: Record<string, unknown>[] = [];
+    const { log, flush } = await createLog("info", "json", (chunk, done) => {
+      for (const line of chunk.toString().trimEnd().split("\n")) lines.push(JSON.parse(line));
+      done(undefined, chunk.length);
+    });
+    const levels = ["debug", "info", "warn", "error", "fatal"] as const;
+    for (const level of levels) log[level](text);
+    log.child({ upstream: "http" }).info(text);
+    for (const level of levels) log[level](text);
+    await flush();
+    const facts: Record<string, unknown>[] = lines.map((line) => ({ ...line, time: typeof line["time"] }));
+    expect(facts.slice(0, 4).map((line) => [line["level"], line["time"]])).toEqual(
+      [30, 40, 50, 60].map((level) => [level, "number"]),
+    );
+    expect(facts[4]).toEqual({ ...facts[0], upstream: "http" });
+    expect(facts.slice(5)).toEqual(facts.slice(0, 4));
+  },
+);
+
+test.each([
+  ["trace", 5],
+  ["fatal", 1],
+  ["silent", 0],
+])("at level %s as many lines as pino writes: %d", async (level, count) => {
+  let lines = 0;
+  const { log, flush } = await createLog(level, "json", (chunk, done) => {
+    lines += chunk.toString().split("\n").length - 1;
+    done(undefined, chunk.length);
+  });
+  const say = (): void => {
+    for (const at of ["debug", "info", "warn", "error", "fatal"] as const) log[at]("text");
+  };
+  say();
+  await flush();
+  expect(lines).toBe(count);
+  log.load();
+  say();
+  await flush();
+  expect(lines).toBe(2 * count);
+});
+
 test("what a client chose is cut short, its id by Cloudflare too", async () => {
   let text = "";
   const { log, flush } = await createLog("info", "json", (chunk, done) => {
