@@ -1,13 +1,19 @@
-// New connections at a steady pace: connect, one request, one answer, closed.
+// New connections at a steady pace: connect, one request, one answer, closed by the one or by the other.
 
 import { dial, Latencies, within } from "./connection.mjs";
 
-const REQUEST = Buffer.from("GET /small HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n");
+/** @param {string} more */
+const request = (more) => Buffer.from(`GET /small HTTP/1.1\r\nHost: 127.0.0.1\r\n${more}\r\n`);
 const BATCH_MS = 10;
 const LAST_ANSWER_MS = 3000;
 
-/** @param {number} port @param {{ perSecond: number }} options */
-export async function arrivals(port, { perSecond }) {
+/**
+ * @param {number} port
+ * @param {{ perSecond: number, end: "server" | "client" | "reset" }} options `end`: the server is asked to close, or the
+ *   client closes when it has its answer, or it resets the connection
+ */
+export async function arrivals(port, { perSecond, end }) {
+  const text = request(end === "server" ? "Connection: close\r\n" : "");
   /** @type {Set<import("node:net").Socket>} */
   const open = new Set();
   let units = 0;
@@ -22,7 +28,9 @@ export async function arrivals(port, { perSecond }) {
         if (got === 0) good = bytes.toString("latin1", 0, 12) === "HTTP/1.1 200";
         got += bytes.length;
         // A pipe leaves it to us to close: the upstream keeps its connections.
-        if (bytes[bytes.length - 1] === 0x61) socket.end();
+        if (bytes[bytes.length - 1] !== 0x61) return;
+        if (end === "reset") socket.resetAndDestroy();
+        else socket.end();
       },
       onEnd() {
         open.delete(socket);
@@ -32,7 +40,7 @@ export async function arrivals(port, { perSecond }) {
       },
     });
     open.add(socket);
-    socket.write(REQUEST);
+    socket.write(text);
   };
   return {
     async measure(/** @type {number} */ ms) {
