@@ -21,6 +21,8 @@ export class Answer {
   #headSent = false;
   /** Where the body goes once node has written the head. */
   #behindHead: Socket | undefined;
+  /** Has a piece gone through node? */
+  #passing = false;
 
   /**
    * @param version the client's.
@@ -81,9 +83,15 @@ export class Answer {
     if (this.#behindHead)
       return this.#chunked ? writeLentChunk(this.#behindHead, piece) : writeLent(this.#behindHead, piece);
     const flows = this.#writeThroughNode(piece);
-    this.#behindHead = this.#res.socket ?? undefined;
+    if (!this.#passing) process.nextTick(this.#onHeadWritten);
+    this.#passing = true;
     return flows;
   }
+
+  /** Node 26 holds the head and what was written behind it until the next tick: nothing may go past them before. */
+  readonly #onHeadWritten = (): void => {
+    this.#behindHead = this.#res.socket ?? undefined;
+  };
 
   /** In one write with the head in front of it, or with the end behind it. */
   #writeThroughNode(piece: Buffer): boolean {
