@@ -131,6 +131,11 @@ export class Call implements ConnectionUser {
     if (!this.#over) this.#cut();
   }
 
+  /** The head of its response has come. */
+  answered(now: number): void {
+    this.#upstream.answered(this.#connection, now);
+  }
+
   /** A 101 has come: the connection is the tunnel's now. */
   detach(): Socket {
     this.#over = true;

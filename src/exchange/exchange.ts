@@ -153,7 +153,7 @@ export class Exchange implements Asker, Caller, Occupant, Live, Waiting {
     this.#eventStream = head.eventStream;
     this.#phase = "response_body";
     this.lastByte = this.#parts.clock.now;
-    this.#in.upstream.answered(this.lastByte);
+    this.#call?.answered(this.lastByte);
     res.on("finish", this.#onAnswered);
     // A stream that begins as we end: its client is told by its head, and comes back to whoever is next.
     if (this.#draining && this.#eventStream) process.nextTick(() => this.drain());
@@ -210,8 +210,10 @@ export class Exchange implements Asker, Caller, Occupant, Live, Waiting {
 
   onSwitched(head: ResponseHead, early: Buffer): void {
     // A 101 that was not asked for, or to another protocol: nobody here speaks what follows (RFC 9110 7.8).
-    const socket = this.isHandshake && isWebSocket(head) ? this.#call?.detach() : undefined;
-    if (!socket) return this.#nonsense();
+    const call = this.isHandshake && isWebSocket(head) ? this.#call : undefined;
+    if (!call) return this.#nonsense();
+    call.answered(this.#parts.clock.now);
+    const socket = call.detach();
     this.#switched = true;
     this.#leave();
     const tunnel = openTunnel(this.#parts, this.#in, this.#record, { upstream: socket, head });

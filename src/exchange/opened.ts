@@ -21,7 +21,6 @@ export function openTunnel(
   res.detachSocket(client.socket);
   client.socket.write(switchingHead(switched.head), "latin1");
   observer.opened(upstream.name);
-  upstream.answered(clock.now);
   return new Tunnel(parts, {
     client: client.socket,
     upstream: switched.upstream,

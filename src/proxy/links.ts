@@ -164,6 +164,7 @@ export class Links {
         },
         unreachable: (code) => this.#unreachable(log, name, target, code),
         lastByte: () => this.#lastByte(name),
+        refused: () => upstream.refused(),
         suspected: () => {
           // Otherwise a pong within this tick would have the time of the last tick, seem older than the failure, and a
           // living tunnel would be cut.

@@ -63,6 +63,8 @@ export class UpstreamConnection {
   /** Was it used before, and how long was it idle since, in milliseconds? */
   reused = false;
   idleMs = 0;
+  /** How often the upstream had refused connections before this one was made. */
+  era = 0;
   #user: ConnectionUser | undefined;
   #onceBytes: number | undefined;
 

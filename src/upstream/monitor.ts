@@ -56,6 +56,8 @@ const NOBODY_LISTENS = new Set(["ECONNREFUSED", "ENOENT"]);
 /** Who hears of changes. `since` is when the first failure was. */
 export interface MonitorEvents {
   changed(state: LinkState, reason: string | undefined): void;
+  /** A connection was refused: the process that connections stand to is ending, if not gone. */
+  refused(): void;
   /** Two failures in a row: what has been silent since the first is dead. */
   lost(since: number): void;
   /** A first failure: whoever can should ask it for a sign of life. */
@@ -222,7 +224,10 @@ export class Monitor implements UpstreamWatcher {
   #fail(code: string, probe: boolean): void {
     this.#lastTried = thisMoment();
     // It is not frozen but gone. The next one that listens there has let nobody wait.
-    if (NOBODY_LISTENS.has(code)) this.#doubtedSince = undefined;
+    if (NOBODY_LISTENS.has(code)) {
+      this.#doubtedSince = undefined;
+      this.#events.refused();
+    }
     this.#move(failed(this.#facts, performance.now(), probe), code);
     if (this.#facts.state !== "connecting" || this.#saidUnreachable) return;
     this.#saidUnreachable = true;

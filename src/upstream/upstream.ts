@@ -66,6 +66,8 @@ export class Upstream {
   readonly #pool: Pool;
   readonly #watcher: UpstreamWatcher;
   readonly #held: HeldQueue;
+  /** Grows when nobody listens any more. A connection of an earlier era leads to a process that is ending. */
+  #era = 0;
   #closed = false;
   #draining = false;
 
@@ -141,7 +143,7 @@ export class Upstream {
   /** Takes back a connection after a complete exchange. `hintMs`: the upstream's own keep-alive timeout. */
   putBack(connection: UpstreamConnection, hintMs: number | undefined): void {
     // One that was dialled for a tunnel would not close together with its upstream.
-    if (this.#closed || connection.socket.allowHalfOpen) cut(connection.socket);
+    if (this.#closed || connection.socket.allowHalfOpen || connection.era !== this.#era) cut(connection.socket);
     else this.#pool.put(connection, hintMs);
   }
 
@@ -155,8 +157,12 @@ export class Upstream {
     this.#pool.broke();
   }
 
-  /** It answered a request. */
-  answered(now: number): void {
+  /**
+   * It answered a request on this connection. A server that closes answers what it has begun, and takes no connection
+   * any more: its answers do not make the link up.
+   */
+  answered(connection: UpstreamConnection, now: number): void {
+    if (connection.era !== this.#era) return this.#watcher.heard(now);
     this.#watcher.answered(now);
     this.#held.answered();
   }
@@ -169,6 +175,15 @@ export class Upstream {
   /** The upstream answered a probe: whoever waits is served now rather than at the next try. */
   isBack(): void {
     this.#held.tryOne();
+  }
+
+  /**
+   * It refused a connection: nobody listens. What is in flight may still be answered, but no further request is sent to
+   * that process: node's servers do not end while requests keep coming on a connection that stood before.
+   */
+  refused(): void {
+    this.#era += 1;
+    this.#pool.clear();
   }
 
   /** Its idle connections are of a process that is gone. */
@@ -212,6 +227,7 @@ export class Upstream {
       if (fault === "gone") this.#watcher.failed(result);
       else if (fault === "busy") this.#watcher.busy();
     } else {
+      result.era = this.#era;
       this.#where.reached(address);
       this.#held.reached();
       this.#watcher.connected();

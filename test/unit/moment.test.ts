@@ -25,6 +25,7 @@ test("the dates of a link are those of its changes, after a step of the clock, t
     changed: () => {},
     lost: () => {},
     suspected: () => {},
+    refused: () => {},
     unreachable: () => {},
     lastByte: () => -Infinity,
   };
