@@ -17,6 +17,8 @@ export interface Service {
   kill(): Promise<void>;
   /** Sends a signal to it alone. */
   signal(signal: NodeJS.Signals): void;
+  /** Resolves when it has ended, by itself or not. */
+  ended(): Promise<void>;
   /** All that it wrote in all its lives. */
   output(): string;
 }
@@ -55,6 +57,11 @@ export async function service(
       });
     },
     kill,
+    ended: async () => {
+      const last = child;
+      if (!last || last.exitCode !== null || last.signalCode !== null) return;
+      await new Promise((resolve) => last.once("exit", resolve));
+    },
     signal: (signal) => void child?.kill(signal),
     output: () => output,
   };
