@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { chromium, type BrowserContext, type Page } from "playwright-core";
 import { onTestFinished } from "vitest";
 import { atEnd, forFile } from "./lifetime.ts";
+import { childCalled, familyOf } from "./processes.ts";
 
 /** Where Debian's package puts it; it is never fetched. */
 const CHROMIUM = "/usr/bin/chromium";
@@ -30,6 +31,8 @@ export interface Browser {
   context(): BrowserContext;
   /** An empty page that is closed with the test. */
   newPage(): Promise<Page>;
+  /** The pids of all its processes: to freeze them. */
+  processes(): number[];
 }
 
 /** What a suite wants to be different. */
@@ -41,8 +44,9 @@ export interface BrowserOptions {
 
 /** Starts one before the first test, and ends it after the last. */
 export function browserForFile({ flags = [], ...options }: BrowserOptions = {}): Browser {
+  let profile = "";
   const context = forFile(async () => {
-    const profile = mkdtempSync(join(tmpdir(), "single-port-chromium-"));
+    profile = mkdtempSync(join(tmpdir(), "single-port-chromium-"));
     atEnd(() => rmSync(profile, { recursive: true, force: true }));
     const launched = await chromium.launchPersistentContext(profile, {
       executablePath: CHROMIUM,
@@ -54,6 +58,10 @@ export function browserForFile({ flags = [], ...options }: BrowserOptions = {}):
   });
   return {
     context,
+    processes: () => {
+      const first = childCalled(process.pid, profile);
+      return first === undefined ? [] : [first, ...familyOf(first)];
+    },
     newPage: async () => {
       const page = await context().newPage();
       onTestFinished(() => page.close());

@@ -16,7 +16,7 @@ function parentOf(pid: number): number {
 }
 
 /** A process's children, and theirs. */
-function familyOf(pid: number): number[] {
+export function familyOf(pid: number): number[] {
   const all = readdirSync("/proc").filter((name) => /^\d+$/.test(name));
   const children = all.map(Number).filter((one) => parentOf(one) === pid);
   return children.flatMap((child) => [child, ...familyOf(child)]);

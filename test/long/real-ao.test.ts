@@ -74,28 +74,32 @@ async function terminal(browser: Browser, port: number, shell: ReturnType<typeof
   };
 }
 
-/** How many connections to a port of loopback stand, by /proc. */
-function connectionsTo(port: number): number {
-  const wanted = new RegExp(`^ *\\d+: \\w+:\\w+ \\w+:${port.toString(16).toUpperCase().padStart(4, "0")} 01 `, "gm");
-  return readFileSync("/proc/net/tcp", "utf8").match(wanted)?.length ?? 0;
+/** The connections to a port of loopback that stand, by the port of who has dialled (proc_net_tcp). */
+function connectionsTo(port: number): string[] {
+  const hex = port.toString(16).toUpperCase().padStart(4, "0");
+  const line = new RegExp(`^ *\\d+: \\w+:(\\w+) \\w+:${hex} 01 `, "gm");
+  return [...readFileSync("/proc/net/tcp", "utf8").matchAll(line)].map(([, dialler]) => dialler ?? "");
 }
 
 /** Clients that ask a frozen mux for a tunnel and are reset before the 101. */
 async function resetBefore101(port: number, mux: { port: number; pid: number }): Promise<void> {
   process.kill(mux.pid, "SIGSTOP");
-  const before = connectionsTo(mux.port);
+  // A probe may be among them, and end.
+  const before = new Set(connectionsTo(mux.port));
   const clients: RawClient[] = [];
   for (let n = 0; n < RESETS; n += 1) {
     const client = await dial(port);
     client.send(upgrade("/ao-terminal-mux"));
     clients.push(client);
   }
-  await until(() => connectionsTo(mux.port) >= before + RESETS, "all of them to wait for the mux", SOON_MS);
+  const waiting = (): number => connectionsTo(mux.port).filter((one) => !before.has(one)).length;
+  await until(() => waiting() >= RESETS, "all of them to wait for the mux", SOON_MS);
   for (const client of clients) client.reset();
   process.kill(mux.pid, "SIGCONT");
 }
 
-describe.skipIf(reason)(`agent-orchestrator (skipped: ${reason ?? "not"})`, () => {
+const title = "agent-orchestrator's dashboards";
+describe.skipIf(reason)(reason === undefined ? title : `${title} (skipped: ${reason})`, () => {
   const browser = browserForFile();
   test.for([COMPOSIO, AOAGENTS])("side by side, %s", { timeout: TEST_MS }, async (release) => {
     const [port, http, mux] = [await deadPort(), await deadPort(), await deadPort()];
@@ -108,7 +112,8 @@ describe.skipIf(reason)(`agent-orchestrator (skipped: ${reason ?? "not"})`, () =
     });
     const runtime = ownRuntime();
     const web = join(folder, "node_modules", release);
-    const all = runs(recipe, project(), { ...withAo(web, http, mux), ...runtime });
+    const pings = { SINGLE_PORT_PING_INTERVAL: "1s", SINGLE_PORT_PING_TIMEOUT: "4s" };
+    const all = runs(recipe, project(), { ...withAo(web, http, mux), ...runtime, ...pings });
     const status = (): ReturnType<typeof statusOf> => statusOf(controlSocket(runtime, port));
     const next = await server(all, "next");
     let terminals = await server(all, TERMINALS);
@@ -137,6 +142,14 @@ describe.skipIf(reason)(`agent-orchestrator (skipped: ${reason ?? "not"})`, () =
     await tab.types();
     await resetBefore101(port, { port: mux, pid: terminals });
     await tab.types();
+
+    // The laptop sleeps until it is given up, and finds the same shell when it wakes.
+    const laptop = browser.processes();
+    for (const one of laptop) process.kill(one, "SIGSTOP");
+    await until(async () => (await status()).tunnels.length === 0, "a silent client to be given up", SOON_MS);
+    for (const one of laptop) process.kill(one, "SIGCONT");
+    await tab.types('echo "$kept"; ');
+    expect(shell.screen()).toMatch(/^here$/m);
 
     // AO starts its mux again, and the shell is still what it was.
     process.kill(terminals, "SIGKILL");
