@@ -20,6 +20,8 @@ export async function installPm2(): Promise<void> {
 /** A pm2 of this test's own, in whose folder `cwd` the files of its apps are. */
 export interface Pm2 {
   run(...args: string[]): Promise<Ended>;
+  /** Runs a script with `pm2` in it. */
+  shell(script: string): Promise<Ended>;
   /** What is known of an app: its pid, its restarts, its status. */
   app(name: string): Promise<{ pid: number; restarts: number; status: string }>;
   /** The pid of pm2's own daemon, which is the parent of all apps. */
@@ -42,6 +44,10 @@ export function pm2(cwd: string, env: Record<string, string>): Pm2 {
   onTestFinished(() => void execFileSync(process.execPath, [bin, "kill"], { cwd, env: own, stdio: "ignore" }), 30_000);
   return {
     run: act,
+    shell: (script) => {
+      const path = `${join(folder, "node_modules/.bin")}:${process.env["PATH"]}`;
+      return run("sh", ["-c", script], { cwd, env: { ...own, PATH: path } }, 30_000);
+    },
     app: async (name) => {
       const { stdout } = await act("jlist", "--silent");
       const list = JSON.parse(stdout.slice(stdout.lastIndexOf("\n[") + 1)) as Listed[];
