@@ -10,12 +10,12 @@ import { browserForFile, noChromium, type Browser } from "../kit/browser.ts";
 import { tempFolder } from "../kit/child.ts";
 import { dial, upgrade, type RawClient } from "../kit/client.ts";
 import { launch, type Launched } from "../kit/launch.ts";
-import { accepts, ask, controlSocket, ownRuntime, statusOf } from "../kit/ops.ts";
+import { accepts, controlSocket, ownRuntime, statusOf } from "../kit/ops.ts";
 import { childCalled, descendants, endFamily } from "../kit/processes.ts";
 import { project } from "../kit/project.ts";
 import { readmeBlock, ROOT, substitute } from "../kit/readme.ts";
 import { relayTo } from "../kit/relay.ts";
-import { until } from "../kit/until.ts";
+import { until, within } from "../kit/until.ts";
 import { deadPort } from "../kit/upstream.ts";
 
 const TEST_MS = 240_000;
@@ -112,8 +112,9 @@ describe.skipIf(reason)(reason === undefined ? title : `${title} (skipped: ${rea
     });
     const runtime = ownRuntime();
     const web = join(folder, "node_modules", release);
-    const pings = { SINGLE_PORT_PING_INTERVAL: "1s", SINGLE_PORT_PING_TIMEOUT: "4s" };
-    const all = runs(recipe, project(), { ...withAo(web, http, mux), ...runtime, ...pings });
+    // Who is silent is given up soon, and who waits for a server that this machine takes its time to start is not.
+    const times = { SINGLE_PORT_PING_INTERVAL: "1s", SINGLE_PORT_PING_TIMEOUT: "4s", SINGLE_PORT_HOLD: "60s" };
+    const all = runs(recipe, project(), { ...withAo(web, http, mux), ...runtime, ...times });
     const status = (): ReturnType<typeof statusOf> => statusOf(controlSocket(runtime, port));
     const next = await server(all, "next");
     let terminals = await server(all, TERMINALS);
@@ -122,7 +123,7 @@ describe.skipIf(reason)(reason === undefined ? title : `${title} (skipped: ${rea
       "all of it",
       SOON_MS,
     );
-    await until(() => existsSync(controlSocket(runtime, port)), "its control socket");
+    await until(() => existsSync(controlSocket(runtime, port)), "its control socket", SOON_MS);
     const { pid } = await status();
 
     const network = await relayTo(port);
@@ -159,12 +160,12 @@ describe.skipIf(reason)(reason === undefined ? title : `${title} (skipped: ${rea
 
     // AO does not start Next again. The terminals do not mind; who asks meanwhile waits for somebody who does.
     process.kill(next, "SIGKILL");
-    await until(async () => !(await accepts(http)), "Next to be gone");
-    const waits = ask(port, "/");
-    await until(async () => (await status()).held > 0, "a request to be held");
+    await until(async () => !(await accepts(http)), "Next to be gone", SOON_MS);
+    const waits = fetch(`http://127.0.0.1:${port}/`);
+    await until(async () => (await status()).held > 0, "a request to be held", SOON_MS);
     await tab.types();
     runs(`PORT=${http} exec "${join(folder, "node_modules/.bin/next")}" start -p ${http}`, web, process.env);
-    expect((await waits).status).toBe(200);
+    expect((await within(waits, "the answer of a new Next", SOON_MS)).status).toBe(200);
 
     // A closed tab is no bad ending.
     const before = (await status()).totals.failed;
@@ -193,7 +194,7 @@ describe.skipIf(reason)(reason === undefined ? title : `${title} (skipped: ${rea
     await until(() => before.stdout().includes("[single-port] exited with code 1"), "AO's own server to die", SOON_MS);
     expect(before.stdout()).toContain("ECONNRESET");
     for (const one of [...descendants(before.pid), before.pid]) process.kill(one, "SIGKILL");
-    await until(async () => !(await accepts(http)) && !(await accepts(mux)), "its ports to be free");
+    await until(async () => !(await accepts(http)) && !(await accepts(mux)), "its ports to be free", SOON_MS);
 
     const all = runs(recipe, prefix, env);
     await until(() => all.stdout().includes("listening on"), `single-port; ${all.stdout()}${all.stderr()}`, SOON_MS);
