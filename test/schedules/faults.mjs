@@ -33,7 +33,7 @@ export const FAULTS = [
   {
     name: "bytes on an idle connection are not noticed",
     file: "upstream/pool.ts",
-    find: "onData(): void {\n    this.#pool.drop(this);",
+    find: "onData(): void {\n    this.#pool.lost(this);",
     put: "onData(): void {",
   },
   {
@@ -45,8 +45,8 @@ export const FAULTS = [
   {
     name: "bytes that are only lent are kept",
     file: "core/lent.ts",
-    find: "return to.write(Buffer.from(bytes));",
-    put: "return to.write(bytes);",
+    find: "  fill(carrier);\n",
+    put: "  fill(carrier);\n  spare.push(carrier);\n",
   },
   // -- what is cut looks whole
   {
@@ -81,6 +81,18 @@ export const FAULTS = [
     put: 'return idempotencyKey || SAFE_TO_REPEAT.test(method) || method === "POST";',
   },
   {
+    name: "a broken connection is taken for a proof that a POST was not read",
+    file: "exchange/proof.ts",
+    find: "return whole && resetBehindFin &&",
+    put: "return whole &&",
+  },
+  {
+    name: "a POST goes on a connection that its upstream has not promised to keep",
+    file: "upstream/pool.ts",
+    find: "return Math.min(promised.reliedUntil, until) > now &&",
+    put: "return Math.min(until, promised.reliedUntil + until) > now &&",
+  },
+  {
     name: "a request is sent again although an answer had begun",
     file: "exchange/retry.ts",
     find: '(how !== "protocol" && !responded)',
@@ -94,8 +106,8 @@ export const FAULTS = [
   },
   {
     name: "a body that was not kept is sent again as far as it is there",
-    file: "exchange/exchange.ts",
-    find: "&& (this.#body?.replayable ?? true)",
+    file: "exchange/sending.ts",
+    find: "&& (this.body?.replayable ?? true)",
     put: "",
   },
   {
@@ -144,8 +156,8 @@ export const FAULTS = [
   {
     name: "trailers are dropped",
     file: "exchange/answer.ts",
-    find: "if (trailers.length > 0 && res.chunkedEncoding)",
-    put: "if (trailers.length > 99 && res.chunkedEncoding)",
+    find: "if (trailers.length > 0 && this.#chunked)",
+    put: "if (trailers.length > 99 && this.#chunked)",
   },
   {
     name: "interim answers are dropped",
@@ -200,8 +212,8 @@ export const FAULTS = [
   {
     name: "the last piece of a body is not counted",
     file: "exchange/answer.ts",
-    find: "      this.bytes += last.length;\n",
-    put: "",
+    find: "    } else {\n      this.bytes += last.length;\n",
+    put: "    } else {\n",
   },
   {
     name: "a cut answer is accounted for as a good one",

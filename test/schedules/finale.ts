@@ -18,7 +18,8 @@ export async function finale(stage: Stage, draining: Promise<void> | undefined):
   const { clients, exchanges, findings, lane, waiting } = stage;
   stage.inFinale = true;
   for (const client of clients) if (!isStalled(client)) client.socket?.resume();
-  for (const { socket, arrivals } of stage.sockets) if (arrivals.at(-1)?.fault !== "stall") socket.resume();
+  for (const { socket, arrivals, leaves } of stage.sockets)
+    if (!leaves && arrivals.at(-1)?.fault !== "stall") socket.resume();
   const isSaid = (): boolean => {
     let more = false;
     for (const exchange of exchanges) more = advance(stage, exchange) || more;
@@ -68,7 +69,7 @@ async function endStalled(stage: Stage, goOn: () => boolean): Promise<void> {
 async function emptyUpstream({ findings, lane, waiting }: Stage): Promise<void> {
   for (const one of lane.upstream.sockets) {
     // Unread, its end would not be seen.
-    one.socket.resume();
+    if (!one.leaves) one.socket.resume();
     const last = one.arrivals.at(-1);
     const why =
       one.spent ?? one.over ?? (last && last.wholeAt === Infinity ? "its exchange was broken off" : undefined);

@@ -87,7 +87,7 @@ const exchange: fc.Arbitrary<ExchangeSpec> = fc.record({
   request,
   answer,
   cuts,
-  fault: faults(40, [4, "fin"], [4, "rst"], [3, "close"], [2, "pause"], [2, "nap"], [1, "stall"]),
+  fault: faults(40, [4, "fin"], [4, "rst"], [3, "close"], [1, "leave"], [2, "pause"], [2, "nap"], [1, "stall"]),
   frames: fc.constant({ client: [], upstream: [], closes: "none" as const }),
 });
 
@@ -163,6 +163,25 @@ function flooded(one: ClientSpec, { bytes, kind, at }: Flood, up: boolean): Clie
   return { ...one, fault, exchanges: [{ ...first, answer: large }, ...others] };
 }
 
+/** A connection that its upstream promises to keep, and does not; a POST comes meanwhile, which must be done once. */
+function betrayed(one: ClientSpec, kind: Fault["kind"], times: number): ClientSpec {
+  const [first] = one.exchanges;
+  if (!first || first.request.upgrade !== "none") return one;
+  const request: RequestSpec = { ...first.request, method: "GET", framing: "none", version: "1.1", extra: "none" };
+  const post: RequestSpec = { ...request, method: "POST", framing: "length", size: first.request.size % 900 };
+  const answer: AnswerSpec = {
+    ...first.answer,
+    framing: "length",
+    version: "1.1",
+    size: 20,
+    keeps: "hint",
+    flaw: "none",
+  };
+  const kept: ExchangeSpec = { ...first, request, answer: { ...answer, early: false }, fault: { kind, at: 9, times } };
+  const fault: Fault = { kind: "none", at: 0, times: 1 };
+  return { exchanges: [kept, { ...kept, request: post, fault }], cuts: [1], fault };
+}
+
 /** Any schedule. */
 export const schedules: fc.Arbitrary<Schedule> = fc
   .record({
@@ -175,9 +194,13 @@ export const schedules: fc.Arbitrary<Schedule> = fc
     order: picks,
     isFlooded: often([250, false], [1, true]),
     isUpload: fc.boolean(),
+    isBetrayed: often([25, false], [1, true]),
+    breach: often<Fault["kind"]>([3, "leave"], [1, "close"], [1, "rst"], [1, "fin"]),
+    times: often([1, 1], [1, 2], [1, 4]),
     flood,
   })
-  .map(({ clients: [first, ...others], isFlooded, isUpload, flood, ...rest }) => ({
-    ...rest,
-    clients: first ? [isFlooded ? flooded(first, flood, isUpload) : first, ...others] : [],
-  }));
+  .map(({ clients: [first, ...others], isFlooded, isUpload, isBetrayed, breach, times, flood, world, order }) => {
+    if (!first) return { clients: [], world, order };
+    const special = isFlooded ? flooded(first, flood, isUpload) : isBetrayed ? betrayed(first, breach, times) : first;
+    return { clients: [special, ...others], world, order };
+  });

@@ -61,6 +61,7 @@ export function judgeTunnel(one: Case, received: string): string[] {
     exchange.spec.fault.kind === "fin" ||
     exchange.spec.fault.kind === "rst" ||
     exchange.spec.fault.kind === "close" ||
+    exchange.spec.fault.kind === "leave" ||
     exchange.spec.fault.kind === "stall"
   )
     return findings;

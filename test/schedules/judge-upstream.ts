@@ -23,6 +23,9 @@ export function judgeArrivals(exchange: PlayedExchange, played: Played): string[
     if (before && before.saidAt < arrival.at && !arrival.on.paused && !before.on.paused && isFirst(before))
       say(`it came again although ${before.sent} bytes of an answer had been sent`);
   }
+  for (const arrival of repeatable ? [] : arrivals)
+    if (!isPromised(arrival, played))
+      say(`${request.method} came on a used connection, and nobody had promised to keep it`);
   const wanted = requestBytes(request, tag);
   for (const arrival of arrivals) {
     const { message } = arrival;
@@ -48,6 +51,12 @@ export function judgeArrivals(exchange: PlayedExchange, played: Played): string[
   if (first && before && !(accountBefore && accountBefore.at < first.at))
     say("it was begun before the one in front of it was over");
   return findings;
+}
+
+/** Is the connection a fresh one, or one that its upstream promised to keep with its last answer? */
+function isPromised(arrival: Arrival, { exchanges }: Played): boolean {
+  const before = arrival.on.arrivals[arrival.on.arrivals.indexOf(arrival) - 1];
+  return !before || exchanges.find(({ tag }) => tag === before.tag)?.spec.answer.keeps === "hint";
 }
 
 /** Was it the first on its connection? Bytes in front of a later answer may be left over from an earlier one. */

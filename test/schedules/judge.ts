@@ -146,7 +146,8 @@ function judgeAnswer(one: Case, answer: ReadMessage): string[] {
   const said = arrivals.some(({ wholeAt }) => wholeAt !== Infinity);
   // A client that knows no chunks sees the end of the connection only.
   // Nothing but its end says that such an answer is whole, wherever its upstream ends it.
-  const endsAnywhere = exchange.answer.untilClose && arrivals.some(({ fault }) => fault === "fin" || fault === "close");
+  const endsAnywhere =
+    exchange.answer.untilClose && arrivals.some(({ fault }) => ["fin", "close", "leave"].includes(fault));
   if (isComplete(client, answer) && one.innocent && !endsAnywhere) {
     if (answer.body !== exchange.answer.body)
       findings.push(`it looks complete with ${answer.body.length} of ${exchange.answer.body.length} bytes`);

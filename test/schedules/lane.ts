@@ -36,6 +36,8 @@ interface Built {
   startSinglePort: (settings: Settings, log: unknown) => Promise<SinglePort>;
   optionsFrom: (settings: Settings) => unknown;
   LineLimit: { new (dropped: () => void): object; prototype: { allows(): boolean } };
+  DOUBT_MS: number;
+  Trust: { prototype: { caught(this: object, now: number): void } };
   Proxy: new (options: unknown, log: unknown, process: object) => Daemon;
 }
 
@@ -56,7 +58,26 @@ async function load(dist: string): Promise<Built> {
   const { optionsFrom } = await at("options/options.js");
   const { Proxy } = await at("proxy/proxy.js");
   const { LineLimit } = await at("ops/log.js");
-  return { startSinglePort, optionsFrom, Proxy, LineLimit };
+  const { DOUBT_MS, Trust } = await at("upstream/trust.js");
+  return { startSinglePort, optionsFrom, Proxy, LineLimit, DOUBT_MS, Trust };
+}
+
+/** An upstream that was caught is doubted for minutes; no schedule lasts so long, and the next one begins anew. */
+const DOUBTED_FOR_MS = 20;
+
+const shortened = new WeakSet<object>();
+
+/** Times that no option sets, and limits of the log. */
+function shorten({ LineLimit, DOUBT_MS, Trust: { prototype } }: Built): void {
+  // Every account counts, in a storm of them, too.
+  LineLimit.prototype.allows = () => true;
+  if (shortened.has(prototype)) return;
+  shortened.add(prototype);
+  // oxlint-disable-next-line typescript/unbound-method -- it is called with its object
+  const { caught } = prototype;
+  prototype.caught = function (now) {
+    caught.call(this, now - DOUBT_MS + DOUBTED_FOR_MS);
+  };
 }
 
 /** One lane. */
@@ -79,8 +100,7 @@ export class Lane {
   static async open(dist: string, host: string): Promise<Lane> {
     const lane = new Lane(host);
     lane.#built = await load(dist);
-    // Every account counts, in a storm of them, too.
-    lane.#built.LineLimit.prototype.allows = () => true;
+    shorten(lane.#built);
     await lane.upstream.revive();
     await lane.renew();
     return lane;

@@ -80,6 +80,13 @@ export function reset(socket: Socket): void {
   else socket.resetAndDestroy();
 }
 
+/** Leaves what comes to the kernel, for good: node would go on reading into its own buffer behind `pause()`. */
+export function stopReading(socket: Socket): void {
+  const { _handle: handle } = socket as { _handle?: { readStop?(): void } };
+  socket.pause();
+  handle?.readStop?.();
+}
+
 /** A RST that comes with the last bytes looks like an end; the kernel then knows no peer any more. */
 export function isReset(socket: Socket): boolean {
   const { _handle: handle } = socket as { _handle?: { getpeername?(name: object): number } };

@@ -49,6 +49,8 @@ export interface UpstreamSocket {
   closed: boolean;
   /** Was it not read from for a while? Then what came on it was seen late. */
   paused: boolean;
+  /** Is it never read again? */
+  leaves: boolean;
   /** Why no other request may come on it. */
   spent: string | undefined;
   /** Why the proxy has to close it. */
@@ -108,6 +110,7 @@ export class Upstream {
       ended: "no",
       closed: false,
       paused: false,
+      leaves: false,
       spent: undefined,
       over: undefined,
     };

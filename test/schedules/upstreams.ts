@@ -1,7 +1,7 @@
 // What the upstream does in a play: sends the next piece of an answer, or what goes wrong with it.
 
-import { tick, type Arrival } from "./upstream-server.ts";
-import { end, reset, turn } from "./loop.ts";
+import { tick, type Arrival, type UpstreamSocket } from "./upstream-server.ts";
+import { end, reset, stopReading, turn } from "./loop.ts";
 import type { PlayedExchange } from "./played.ts";
 import type { Stage } from "./stage.ts";
 
@@ -68,9 +68,22 @@ function fail(stage: Stage, { spec: { fault } }: PlayedExchange, one: Arrival): 
     return;
   }
   on.over ??= `its upstream had ended it (${fault.kind})`;
+  if (fault.kind === "leave") return void leave(stage, on, 2 * fault.times);
   if (fault.kind === "fin") end(socket);
   else if (fault.kind === "close") socket.destroy();
   else reset(socket);
+}
+
+/** What comes meanwhile is never read: the proxy has a RST behind the FIN as a proof of that. */
+async function leave(stage: Stage, on: UpstreamSocket, turns: number): Promise<void> {
+  on.paused = true;
+  on.leaves = true;
+  stopReading(on.socket);
+  for (let n = 0; n < turns; n += 1) await turn();
+  end(on.socket);
+  for (let n = 0; n < turns; n += 1) await turn();
+  on.socket.destroy();
+  stage.changed();
 }
 
 function send(stage: Stage, exchange: PlayedExchange, one: Arrival): boolean {
