@@ -1,5 +1,5 @@
-// The client's side of one response: its head, body and trailers, through node's ServerResponse.
-// Made by exchange.ts when a response head has come. It never ends a connection.
+// Sends one response to the client: head, body and trailers, through node's ServerResponse.
+// Made by exchange.ts when the upstream's response head has come. Never ends a connection.
 
 import type { ServerResponse } from "node:http";
 import type { Socket } from "node:net";
@@ -10,24 +10,24 @@ import { interimHead, toClient, type ResponseHead } from "../http/response-head.
 /** A body up to this size goes into one string with its head, and into one write; in bytes. */
 const SMALL = 16 * 1024;
 
-/** Begins nothing by itself: the head goes out with the first bytes of the body, or with `flushHead`. */
+/** The response to one client. The head goes out with the first bytes of the body, or with `flushHead`. */
 export class Answer {
   /** Bytes of the body. */
   bytes = 0;
-  /** Does nothing but a FIN say that the body is complete? */
+  /** Is the end of the body marked by the end of the connection only (RFC 9112 6.3)? */
   readonly closeDelimited: boolean;
   readonly #res: ServerResponse;
   readonly #chunked: boolean;
   #headSent = false;
-  /** Where the body goes once node has written the head. */
+  /** The client's socket, once node has written the head: further pieces bypass the ServerResponse. */
   #behindHead: Socket | undefined;
   /** Has a piece gone through node? */
   #passing = false;
 
   /**
-   * @param version the client's.
-   * @param closes does the connection close behind it?
-   * @throws when node would not write such a head.
+   * @param version the client's HTTP version.
+   * @param closes should the connection close after this response?
+   * @throws when node refuses to write such a head.
    */
   constructor(res: ServerResponse, head: ResponseHead, about: { method: string; version: string; closes: boolean }) {
     this.#res = res;
@@ -36,10 +36,10 @@ export class Answer {
     const chunkable = about.version === "1.1";
     this.closeDelimited = !chunkable && !bodiless && framing !== "length";
     if (about.closes || this.closeDelimited) res.shouldKeepAlive = false;
-    // Said before the head is written, this makes node end the body with the connection and not with a chunk.
+    // Removing the field before the head is written makes node end the body by closing, not by a last chunk.
     if (this.closeDelimited) res.removeHeader("transfer-encoding");
     const fields = toClient(head, chunkable, bodiless);
-    // Which protocol is wanted is the point of a 426 (RFC 9110 15.5.22). Node must not name the connection then.
+    // A 426 has to name the protocol in Upgrade (RFC 9110 15.5.22), and Upgrade in Connection, which node would set.
     if (status === 426 && chunkable && head.upgrade !== "") {
       fields.push("Upgrade", head.upgrade, "Connection", res.shouldKeepAlive ? "Upgrade" : "Upgrade, close");
     }
@@ -47,39 +47,42 @@ export class Answer {
     this.#chunked = res.chunkedEncoding;
   }
 
-  /** Does the client not take what is there for it? */
+  /** Do bytes wait because the client does not take them? */
   get blocked(): boolean {
-    // Behind an upgrade node does not tell the response that its socket has drained.
+    // Asks the socket: when an upgrade was pipelined behind, node does not emit 'drain' on the response.
     return this.#res.socket?.writableNeedDrain ?? this.#res.writableNeedDrain;
   }
 
-  /** Is all of it with the system? */
+  /** Has the kernel taken the whole response? */
   get finished(): boolean {
     return this.#res.writableFinished;
   }
 
-  /** Sends the head if it has not gone: an event stream's must not wait for the first event. */
+  /** Sends the head if it is still unsent: the head of an event stream must not wait for the first event. */
   flushHead(): void {
     if (this.#headSent) return;
     this.#headSent = true;
-    // Node's flushHeaders() would send it as UTF-8, which changes every byte above 0x7f.
+    // Not flushHeaders(): node would encode the head as UTF-8, which changes every byte above 0x7f.
     this.#res.write("", "latin1");
     this.#behindHead = this.#res.socket ?? undefined;
   }
 
-  /** Hands everything to the system, the head included, unless the client has gone. */
+  /** Writes everything that waits, the head included, unless the client has gone. */
   flush(): void {
     const { socket } = this.#res;
     if (!socket?.writable) return;
     this.flushHead();
-    // Node has corked the socket until the next tick, and a reset would drop what waits there.
+    // Node has corked the socket until the next tick. A reset before that would drop the corked bytes.
     while (socket.writableCorked > 0) socket.uncork();
   }
 
-  /** Returns whether the client takes more. `piece` is only lent. */
+  /**
+   * Writes a piece of the body, which is borrowed. Returns false when the caller should wait for the client's 'drain'.
+   */
   write(piece: Buffer): boolean {
     this.bytes += piece.length;
-    // Node would hold the piece back until the next tick, and gather it from four parts: a quarter of the cost of an event.
+    // Directly to the socket: node would cork it until the next tick and gather four parts, a quarter of an event's
+    // cost.
     if (this.#behindHead)
       return this.#chunked ? writeLentChunk(this.#behindHead, piece) : writeLent(this.#behindHead, piece);
     const flows = this.#writeThroughNode(piece);
@@ -93,7 +96,7 @@ export class Answer {
     this.#behindHead = this.#res.socket ?? undefined;
   };
 
-  /** In one write with the head in front of it, or with the end behind it. */
+  /** Writes by the ServerResponse, which puts the head in front. */
   #writeThroughNode(piece: Buffer): boolean {
     this.#headSent = true;
     return writeLent(this.#res, piece);
@@ -114,19 +117,19 @@ export class Answer {
     this.#headSent = true;
   }
 
-  /** Head and body in one string are one write; node alone would add an empty one, and gather them. */
+  /** Sends head and body as one string, in one write; node would add an empty one and gather them. */
   #endAtOnce(body: string): void {
     const res = this.#res;
     if (!this.#chunked) {
       res.write(body, "latin1");
-      // Corked by that write until the next tick.
+      // That write has corked the socket until the next tick.
       res.socket?.uncork();
       res.end();
     } else res.end(body, "latin1");
   }
 }
 
-/** Passes a 1xx on. HTTP/1.0 clients do not know them (RFC 9110 15.2). */
+/** Passes a 1xx on. Not for HTTP/1.0 clients, which do not know them (RFC 9110 15.2). */
 export function passInterim(res: ServerResponse, socket: Socket, head: ResponseHead): void {
   if (head.status === 100) res.writeContinue();
   else socket.write(interimHead(head), "latin1");

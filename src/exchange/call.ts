@@ -1,5 +1,5 @@
-// One request on one upstream connection, and its response. Made by exchange.ts for each attempt.
-// It decides nothing but whether the connection can be used again; what an ending means is the exchange's.
+// One attempt: one request on one upstream connection, and its response. Made by exchange.ts for each attempt.
+// Decides only whether the connection goes back to the pool. exchange.ts decides what the end of an attempt means.
 
 import type { Socket } from "node:net";
 import type { How } from "../core/errors.ts";
@@ -11,35 +11,37 @@ import type { RequestBody } from "./request-body.ts";
 import { Trial } from "./trial.ts";
 import { ResponseParser, type ResponseListener } from "../http/response-parser.ts";
 
-/** Who made the call. After `onBroken` or `onOver` it hears no more of it. */
+/**
+ * Receives the parts of the response, and how the attempt ended. After `onBroken` or `onOver` nothing more is called.
+ */
 export interface Caller extends ResponseListener {
-  /** What came in one piece has been handed over. */
+  /** All parts of the response in the last chunk have been passed on. */
   onRead(): void;
   /**
-   * The connection broke, or what came is no response (`protocol`) or too much of one (`limit`), before the response
-   * was complete.
+   * The attempt failed before the response was complete: the connection broke, or the bytes were no valid response
+   * (`protocol`) or more than the limits allow (`limit`).
    *
-   * @param stale did what came in front of any response belong to an earlier one on the same connection?
-   * @param proof how it is known that the upstream did not get the request.
+   * @param stale did the bytes belong to an earlier response on the same connection?
+   * @param proof how it is known that the upstream did not get the request; undefined when that is not known.
    */
   onBroken(how: How, code: string, stale: boolean, proof: Proof | undefined): void;
-  /** The upstream takes bytes again. */
+  /** The upstream's socket has room for more bytes ('drain'). */
   onUpstreamDrain(): void;
-  /** The response is complete, and the connection is given back, or closed. */
+  /** The response is complete, and the connection went back to the pool or was closed. */
   onOver(): void;
 }
 
-/** What a call has to know of its request. */
+/** What a call knows of its request. */
 export interface Called {
-  /** Decides whether the response has a body. */
+  /** The method; decides whether the response has a body. */
   readonly method: string;
-  /** Is it the last one of its connection? */
+  /** Must the connection be closed after this request? */
   readonly isLast: boolean;
-  /** May it be sent only once? */
+  /** May the request be sent only once (a POST or PATCH without Idempotency-Key)? */
   readonly once: boolean;
 }
 
-/** What is left of a request that was answered early has this long to be taken. */
+/** After an early answer, the upstream may take this long for the rest of the request, in milliseconds. */
 const REST_MS = 10_000;
 
 /** A call in progress. */
@@ -54,7 +56,7 @@ export class Call implements ConnectionUser {
   #over = false;
 
   /**
-   * @param maxHeadBytes of the response.
+   * @param maxHeadBytes limit for the response's head and trailers.
    */
   constructor(
     upstream: Upstream,
@@ -71,17 +73,17 @@ export class Call implements ConnectionUser {
     connection.use(this);
   }
 
-  /** Where the request is written to. */
+  /** The upstream's socket. */
   get socket(): Socket {
     return this.#connection.socket;
   }
 
-  /** Did any byte of a response come, an interim one included? */
+  /** Has any byte of a response come, of an interim one included? */
   get responded(): boolean {
     return this.#parser.began;
   }
 
-  /** Has all of the response come? */
+  /** Is the response complete? */
   get complete(): boolean {
     return this.#parser.complete;
   }
@@ -91,8 +93,8 @@ export class Call implements ConnectionUser {
   }
 
   /**
-   * Writes the request: its head, and of its body what there is: all of it, if it may be sent only once and the
-   * connection was used before.
+   * Writes the head, and those bytes of the body that have come. On a reused connection, a request that may be sent
+   * only once has its whole body by now (sending.ts), and goes out in one write (trial.ts).
    */
   send(head: string, body: RequestBody | undefined): void {
     const { socket } = this;
@@ -105,7 +107,7 @@ export class Call implements ConnectionUser {
       socket.write(head, "latin1");
       return this.requestSent();
     }
-    // What has come of the body already goes out in one write with the head.
+    // Corked, so that head and body go out in one write.
     socket.cork();
     socket.write(head, "latin1");
     body.sendTo(socket);
@@ -113,12 +115,12 @@ export class Call implements ConnectionUser {
     if (body.complete) this.requestSent();
   }
 
-  /** All of the request has been written. */
+  /** The whole request has been written. */
   requestSent(): void {
     this.#sent = true;
     if (!this.complete || this.#over) return;
-    // It answered before it had the request. Does it read the rest? If not, the next request would stand behind that.
-    // If it does, it gets all of it: some may still wait here.
+    // The upstream answered before it had the whole request. It may never read the rest, and the next request on this
+    // connection would stand behind that: so half-close the connection, and let the upstream read what it wants.
     this.#over = true;
     this.#parser.stop();
     this.#connection.use(undefined);
@@ -126,7 +128,7 @@ export class Call implements ConnectionUser {
     this.#caller.onOver();
   }
 
-  /** Ends it, with its connection: nobody wants the rest. */
+  /** Aborts the attempt, and closes its connection. */
   abandon(): void {
     if (!this.#over) this.#cut();
   }
@@ -136,7 +138,7 @@ export class Call implements ConnectionUser {
     this.#upstream.answered(this.#connection, now);
   }
 
-  /** A 101 has come: the connection is the tunnel's now. */
+  /** A 101 has come: returns the socket, for a tunnel. */
   detach(): Socket {
     this.#over = true;
     return this.#connection.detach();
@@ -155,12 +157,12 @@ export class Call implements ConnectionUser {
 
   onFin(): void {
     const { fate } = this.#connection;
-    // It answered early and reads on, perhaps; if it does not, its close or reset follows.
+    // The upstream answered early and half-closed. It may read on; if not, its close or reset follows.
     if (this.complete) return;
     if (this.#trial && !this.responded) {
       return this.#trial.fin((isReset) => this.#break(isReset ? "rst" : "fin", fate.code));
     }
-    // A RST behind the last bytes can look like an end (core/sockets.ts). It completes nothing.
+    // A RST behind the last bytes can look like a FIN (core/sockets.ts). Only a FIN completes a close-delimited body.
     if (fate.how !== "fin" || !this.#parser.finish()) return this.#break(fate.how ?? "fin", fate.code);
     this.#end();
   }
@@ -172,7 +174,7 @@ export class Call implements ConnectionUser {
     this.#caller.onOver();
   }
 
-  /** The response is complete. While the request is not, the rest of it goes up as long as somebody reads it. */
+  /** The response is complete. While the request is not, the call goes on, and sends the rest of it. */
   #end(): void {
     const { keepAliveMs, isReusable, surplus } = this.#parser;
     if (this.#over || (!this.#sent && !surplus)) return;
@@ -186,7 +188,7 @@ export class Call implements ConnectionUser {
   #notAResponse(): void {
     const { tooLarge, answered } = this.#parser;
     if (tooLarge) this.#break("limit", "header_too_large");
-    // A server sent more than its last response had. Not to this request: its own answer has not begun.
+    // Invalid bytes in front of any head on a reused connection: the rest of an earlier response that was too long.
     else this.#break("protocol", "bad_response", this.#connection.reused && !answered);
   }
 

@@ -1,31 +1,31 @@
-// What a client sends behind an upgrade before the upstream has agreed to it. Used by exchange.ts.
-// The socket has to be read all the same: a reset or FIN of a client nobody reads from is never noticed.
+// Keeps the bytes that a client sends behind an upgrade before the upstream's 101. Used by exchange.ts.
+// The client's socket has to be read meanwhile: node reports neither RST nor FIN on a paused socket.
 
 import type { Socket } from "node:net";
 
-/** A client that sends more than this before its 101 is not read from until the 101 is there. */
+/** A client that sends more than this before the 101 is paused until the 101 comes. */
 const MAX_EARLY_BYTES = 64 * 1024;
 
-/** Collects early bytes. None is passed on before `take`: behind a refused upgrade they would be a smuggled request. */
+/** Collects early bytes. They must not go to the upstream before its 101: there they could be a smuggled request. */
 export class EarlyBytes {
   readonly #socket: Socket;
   #chunks: Buffer[] = [];
   #length = 0;
 
-  /** @param first what came in one piece with the request's head. */
+  /** @param first bytes that came in one chunk with the request's head. */
   constructor(socket: Socket, first: Buffer) {
     this.#socket = socket;
     this.#keep(first);
     socket.on("data", this.#keep);
   }
 
-  /** Stops collecting and hands over everything, in order. */
+  /** Stops collecting; returns all bytes, in order. */
   take(): Buffer {
     this.#socket.off("data", this.#keep);
     return Buffer.concat(this.#chunks);
   }
 
-  /** The upgrade was refused: what came is dropped, and what follows too. */
+  /** The upgrade was refused: discards these bytes, and all that follow. */
   drop(): void {
     this.#socket.off("data", this.#keep);
     this.#chunks = [];

@@ -1,4 +1,4 @@
-// How a client's connection is ended behind an exchange that was not completed. Called by exchange.ts.
+// Ends a client's connection after an incomplete exchange. Called by exchange.ts.
 
 import type { Socket } from "node:net";
 import type { Side } from "../core/errors.ts";
@@ -6,12 +6,12 @@ import { cut, finish, reset } from "../core/sockets.ts";
 import type { Answer } from "./answer.ts";
 
 /**
- * Ends the connection so that what was sent on it looks cut.
+ * Ends the connection so that the client sees that the answer is incomplete.
  *
  * @param by the side that ended the exchange: a client that left gets no more bytes.
  */
 export function endCut(client: Socket, by: Side, answer: Answer | undefined): void {
-  // A FIN is how a close-delimited body ends well, so a cut one has to end otherwise (RFC 9112 6.3).
+  // After a FIN a close-delimited body would look complete, so an incomplete one ends with a RST (RFC 9112 6.3).
   if (answer?.closeDelimited) reset(client);
   else if (by === "client") cut(client);
   else finish(client);

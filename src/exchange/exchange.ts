@@ -1,5 +1,6 @@
-// One HTTP exchange: the attempts, then the answer, or the tunnel that a 101 opens. Plain requests come here through
-// http-proxy (plain.ts), upgrades directly. It never logs: it leaves an Outcome. Every path ends in #leave, once.
+// One HTTP exchange: a request, its attempts, and then the response, or the tunnel that a 101 opens. Plain requests
+// come from http-proxy (plain.ts), upgrades from gate.ts. Never logs: leaves an Outcome. Every path ends in #leave,
+// once.
 
 import type { Occupant } from "../core/client.ts";
 import { Failure, type FailureCode, type How, type Side } from "../core/errors.ts";
@@ -24,11 +25,11 @@ import { afterBroken, howRefused } from "./retry.ts";
 /** An exchange in progress. */
 export class Exchange implements Asker, Caller, Occupant, Live, Waiting {
   readonly id: string;
-  /** The name of its upstream. */
+  /** The name of the upstream. */
   readonly upstream: string;
-  /** Does it ask for a tunnel? */
+  /** Is this a WebSocket handshake? */
   readonly isHandshake: boolean;
-  /** When the last byte of its response came, by the monotonic clock; -Infinity before the first. */
+  /** When the last byte of the response came, by the monotonic clock; -Infinity before the first. */
   lastByte: number = -Infinity;
   readonly #parts: RelayParts;
   readonly #in: Admitted;
@@ -65,7 +66,7 @@ export class Exchange implements Asker, Caller, Occupant, Live, Waiting {
     client.occupy(this);
   }
 
-  /** How far it is, for people. */
+  /** The progress, for the report. */
   get progress(): Progress {
     return { ...this.#record.facts, phase: this.#phase };
   }
@@ -73,12 +74,12 @@ export class Exchange implements Asker, Caller, Occupant, Live, Waiting {
   /** Begins an attempt: the first, or another one on a fresh connection. */
   start(): void {
     this.#phase = "connect";
-    // The hold limits the wait for a connection; what was left of an earlier attempt's time does not.
+    // No time limit here: waiting for a connection is limited by --hold and --connect-timeout.
     this.#limits.await("nothing");
     this.#giveUp = this.#sending.acquire(this, this.#retries === 0);
   }
 
-  /** What its upstream owes it; undefined unless a response's head is what is waited for. Event streams wait anyway. */
+  /** The response head that this exchange waits for; undefined when it does not. Event streams may always wait. */
   get waiting(): Waited | undefined {
     if (this.#phase !== "waiting" || acceptsOnlyEvents(this.#in.req)) return undefined;
     return { upstream: this.upstream, since: this.#waitsSince, method: this.#sending.method, path: this.#record.path };
@@ -111,7 +112,7 @@ export class Exchange implements Asker, Caller, Occupant, Live, Waiting {
 
   onBroken(how: How, code: string, stale: boolean, proof: Proof | undefined): void {
     const responded = this.#call?.responded ?? false;
-    // A limit is ours.
+    // `limit` is a limit of this proxy.
     const by = how === "limit" ? "proxy" : "upstream";
     this.#record.failed(code, this.#answer ? undefined : this.#phase, proof);
     if (this.#answer) return this.#settle(by, how);
@@ -125,7 +126,7 @@ export class Exchange implements Asker, Caller, Occupant, Live, Waiting {
   }
 
   onOver(): void {
-    // It answered early and closed: nobody wants the rest of the request.
+    // The upstream answered early, and will not read the rest of the request.
     if (this.#answer?.finished) this.#settle("upstream", "done");
   }
 
@@ -136,14 +137,14 @@ export class Exchange implements Asker, Caller, Occupant, Live, Waiting {
   onInterim(head: ResponseHead): void {
     const { req, res, client } = this.#in;
     if (req.httpVersion === "1.1") passInterim(res, client.socket, head);
-    // There may be any number of them.
+    // An upstream may send any number of 1xx responses, so they need backpressure, too.
     if (client.socket.writableNeedDrain) this.#call?.socket.pause();
   }
 
   onHead(head: ResponseHead): void {
     const { req, res } = this.#in;
     const version = req.httpVersion;
-    // Chunks from an HTTP/1.0 client are faulty framing: its connection closes behind the answer (RFC 9112 6.1).
+    // Chunks from an HTTP/1.0 client are faulty framing: the connection closes after the response (RFC 9112 6.1).
     const closes = this.#draining || this.isHandshake || (version !== "1.1" && this.#in.head.codings.length > 0);
     try {
       this.#answer = new Answer(res, head, { method: req.method ?? "", version, closes });
@@ -155,12 +156,13 @@ export class Exchange implements Asker, Caller, Occupant, Live, Waiting {
     this.lastByte = this.#parts.clock.now;
     this.#call?.answered(this.lastByte);
     res.on("finish", this.#onAnswered);
-    // A stream that begins as we end: its client is told by its head, and comes back to whoever is next.
+    // An event stream that begins during the drain: its head is sent, and then it is ended, so that the client
+    // reconnects.
     if (this.#draining && this.#eventStream) process.nextTick(() => this.drain());
     this.#awaitBody();
   }
 
-  /** Bytes that are HTTP, but no answer to this request. */
+  /** Valid HTTP that cannot be the response to this request. */
   #nonsense(): void {
     this.#record.failed("bad_response");
     this.#fail("upstream_bad_response", "upstream", "protocol");
@@ -170,7 +172,7 @@ export class Exchange implements Asker, Caller, Occupant, Live, Waiting {
     this.lastByte = this.#parts.clock.now;
     const flows = this.#answer?.write(piece) ?? true;
     if (!flows) this.#call?.socket.pause();
-    // A client that takes nothing is limited on event streams too: silence is theirs, a full buffer is not.
+    // The time limit for a client that takes nothing is for event streams, too: they may be silent, but not unread.
     if (flows) this.#awaitBody();
     else this.#limits.await("client");
   }
@@ -181,13 +183,13 @@ export class Exchange implements Asker, Caller, Occupant, Live, Waiting {
 
   onComplete(last: Buffer | undefined, trailers: string[]): void {
     this.lastByte = this.#parts.clock.now;
-    // From now on it is the client's turn, at the end of an event stream, too.
+    // From now on the exchange waits for the client only; after an event stream, too.
     this.#limits.await("client");
     this.#answer?.end(last, trailers);
   }
 
   readonly #onAnswered = (): void => {
-    // An early answer: the rest of the request still belongs to the upstream, if that is still listening.
+    // An early answer: goes on sending the rest of the request, while the upstream still reads.
     if (this.#body && !this.#body.complete && !this.#call?.over) return;
     this.#settle("upstream", "done");
   };
@@ -195,21 +197,21 @@ export class Exchange implements Asker, Caller, Occupant, Live, Waiting {
   readonly #onBodyProgress = (): void => {
     const complete = this.#body?.complete;
     if (complete) this.#call?.requestSent();
-    // Its last event can come when its attempt has broken already.
+    // The last piece of the body may come after its attempt has failed.
     if (this.#phase === "connect" || this.#settled) return;
     if (this.#answer) {
       if (this.#answer.finished && complete) this.#settle("upstream", "done");
       else if (!this.#eventStream) this.#limits.await("body");
       return;
     }
-    // A client that waited for a 100 has begun to send by now.
+    // Also for a client that has waited for a 100 and sends now.
     this.#phase = complete ? "waiting" : "request_body";
     if (complete) this.#waitsSince = this.#parts.clock.now;
     this.#limits.await(complete ? "response" : "body");
   };
 
   onSwitched(head: ResponseHead, early: Buffer): void {
-    // A 101 that was not asked for, or to another protocol: nobody here speaks what follows (RFC 9110 7.8).
+    // Refuses a 101 that was not asked for, or one to another protocol than WebSocket (RFC 9110 7.8).
     const call = this.isHandshake && isWebSocket(head) ? this.#call : undefined;
     if (!call) return this.#nonsense();
     call.answered(this.#parts.clock.now);
@@ -248,11 +250,11 @@ export class Exchange implements Asker, Caller, Occupant, Live, Waiting {
     this.#fail("upstream_timeout", "upstream", "timeout");
   }
 
-  /** The exchange in flight is answered, on a connection that then closes. */
+  /** Completes the exchange, on a connection that then closes. */
   drain(): void {
     this.#draining = true;
     if (!this.#in.res.headersSent) this.#in.res.shouldKeepAlive = false;
-    // An endless stream would only wait for the deadline; its client reconnects to whoever comes next.
+    // Event streams do not end by themselves: end them now. Their clients reconnect, to the successor.
     if (this.#eventStream) this.#settle("proxy", "drain");
   }
 
@@ -261,13 +263,13 @@ export class Exchange implements Asker, Caller, Occupant, Live, Waiting {
     else this.#fail("draining", "proxy", "drain");
   }
 
-  /** The link was lost: a stream from which nothing came since the first failure is dead. */
+  /** The upstream's link was lost. A response without a byte since the first failure is dead. */
   onLinkLost(upstream: string, since: number): void {
     const isSilent = this.#answer !== undefined && this.lastByte < since && !this.waitsForClient;
     if (isSilent && upstream === this.upstream) this.#settle("upstream", "timeout");
   }
 
-  /** All of the response came, or would have: it is the client that takes its time. */
+  /** Does the exchange wait for the client only? The response is complete, or paused because the client is slow. */
   get waitsForClient(): boolean {
     return this.#call?.complete === true || this.#answer?.blocked === true;
   }
@@ -276,7 +278,7 @@ export class Exchange implements Asker, Caller, Occupant, Live, Waiting {
     this.#limits.await(this.#eventStream ? "nothing" : "body");
   }
 
-  /** Ends without an answer from the upstream: the client is told why. */
+  /** Ends the exchange without a response from the upstream: the client gets an error answer. */
   #fail(code: FailureCode, by: Side, how: How): void {
     if (this.#settled) return;
     const failure = new Failure(code, { upstream: this.upstream, attempts: this.#record.attempts });
@@ -286,21 +288,21 @@ export class Exchange implements Asker, Caller, Occupant, Live, Waiting {
     this.#in.refused(failure);
   }
 
-  /** Ends after the head went out, or because the client left: what is incomplete is cut, so that it looks so. */
+  /** Ends the exchange after the head was sent, or because the client left. An incomplete answer is cut visibly. */
   #settle(by: Side, how: How): void {
     if (this.#settled) return;
     const { res, client } = this.#in;
     this.#leave();
     if (this.#body && !this.#body.complete) this.#body.discard();
     if (how !== "done") {
-      // What came with the head may have broken the body: the client gets all that was in order, however it came.
+      // All valid bytes go out before the connection is ended, also those that came in one chunk with the fault.
       this.#answer?.flush();
       endCut(client.socket, by, this.#answer);
     }
     this.#account({ by, how, status: res.headersSent ? res.statusCode : 0, bytesOut: this.#answer?.bytes ?? 0 });
   }
 
-  /** Lets go of everything that was opened for this exchange. The caller then ends the client's side. */
+  /** Releases everything that this exchange uses. The caller then answers the client, or ends its connection. */
   #leave(): void {
     this.#settled = true;
     if (this.#answer) this.#in.upstream.heard(this.lastByte);
@@ -309,7 +311,7 @@ export class Exchange implements Asker, Caller, Occupant, Live, Waiting {
     this.#forget();
     this.#in.client.release(this);
     if (!this.#switched) this.#early?.drop();
-    // One that was sent and answered completely has given its connection back; anything else is aborted at once.
+    // Does nothing for a complete attempt, whose connection is back in the pool; all others are aborted.
     this.#call?.abandon();
   }
 

@@ -1,5 +1,5 @@
-// What an exchange waits for at the moment, until when, and who is late if it does not come. Made by exchange.ts, which
-// says what it waits for and ends when it is told that somebody is late.
+// The one deadline of an exchange: depends on what the exchange waits for at the moment. Made by exchange.ts, which
+// says what it waits for, and ends when the deadline has passed. Also decides which side was late.
 
 import type { Socket } from "node:net";
 import { Backlog } from "../core/backlog.ts";
@@ -7,25 +7,25 @@ import type { Phase } from "../core/outcome.ts";
 import { takenBytes } from "../core/taken.ts";
 import type { Clock, Deadline } from "../core/timer.ts";
 
-/** Limits of an exchange in milliseconds, 0 means none. */
+/** Time limits of an exchange in milliseconds; 0 means none. */
 export interface ExchangeTimes {
-  /** Until the response's head, counted from the end of the request. */
+  /** From the end of the request to the response's head. */
   responseTimeoutMs: number;
-  /** Until the answer to an upgrade. */
+  /** From an upgrade to its answer. */
   handshakeTimeoutMs: number;
-  /** A body that moves no byte. */
+  /** Without a byte of a body, in either direction. */
   bodyTimeoutMs: number;
 }
 
 /**
- * What is waited for. `nothing` has no limit: a connection is limited by the hold, an event stream may be silent.
- * `client` is a client that takes what is there for it.
+ * What an exchange waits for. `nothing`: no limit (the wait for a connection is limited by --hold; an event stream may
+ * be silent). `client`: that the client takes bytes. The others: a part of the request or of the response.
  */
 export type Awaited = "nothing" | "handshake" | "response" | "body" | "client";
 
-/** Who is told that the time is up. */
+/** The owner of the deadline. */
 export interface Waiting {
-  /** Is there nothing to come but from the client's buffer: has all of the response come, or is it not taken? */
+  /** Does the exchange wait for the client only: is the response complete, or paused because the client is slow? */
   readonly waitsForClient: boolean;
   onLate(): void;
 }
@@ -49,7 +49,7 @@ export class Limits implements Deadline {
     this.#forget = clock.watch(this);
   }
 
-  /** From now on this is waited for. */
+  /** Starts the timer for what the exchange waits for now. */
   await(what: Awaited): void {
     const { now } = this.#clock;
     if (what === "client") this.due = this.#backlog.begin(now);
@@ -78,25 +78,25 @@ export class Limits implements Deadline {
   }
 
   onDue(now: number): void {
-    // A slow reader has its time anew with every byte, whatever else is waited for.
+    // A slow client has the whole time again after each byte it takes, whatever else the exchange waits for.
     const asks = this.#waiting.waitsForClient && this.#backlog.waits;
     if (!asks || this.#backlog.isLate(now, takenBytes(this.#client))) return this.#waiting.onLate();
     this.due = this.#backlog.nextLook(now);
   }
 }
 
-/** What an exchange has got so far: its call, the request's body, the answer. */
+/** The parts of an exchange that decide which side is late. */
 export interface Progress {
   call: { readonly complete: boolean } | undefined;
   body: { readonly blocked: boolean } | undefined;
   answer: { readonly blocked: boolean } | undefined;
 }
 
-/** Whose turn it is when the time is up. */
+/** Which side is late when the deadline has passed? */
 export function lateSide(phase: Phase, { call, body, answer }: Progress): "client" | "upstream" {
   const uploadBlocked = body?.blocked === true;
   if (phase === "request_body") return uploadBlocked ? "upstream" : "client";
   if (phase !== "response_body") return "upstream";
-  // An upstream that takes nothing because nothing is taken from it is not the one that is late.
+  // An upstream may take no upload because the client takes no response: then the client is late.
   return (call?.complete && !uploadBlocked) || answer?.blocked ? "client" : "upstream";
 }

@@ -1,5 +1,4 @@
-// Opens the tunnel behind a 101, and says what the tunnel leaves behind: the outcome of the exchange that asked for it.
-// Called by exchange.ts.
+// Opens the tunnel after a 101, and turns the tunnel's end into the outcome of the exchange. Called by exchange.ts.
 
 import type { Socket } from "node:net";
 import { switchingHead, type ResponseHead } from "../http/response-head.ts";
@@ -8,8 +7,8 @@ import type { Admitted, RelayParts } from "./parts.ts";
 import type { ExchangeRecord } from "./record.ts";
 
 /**
- * Sends the 101 to the client, and makes the tunnel between the two sockets. It keeps the record and not the exchange: a tunnel lives for weeks, and
- * would keep both heads and node's objects.
+ * Sends the 101 to the client, and makes the tunnel between the two sockets. The tunnel refers to the record, not to
+ * the exchange: it may live for weeks, and would keep both heads and node's request and response in memory.
  */
 export function openTunnel(
   parts: RelayParts,

@@ -1,4 +1,4 @@
-// What exchanges are made of: their options, what all of them share, and what each is given. Filled in by proxy and gate.
+// Types of what exchanges are given: options, shared parts, and the request. Filled in by proxy/proxy.ts and gate.ts.
 
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Client } from "../core/client.ts";
@@ -16,7 +16,7 @@ import type { ExchangeTimes } from "./limits.ts";
 
 /** Limits of an exchange and of the tunnel that it may open. */
 export interface RelayOptions extends TunnelOptions, ExchangeTimes {
-  /** Bytes of a body kept for another attempt. */
+  /** Max bytes of a body that are kept for another attempt. */
   replayBytes: number;
   maxHeaderBytes: number;
 }
@@ -30,7 +30,7 @@ export interface RelayParts {
   options: RelayOptions;
 }
 
-/** How far an exchange is. `started` is by the monotonic clock, in milliseconds. */
+/** The progress of an exchange, for the report. `started` is by the monotonic clock, in milliseconds. */
 export interface Progress {
   id: string;
   route: string;
@@ -52,29 +52,29 @@ export interface Waited {
 }
 
 /**
- * An event stream would wait anyway, so its request is held as long as a response may take, and comes again after that.
- * Less than any front waits for a head: nginx does for 60 s, and its 504 would end an EventSource for good.
+ * A browser's EventSource waits anyway, so its request is held longer than --hold. Less than any front waits for a
+ * response head: nginx answers 504 after 60 s, and that would end an EventSource for good.
  */
 const EVENTS_PATIENCE_MS = 50_000;
 
-/** How long a request is held at least, whatever `--hold` says; in milliseconds. 0 for all but event streams. */
+/** How long a request is held at least, whatever `--hold` says, in milliseconds; 0 for all but event streams. */
 export function patienceMs(req: IncomingMessage, responseTimeoutMs: number): number {
   return acceptsOnlyEvents(req) ? Math.min(responseTimeoutMs || Infinity, EVENTS_PATIENCE_MS) : 0;
 }
 
-/** One request that was let in. */
+/** A request that the router has accepted, and what its exchange needs. */
 export interface Admitted {
   req: IncomingMessage;
   res: ServerResponse;
   head: RequestHead;
   client: Client;
   upstream: Upstream;
-  /** Is it held while the upstream is away? */
+  /** May the request be held while the upstream cannot be reached? */
   patience: Patience;
-  /** The head to send. */
+  /** The head to send to the upstream. */
   text: string;
-  /** Is a 101 welcome? `early` are the bytes that came behind the head. */
+  /** For a WebSocket handshake: the bytes that came behind its head. Undefined for a plain request. */
   upgrade: { early: Buffer } | undefined;
-  /** Answers with a failure; http-proxy's error callback for plain requests. */
+  /** Answers the client with a failure. For plain requests this is http-proxy's error callback. */
   refused(failure: Failure): void;
 }

@@ -1,7 +1,7 @@
-// Bytes that wait, in order. Used by request-body.ts: what they cost depends on how many there are, and not on how many
-// pieces they came in. Node's parser makes an object of some hundred bytes of each chunk of a body, were it one byte.
+// A queue of bytes whose memory depends on the number of bytes, not of pieces. Used by request-body.ts: node's parser
+// makes a Buffer object, some hundred bytes, for each chunk of a body, even for chunks of one byte.
 
-/** A piece of so many bytes may stay what it is; smaller ones are copied together. */
+/** Pieces of at least this many bytes are kept as they are; smaller ones are copied together into blocks. */
 const BIG = 512;
 const BLOCK = 4096;
 
@@ -9,7 +9,7 @@ const BLOCK = 4096;
 export class Pile {
   length = 0;
   readonly #pieces: Buffer[] = [];
-  /** The last piece, while it is one of our blocks with room behind `#used`. */
+  /** The block that is being filled, up to `#used`. */
   #block: Buffer | undefined;
   #used = 0;
 
@@ -31,7 +31,7 @@ export class Pile {
     this.#used = 0;
   }
 
-  /** What is there, in few pieces. The pile keeps it. */
+  /** All bytes, in few pieces. They stay in the pile. */
   pieces(): readonly Buffer[] {
     this.#seal();
     return this.#pieces;

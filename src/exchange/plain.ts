@@ -1,13 +1,13 @@
-// Plain requests, carried by npm http-proxy: its server object, web(), pass pipeline and error callback are used. Its
-// `stream` pass is replaced by ours (before()), because a bad chunk ends the process there and
-// a cut answer hangs; neither events nor options reach that code. Made by gate.ts for the http upstream.
+// Relays plain requests by npm http-proxy: uses its server object, web(), pass pipeline and error callback. Its
+// `stream` pass is replaced by an Exchange (before()): in it a bad chunk ends the process, and a cut answer hangs, and
+// neither events nor options reach that code. Made by proxy/gate.ts for the web server.
 
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Failure } from "../core/errors.ts";
 import { load } from "../core/packages.ts";
 import type { Target } from "../core/target.ts";
 
-/** What a pass gets, as http-proxy calls it. A truthy result says that the request is taken care of. */
+/** A pass, as http-proxy calls it. A truthy result ends the pipeline: the pass handles the request. */
 type Pass = (
   req: IncomingMessage,
   res: ServerResponse,
@@ -27,15 +27,15 @@ interface WebProxy {
 export interface PlainRelay {
   /** `failed` is called at most once, when nothing was answered yet. */
   relay: Exchange;
-  /** Makes what the first request needs; without it, the first request does. */
+  /** Loads http-proxy; otherwise the first request does. */
   warmUp(): void;
 }
 
 type Exchange = (req: IncomingMessage, res: ServerResponse, failed: (failure: Failure) => void) => void;
 
 /**
- * An http-proxy whose exchange is made by `exchange`. It is called without per-request options: merging them is what
- * calls the deprecated `util._extend` (DEP0060).
+ * Makes an http-proxy server whose pass calls `exchange`. web() is called without options: to merge them http-proxy
+ * would call the deprecated `util._extend` (DEP0060).
  */
 export function createPlainRelay(target: Target, exchange: Exchange): PlainRelay {
   let made: WebProxy | undefined;

@@ -1,29 +1,32 @@
-// Did the upstream get a request that was sent on a connection that had been idle? Asked by trial.ts; pure.
+// Decides whether it is certain that the upstream did not get a request on a reused connection. Called by trial.ts;
+// pure.
 
 import type { Proof } from "../core/outcome.ts";
 import { ONE_READ_BYTES } from "../upstream/once.ts";
 
 /** What is known of one request and its connection. */
 export interface Evidence {
-  /** Its length, in bytes. */
+  /** The length of the request, in bytes. */
   bytes: number;
-  /** Did the system take all of it in one write, the only one? */
+  /** Did the kernel take the whole request in a single write? */
   whole: boolean;
-  /** Did that write fail? Then the system took no byte. */
+  /** Did that write fail? Then the kernel took no byte. */
   unwritten: boolean;
-  /** Did a RST come behind the FIN of the upstream, and not in place of it? */
+  /** Did the upstream send FIN, and then RST? */
   resetBehindFin: boolean;
   /** Did any byte of a response come? */
   responded: boolean;
 }
 
 /**
- * How it is known that no server has got the request; undefined where that is not known (RFC 9110 9.2.2).
+ * How it is known that no server has read the request; undefined where that is not known (RFC 9110 9.2.2). `unsent`:
+ * the write failed. `unread`: the upstream's FIN was followed by a RST.
  *
- * A closed socket answers bytes with a RST. So does one that is closed while bytes wait in it. Then no FIN came before,
- * unless the server half-closed first, and it can have acted on what it had read: of a request that is read at once, on
- * nothing. Only a keepalive probe, a FIN or a second write of ours could bring a RST behind the FIN of a server that has
- * read everything, and until the proof is asked for there is none of them.
+ * Why the latter is a proof: a socket that was closed before the request arrived sends FIN when it is closed, and a RST
+ * for the request's bytes. A socket that is closed with unread bytes in it sends RST instead of FIN. It sends FIN first
+ * only if the server half-closed before; then the server can have acted on bytes it had read, but a request that is
+ * read at once (ONE_READ_BYTES) is either wholly read or wholly unread. If the server had read everything, a RST behind
+ * its FIN could only answer a keepalive probe, a FIN or a further write of this side, and trial.ts sends none of these.
  */
 export function proofOf({ bytes, whole, unwritten, resetBehindFin, responded }: Evidence): Proof | undefined {
   if (responded) return undefined;

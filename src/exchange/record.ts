@@ -1,5 +1,5 @@
-// What an exchange leaves behind, filled in as it goes: its attempts, and at the end one Outcome.
-// Made by exchange.ts. A tunnel keeps this and nothing else of the exchange that opened it.
+// Records the attempts of an exchange, and makes its Outcome at the end. Made by exchange.ts. Of the exchange that
+// opened it, a tunnel keeps only this.
 
 import type { FailureCode, How, Side } from "../core/errors.ts";
 import { nextId, type Attempt, type Outcome, type Phase, type Proof } from "../core/outcome.ts";
@@ -11,16 +11,16 @@ export interface Ending {
   by: Side;
   how: How;
   phase: Phase;
-  /** What the client was answered; 0 if it left before. */
+  /** The status that the client got; 0 if it left before. */
   status: number;
   error?: FailureCode | undefined;
   bytesIn: number;
   bytesOut: number;
-  /** By a reset, from what has no end. */
+  /** Did the client leave, by a reset, something that has no end (an event stream, an idle tunnel)? */
   left?: boolean;
 }
 
-/** What is known from the beginning. */
+/** What is known when the exchange begins. */
 interface Asked {
   route: string;
   method: string;
@@ -31,7 +31,7 @@ interface Asked {
   client: string;
 }
 
-/** Begins the record of a request that was let in. */
+/** Makes the record of an accepted request. */
 export function recordOf({ req, head, client, upstream }: Admitted): ExchangeRecord {
   const { method = "", url = "" } = req;
   return new ExchangeRecord({ route: upstream.name, method, url, ray: head.ray, client: clientOf(head, client) });
@@ -51,31 +51,31 @@ export class ExchangeRecord {
     this.path = query < 0 ? asked.url : asked.url.slice(0, query);
   }
 
-  /** What was asked for, since when, and how often it was tried. */
+  /** The request, when it began, and the number of attempts. */
   get facts(): Omit<Progress, "phase"> {
     const { id, path, attempts } = this;
     const { route, method, client } = this.#asked;
     return { id, route, method, path, client, started: this.#started, attempts };
   }
 
-  /** How many attempts were made. */
+  /** The number of attempts so far. */
   get attempts(): number {
     return this.#attempts.reduce((sum, { times }) => sum + times, 0);
   }
 
-  /** A try to connect failed. The same failure many times in a row is one entry. */
+  /** A dial failed. The same failure several times in a row is one entry. */
   notConnected(code: string): void {
     const last = this.#attempts.at(-1);
     if (last?.phase === "connect" && last.code === code) last.times += 1;
     else this.#attempts.push({ reused: false, idleMs: 0, code, phase: "connect", times: 1 });
   }
 
-  /** A connection was got. */
+  /** An attempt begins on this connection. */
   connected(reused: boolean, idleMs: number): void {
     this.#attempts.push({ reused, idleMs: Math.round(idleMs), phase: "waiting", times: 1 });
   }
 
-  /** The attempt on that connection failed. */
+  /** The last attempt failed. */
   failed(code: string, phase?: Phase, proof?: Proof): void {
     const attempt = this.#attempts.at(-1);
     if (!attempt) return;

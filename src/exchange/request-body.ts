@@ -1,5 +1,5 @@
-// Carries a request's body upstream, with backpressure, trailers and a bounded copy for another attempt.
-// Used by exchange.ts. Of a body that nobody takes only a little is read.
+// Sends a request's body to the upstream, with backpressure, trailers, and a bounded copy for another attempt.
+// Made by sending.ts. While the upstream takes nothing, only a little is read from the client.
 
 import type { IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
@@ -8,19 +8,19 @@ import { linesOf, passTrailers } from "../http/fields.ts";
 import type { RequestHead } from "../http/request-head.ts";
 import { Pile } from "./pile.ts";
 
-/** A chunk of up to so many bytes goes out as one string with its framing: that is one entry in node's queue, not three. */
+/** A chunk of up to this many bytes is written as one string with its framing: one entry in node's queue, not three. */
 const SMALL = 512;
-/** So many bytes that wait are worth an entry of their own. */
+/** At least this many bytes are written behind others that the kernel has not taken yet. */
 const ENOUGH = 4096;
-/** So many of one turn of the event loop are the last. */
+/** At this many waiting bytes the client is paused at once. */
 const MUCH = 64 * 1024;
-/** Nothing more is read while so many bytes, or more, have nowhere to go. */
+/** At this many waiting bytes the client is paused at the end of the turn of the event loop. */
 const MAX_WAITING = 16 * 1024;
 
-/** What of a request's head tells of its body. */
+/** The fields of a request's head that describe its body. */
 type Framing = Pick<RequestHead, "codings" | "length">;
 
-/** The body that a request announces; undefined when there is none. The rest is as in `RequestBody`. */
+/** The body that a request announces; undefined when there is none. The other parameters are those of `RequestBody`. */
 export function bodyOf(
   { req, client, head }: { req: IncomingMessage; client: Client; head: Framing },
   maxCopy: number,
@@ -31,7 +31,7 @@ export function bodyOf(
   return announced ? new RequestBody(req, client, chunked, maxCopy, onProgress) : undefined;
 }
 
-/** Is all of the body, if there is one, sure to be kept for another attempt? */
+/** Is it certain that the whole body fits into the copy for another attempt? True without a body. */
 export function isKept({ codings, length }: Framing, maxCopy: number): boolean {
   return codings.length === 0 && Number(length ?? 0) <= maxCopy;
 }
@@ -40,24 +40,24 @@ export function isKept({ codings, length }: Framing, maxCopy: number): boolean {
 export class RequestBody {
   /** Bytes read from the client. */
   bytes = 0;
-  /** Everything has been read from the client, and written upstream if there is one. */
+  /** Has the whole body been read from the client, and written to the upstream's socket if there is one? */
   complete = false;
   readonly #req: IncomingMessage;
   readonly #client: Client;
   readonly #chunked: boolean;
   readonly #maxCopy: number;
   readonly #onProgress: () => void;
-  /** All that was read so far; undefined once that is too much to be kept. */
+  /** All bytes read so far; undefined once they exceed `maxCopy`. */
   #copy: Pile | undefined = new Pile();
-  /** Was read, and is not written to an upstream yet. */
+  /** Bytes that were read, but not written to an upstream yet. */
   readonly #waiting = new Pile();
   #to: Socket | undefined;
-  /** Is a turn of the event loop not over in which pieces came? */
+  /** Have pieces come in this turn of the event loop? */
   #gathers = false;
 
   /**
-   * @param maxCopy bytes kept for another attempt; 0 keeps none.
-   * @param onProgress called for each piece that went through, and at the end.
+   * @param maxCopy max bytes kept for another attempt; 0 keeps none.
+   * @param onProgress called for each piece that was read, and at the end.
    */
   constructor(req: IncomingMessage, client: Client, chunked: boolean, maxCopy: number, onProgress: () => void) {
     this.#req = req;
@@ -65,23 +65,23 @@ export class RequestBody {
     this.#chunked = chunked;
     this.#maxCopy = maxCopy;
     this.#onProgress = onProgress;
-    // Not only when somebody takes it: in node's queue each chunk would be an object.
+    // Reads from the beginning, even before there is an upstream: in node's queue each chunk would be an object.
     req.on("data", this.#onData);
     req.on("end", this.#onEnd);
   }
 
-  /** Can what was read so far be sent again? */
+  /** Can the bytes that were read so far be sent again? */
   get replayable(): boolean {
     return this.#copy !== undefined;
   }
 
-  /** Is it the upstream that does not take the bytes (rather than the client that does not send them)? */
+  /** Do bytes wait for the upstream to take them? */
   get blocked(): boolean {
     const to = this.#to;
     return to !== undefined && (to.writableNeedDrain || this.#waiting.length > 0);
   }
 
-  /** Sends the body on `upstream`, behind the head: first what was read already, then the rest. */
+  /** Sends the body to `upstream`, behind the head: first the bytes that were read already, then the rest. */
   sendTo(upstream: Socket): void {
     this.#to = upstream;
     const read = this.#copy ?? this.#waiting;
@@ -91,7 +91,7 @@ export class RequestBody {
     else this.resume();
   }
 
-  /** Copies all of a body that is complete, kept, and not chunked; returns its length in bytes. */
+  /** Copies a body that is complete, kept, and not chunked into `buffer`; returns its length in bytes. */
   copyTo(buffer: Buffer, from: number): number {
     let at = from;
     for (const piece of this.#copy?.pieces() ?? []) at += piece.copy(buffer, at);
@@ -99,7 +99,7 @@ export class RequestBody {
     return at - from;
   }
 
-  /** The upstream takes bytes again. */
+  /** Goes on: the upstream's socket has room for more bytes. */
   resume(): void {
     const to = this.#to;
     if (!to) return;
@@ -107,12 +107,14 @@ export class RequestBody {
     if (!this.blocked) this.#client.readOn();
   }
 
-  /** Stops sending: the attempt is over, another may follow. */
+  /** Stops sending: the attempt has failed; another may follow. */
   suspend(): void {
     this.#to = undefined;
   }
 
-  /** Nobody wants the rest. It is read and dropped, so that the client gets round to reading its answer. */
+  /**
+   * Reads and discards the rest: a client that sends its whole request before it reads would otherwise get no answer.
+   */
   discard(): void {
     this.#to = undefined;
     this.#copy = undefined;
@@ -137,13 +139,13 @@ export class RequestBody {
   };
 
   /**
-   * May a piece be written now? A small one only if it is the first of its turn of the event loop: a read may bring
-   * thousands, and each would be a call of the system.
+   * May a piece be written now? A small one only if it is the first in this turn of the event loop: one read may bring
+   * thousands of them, and each write would be a system call.
    */
   #goesAtOnce(length: number): boolean {
     const to = this.#to;
     if (!to || this.#waiting.length > 0) return false;
-    // It has closed after an early answer: what it did not want is read all the same, or the client would wait.
+    // The upstream has closed after an early answer: the rest is discarded by #write, so that the client can go on.
     if (!to.writable) return true;
     if (length > SMALL) return !to.writableNeedDrain;
     if (this.#gathers || (to.writableLength > 0 && to.writableCorked === 0)) return false;
@@ -154,15 +156,15 @@ export class RequestBody {
   #gather(): void {
     if (this.#gathers) return;
     this.#gathers = true;
-    // Not the next tick: node has one behind each piece.
+    // Not process.nextTick, which runs after each piece of one read.
     setImmediate(this.#onGathered);
   }
 
-  /** All that was to be read in this turn is there. */
+  /** All pieces of this turn of the event loop have come. */
   readonly #onGathered = (): void => {
     this.#gathers = false;
     this.resume();
-    // Not at once: whoever is not read from and leaves is not noticed.
+    // Only now, and not for each piece: a paused client that leaves is noticed late.
     if (this.#waiting.length >= MAX_WAITING) this.#client.stopReading();
   };
 
@@ -172,7 +174,10 @@ export class RequestBody {
     this.#onProgress();
   };
 
-  /** Writes what waits: a little of it only behind nothing that the system has not taken, or that would be many entries. */
+  /**
+   * Writes the waiting bytes. Few of them wait until the kernel has taken earlier writes: fewer entries in node's
+   * queue.
+   */
   #flush(to: Socket): void {
     const { length } = this.#waiting;
     if (length === 0 || to.writableNeedDrain || (length < ENOUGH && to.writableLength > 0)) return;

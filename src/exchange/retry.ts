@@ -1,15 +1,15 @@
-// Given how an attempt failed, may there be another? Called by exchange.ts; pure.
+// Decides after a failed attempt whether another one is made. Called by exchange.ts; pure.
 
 import type { FailureCode, How } from "../core/errors.ts";
 
-/** A reset before any answer is retried this often, on a fresh connection each time. */
+/** How often a request is sent again after its connection broke, each time on a fresh connection. */
 export const MAX_RETRIES = 2;
 
-/** What is known of an exchange whose connection broke. */
+/** What is known of a failed attempt. */
 export interface Broken {
-  /** May the request be sent twice, or is it proved that nobody got it? And can the body sent so far be sent again? */
+  /** May the request be sent again (it is idempotent, or proved unread), and is the body that was sent so far kept? */
   repeatable: boolean;
-  /** Was it a used connection, and what came on it the rest of an earlier response? */
+  /** Did only bytes of an earlier response come, on a reused connection? */
   stale: boolean;
   /** Did any byte of a response arrive, an interim one included? */
   responded: boolean;
@@ -21,8 +21,8 @@ export interface Broken {
 const SAFE_TO_REPEAT = /^(GET|HEAD|OPTIONS|TRACE|PUT|DELETE)$/;
 
 /**
- * May the method be sent twice? RFC 9110 9.2.2: the idempotent ones. A POST only with the client's word for it, or with
- * proof: that a reused connection broke is none (proof.ts).
+ * May a request be sent twice? Idempotent methods may (RFC 9110 9.2.2). A POST or PATCH only with an Idempotency-Key,
+ * or with a proof that it was not read (proof.ts): that a reused connection broke is no proof.
  */
 export function isRepeatable(method: string, idempotencyKey: boolean): boolean {
   return idempotencyKey || SAFE_TO_REPEAT.test(method);
@@ -37,7 +37,7 @@ export function afterBroken(broken: Broken): "again" | FailureCode {
   return how === "rst" || (unanswered && !stale) ? "upstream_reset" : "upstream_bad_response";
 }
 
-/** How an exchange ended that got no connection, by what the client is told. */
+/** How an exchange ended that got no connection, by the code that the client gets. */
 export function howRefused(code: FailureCode): How {
   if (code === "upstream_unavailable") return "timeout";
   return code === "draining" ? "drain" : "limit";

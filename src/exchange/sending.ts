@@ -1,5 +1,6 @@
-// How a request may be sent: again and again or only once, on a pooled connection or not. Made by exchange.ts.
-// One that may be sent only once goes on a pooled connection if it is short and all of it is there.
+// Decides how a request may be sent: repeatedly or only once, on a pooled connection or a fresh one. Made by
+// exchange.ts. A request that may be sent only once uses a pooled connection if it is short and has arrived completely
+// (proof.ts).
 
 import type { Proof } from "../core/outcome.ts";
 import { MAX_ONCE_BYTES } from "../upstream/once.ts";
@@ -10,7 +11,9 @@ import { bodyOf, isKept, type RequestBody } from "./request-body.ts";
 import { isLast } from "../http/upstream-head.ts";
 import { isRepeatable } from "./retry.ts";
 
-/** A front sends head and body in two or three writes. Whoever takes longer than this is not waited for. */
+/**
+ * How long to wait for the rest of a short body, in milliseconds: a front sends head and body in two or three writes.
+ */
 const GATHER_MS = 10;
 
 /** The request of one exchange. */
@@ -18,15 +21,15 @@ export class Sending implements Called {
   readonly method: string;
   readonly isLast: boolean;
   readonly body: RequestBody | undefined;
-  /** May it be sent only once, unless it is proved that nobody got it? */
+  /** May the request be sent only once, unless it is proved that no server has read it? */
   readonly once: boolean;
   readonly #admitted: Admitted;
   readonly #isKept: boolean;
-  /** Of one that may be sent only once: its length, if it could go on a pooled connection. */
+  /** The length of a request that may be sent only once, if it could use a pooled connection; undefined otherwise. */
   readonly #onceBytes: number | undefined;
   #ready: (() => void) | undefined;
 
-  /** @param replayBytes of the body may be kept for another attempt. */
+  /** @param replayBytes max bytes of the body that are kept for another attempt. */
   constructor(admitted: Admitted, replayBytes: number, onBodyProgress: () => void) {
     const { req, head } = admitted;
     this.#admitted = admitted;
@@ -48,12 +51,12 @@ export class Sending implements Called {
     return this.body?.complete !== false;
   }
 
-  /** Gets a connection; returns the function that gives up. Another attempt than the first is made on a fresh one. */
+  /** Gets a connection; returns the function that gives up. Only the first attempt may use a pooled connection. */
   acquire(asker: Asker, isFirst: boolean): () => void {
     const bytes = isFirst ? this.#onceBytes : undefined;
     const waits = bytes !== undefined && !this.#isWhole && this.#admitted.upstream.offersOnce(bytes);
     if (!waits) return this.#acquireNow(asker, isFirst);
-    // All of it has to be there first, or it would not be safe on the connection that is there.
+    // Waits for the whole body: only a request in one write is safe on the pooled connection (proof.ts).
     let giveUp = (): void => {
       clearTimeout(timer);
       this.#ready = undefined;
@@ -76,13 +79,13 @@ export class Sending implements Called {
     });
   }
 
-  /** May it be sent again, as far as it has been sent? */
+  /** May the request be sent again, after the bytes that were sent? */
   mayRepeat(proof: Proof | undefined): boolean {
     return (!this.once || proof !== undefined) && (this.body?.replayable ?? true);
   }
 }
 
-/** Undefined where it has to go as it comes: its client waits for a 100, say, or it is too long. */
+/** The request's length; undefined when it cannot be sent in one write: too long, or its client waits for a 100. */
 function onceBytesOf({ head, upgrade, text }: Admitted): number | undefined {
   const bytes = text.length + Number(head.length ?? 0);
   return upgrade || head.expectsContinue || bytes > MAX_ONCE_BYTES ? undefined : bytes;

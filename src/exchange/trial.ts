@@ -1,5 +1,5 @@
-// A request that may be sent only once, sent on a connection that had been idle: what became of its bytes.
-// Made by call.ts. It ends no connection.
+// Sends a request that may be sent only once on a reused connection, and collects evidence whether the upstream has
+// read it (proof.ts). Made by call.ts. Ends no connection.
 
 import type { Socket } from "node:net";
 import type { Proof } from "../core/outcome.ts";
@@ -9,13 +9,13 @@ import { proofOf, type Evidence } from "./proof.ts";
 import type { RequestBody } from "./request-body.ts";
 
 /**
- * How long a RST is waited for behind a FIN, and how often it is looked for: a round trip and a little. Well below a
- * second, the shortest time after which a keepalive probe of ours could be answered with one.
+ * How long to wait for a RST behind a FIN, and how often to check, in milliseconds. A round trip and a little; well
+ * below a second, the shortest time after which a keepalive probe of this side could cause a RST.
  */
 const RESET_WITHIN_MS = 300;
 const LOOK_EVERY_MS = 5;
 
-/** Where head and body are put together: a buffer is one write and one copy, strings and buffers are several of both. */
+/** Head and body are joined here, so that they are one write. Reused: the kernel usually takes all bytes at once. */
 let scratch = Buffer.allocUnsafeSlow(MAX_ONCE_BYTES);
 
 /** One request on one connection. */
@@ -34,7 +34,7 @@ export class Trial {
     this.#socket = socket;
   }
 
-  /** Writes all of the request in one call of the system: a second write would be answered with a RST by itself. */
+  /** Writes the whole request in one system call: a second write would by itself cause a RST. */
   send(head: string, body: RequestBody | undefined): void {
     const socket = this.#socket;
     let bytes = scratch.write(head, "latin1");
@@ -44,30 +44,30 @@ export class Trial {
     this.#evidence.bytes = bytes;
     this.#evidence.unwritten = errored !== null && "syscall" in errored && errored.syscall === "write";
     this.#evidence.whole = !errored && writableLength === 0;
-    // What the system has not taken is still written from there.
+    // Bytes that the kernel has not taken are still written from that buffer.
     if (writableLength > 0) scratch = Buffer.allocUnsafeSlow(MAX_ONCE_BYTES);
   }
 
-  /** A FIN has come. Calls `then`, at once or soon, when it is known whether a RST follows it. */
+  /** A FIN has come. Calls `then`, at once or within RESET_WITHIN_MS, when it is known whether a RST follows. */
   fin(then: (reset: boolean) => void): void {
     const evidence = this.#evidence;
     const socket = this.#socket;
     const last = performance.now() + RESET_WITHIN_MS;
     const look = (): boolean => {
       evidence.resetBehindFin = isReset(socket);
-      // Without a proof there is nothing to wait for.
+      // Waits only where a RST would be a proof.
       if (!evidence.resetBehindFin && provable(evidence) && performance.now() < last) return false;
       this.stop();
       then(evidence.resetBehindFin);
       return true;
     };
     if (look()) return;
-    // A FIN of ours would be answered with a RST, too. Node sends one behind this event, unless it is told not to.
+    // Keeps node from sending FIN after this event: a FIN of this side would cause a RST, too.
     socket.allowHalfOpen = true;
     this.#looks = setInterval(look, LOOK_EVERY_MS);
   }
 
-  /** Nobody waits any more. */
+  /** Stops waiting. */
   stop(): void {
     clearInterval(this.#looks);
   }
