@@ -1,5 +1,5 @@
-// One connection to an upstream, and whoever uses it at the moment: a call, or the pool.
-// Made by upstream.ts. Its listeners stay from dial to close, so a request on a pooled connection adds none.
+// One connection to an upstream, and its current user: a call, or the pool. Made by upstream.ts.
+// The listeners stay from dial to close, so that a request on a pooled connection adds none.
 
 import { closeSync, openSync } from "node:fs";
 import { connect, isIPv6, type NetConnectOpts, type Socket } from "node:net";
@@ -8,21 +8,21 @@ import { codeOf } from "../core/errors.ts";
 import { guard, hasNews, type Fate } from "../core/sockets.ts";
 import { onceBytesTo } from "./once.ts";
 
-/** Who hears what happens on a connection. One at a time. */
+/** The current user of a connection, which receives its events. There is one at a time. */
 export interface ConnectionUser {
-  /** `chunk` is only lent: it is overwritten by the next read of any connection. */
+  /** `chunk` is borrowed: the next read of any upstream connection overwrites it. */
   onData(chunk: Buffer): void;
-  /** It takes bytes again. */
+  /** The socket has room for more bytes. */
   onDrain(): void;
   /** The upstream sent FIN: no bytes follow. */
   onFin(): void;
   onClosed(): void;
 }
 
-// Node would allocate 64 KiB for each read, and the collector would have to find out that they are free again.
+// All upstream connections read into this buffer: node would allocate 64 KiB for each read, for the collector to free.
 const inbox = Buffer.allocUnsafeSlow(64 * 1024);
 
-/** Begins to connect. Its socket says `data` as any other, but only lends the bytes. */
+/** Starts to connect. The socket emits 'data' as usual, but with borrowed chunks. */
 export function dial(options: NetConnectOpts): UpstreamConnection {
   const read = (size: number, bytes: Uint8Array): boolean => {
     socket.emit("data", (bytes as Buffer).subarray(0, size));
@@ -33,9 +33,9 @@ export function dial(options: NetConnectOpts): UpstreamConnection {
 }
 
 /**
- * The code of a failure to connect, where the system's own would mislead. To look up a name takes a descriptor as well,
- * and when there is none getaddrinfo says anything: that there is no such name (ENOTFOUND), that it is busy (EBUSY). An
- * address of IPv6 where there is none at all is not one that is used up (EADDRNOTAVAIL).
+ * The error code of a failed dial, corrected where the system's code misleads. getaddrinfo needs a descriptor; without
+ * one it reports an unknown name (ENOTFOUND) or EBUSY: that becomes EMFILE. On a machine without IPv6, dialling an IPv6
+ * address reports EADDRNOTAVAIL, which would mean that local ports are used up: that becomes EAFNOSUPPORT.
  */
 export function dialCodeOf(error: NodeJS.ErrnoException & { address?: string }): string {
   if (error.syscall === "getaddrinfo" && !hasDescriptor()) return "EMFILE";
@@ -56,11 +56,11 @@ function hasDescriptor(): boolean {
   }
 }
 
-/** A connection that was dialled. */
+/** A connection to an upstream. */
 export class UpstreamConnection {
   readonly socket: Socket;
   readonly fate: Fate;
-  /** Was it used before, and how long was it idle since, in milliseconds? */
+  /** Did it come from the pool, and how long had it been idle there, in milliseconds? */
   reused = false;
   idleMs = 0;
   /** How often the upstream had refused connections before this one was made. */
@@ -77,31 +77,31 @@ export class UpstreamConnection {
     socket.on("close", this.#onClose);
   }
 
-  /** From now on, what happens is told to `user`. */
+  /** Makes `user` the current user; undefined for none. */
   use(user: ConnectionUser | undefined): void {
     this.#user = user;
   }
 
-  /** Can a request be sent and its answer be read? */
+  /** Can a request be sent, and its response be read? */
   get isUsable(): boolean {
     const { socket } = this;
     return !socket.destroyed && socket.readable && socket.writable && this.fate.how === undefined;
   }
 
   /**
-   * Has the upstream said nothing, as far as the system knows? Node learns of a FIN in the next turn of the event loop
-   * only. What is there is used up by the question: if it is not quiet, it has to be ended.
+   * Has the upstream sent nothing (no byte, no FIN, no RST) that the kernel knows of? Node would report it in the next
+   * turn of the event loop only. The check consumes what is there: a connection that is not quiet has to be closed.
    */
   get isQuiet(): boolean {
     return !hasNews(this.socket);
   }
 
-  /** How long a request may be that is sent only once, once this has been idle. */
+  /** Max bytes of a request that may be sent only once, on this connection from the pool. */
   get onceBytes(): number {
     return (this.#onceBytes ??= onceBytesTo(this.socket.remoteAddress));
   }
 
-  /** Hands over the bare socket, paused: it has become a tunnel's. What it says as `data` is lent. */
+  /** Returns the socket, paused, for a tunnel. Its 'data' chunks are borrowed. */
   detach(): Socket {
     const { socket } = this;
     this.#user = undefined;

@@ -1,69 +1,73 @@
-// Requests that wait for one upstream to come back: it is dialled every now and then, and they go in order of arrival.
-// Made by upstream.ts, which dials. Nobody is served all at once: what has just come up may fall again.
+// The queue of requests that wait for one upstream to come back ("held"). Dials the upstream repeatedly, and then
+// releases the requests in order of arrival; gradually, because an upstream that has just come up may crash under a
+// burst. Made by upstream.ts, which dials.
 
 import { Failure, type Fault } from "../core/errors.ts";
 import type { Clock, Deadline } from "../core/timer.ts";
 import type { UpstreamConnection } from "./connection.ts";
 
-/** Who asks for a connection. Exactly one of `onGranted` and `onUnavailable` is called, unless it gives up before. */
+/**
+ * A request that asks for a connection. Exactly one of `onGranted` and `onUnavailable` is called, unless the request
+ * gives up before.
+ */
 export interface Asker {
-  /** It may be held for so many milliseconds, if that is longer than others are. */
+  /** How long the request may be held at least, in milliseconds, even if --hold is shorter. */
   readonly patienceMs: number;
   onGranted(connection: UpstreamConnection): void;
   onUnavailable(failure: Failure): void;
-  /** A try to connect failed with this code; the asker still waits. */
+  /** A dial failed with this code; the request still waits. */
   onTried(code: string): void;
 }
 
-/** How many requests are held, over all upstreams (`--max-held`). */
+/** How many requests are held, for all upstreams together (`--max-held`). */
 export interface HeldCount {
   held: number;
   readonly max: number;
 }
 
-/** Called with the connection, or with the code of the failure. */
+/** Called with the connection, or with the error code. */
 export type Dialled = (result: UpstreamConnection | string) => void;
 
-/** Somebody who may have to wait. Times are milliseconds of the monotonic clock. */
+/** A request in the queue. Times are milliseconds of the monotonic clock. */
 export interface Waiter {
   asker: Asker;
   halfOpen: boolean;
   arrived: number;
   deadline: number;
-  /** Gives up the dial that is made for it just now, if there is one. */
+  /** Cancels the dial that is in progress for this request, if there is one. */
   cancelDial: (() => void) | undefined;
 }
 
-/** Between two tries while requests are held. */
+/** Time between two dials while requests are held, in milliseconds. */
 const RETRY_EVERY_MS = 250;
-/** A try that is so much too late was not made because we stood still. */
+/** A dial that is late by more than this, in milliseconds, was late because this process was stopped. */
 const STOOD_STILL_MS = 500;
-// A server that has just come up has an accept backlog of 128 to 511: more at once would be dropped and cost 1 s.
+// Max dials in progress. A server's accept queue has 128 to 511 places; a SYN that is dropped costs 1 s.
 const MAX_AT_ONCE = 64;
 
-/** Those who wait for one upstream. */
+/** The held requests of one upstream. */
 export class HeldQueue implements Deadline {
-  /** Of the next try. On the shared clock: behind a pause of this process what has arrived is read first. */
+  /** When the next dial is due. On the shared clock, which lets node read first after a pause of this process. */
   due: number = Infinity;
   readonly #name: string;
   readonly #clock: Clock;
   readonly #count: HeldCount;
   readonly #dial: (halfOpen: boolean, done: Dialled) => () => void;
-  /** In order of arrival; the first is the one whose turn it is. */
+  /** In order of arrival. */
   readonly #waiters: Waiter[] = [];
   #planned = 0;
   #forget: (() => void) | undefined;
   #dials = 0;
-  /** How many of those who wait may be served now. */
+  /** How many more requests may be released now. */
   #credit = 0;
-  /** How many a tick adds when no answers come; 0 while it is away. */
+  /** How many requests a tick releases when no answers come; 0 while the upstream cannot be reached. */
   #step = 0;
-  /** Did the last try to connect fail for want of something here? */
+  /** Did the last dial fail because this machine lacks a resource? */
   #short = false;
 
   /**
-   * @param about the upstream's name, for failures; how many are held over all upstreams.
-   * @param dial tries once to connect; returns the function that gives up.
+   * @param about the upstream's name, for failures; the shared clock and the shared count.
+   * @param dial dials once; returns the function that cancels the dial.
    */
   constructor(
     about: { name: string; clock: Clock; count: HeldCount },
@@ -79,47 +83,50 @@ export class HeldQueue implements Deadline {
     return this.#waiters.length;
   }
 
-  /** It could not be connected to: from now on it is away. */
+  /** A dial failed: releases no more requests. */
   refused(fault: Fault): void {
     this.#step = this.#credit = 0;
     this.#short = fault === "ours";
   }
 
-  /** It was connected to. */
+  /** A dial succeeded. */
   reached(): void {
     this.#step ||= 1;
     this.#short = false;
   }
 
-  /** Why there is no connection: it is not there, or we have too many of them. */
+  /**
+   * The failure for a request without a connection: the upstream cannot be reached, or this machine lacks a resource.
+   */
   unavailable(): Failure {
     return new Failure(this.#short ? "too_many" : "upstream_unavailable", { upstream: this.#name });
   }
 
-  /** It answered a request. */
+  /** The upstream answered a request: releases two more. */
   answered(): void {
     if (this.#waiters.length === 0) return;
     this.#credit = Math.min(MAX_AT_ONCE, this.#credit + 2);
     this.#serve();
   }
 
-  /** Answers all of them: nobody is held any more. */
+  /** Refuses all held requests. */
   drain(): void {
     this.#rest();
     for (const waiter of this.#waiters.slice())
       this.#dismiss(waiter, new Failure("draining", { upstream: this.#name }));
   }
 
-  /** Holds it, unless too many are held already. */
+  /** Adds a request, unless too many are held already. */
   add(waiter: Waiter): void {
     if (this.#count.held >= this.#count.max) {
       return waiter.asker.onUnavailable(new Failure("too_many", { upstream: this.#name }));
     }
     this.#count.held += 1;
     const now = performance.now();
-    // Its first dial was answered after its time: that time may have passed while this process stood still. One more try.
+    // The hold is over already when the first dial has failed: this process may have been stopped meanwhile. One more
+    // dial.
     if (waiter.deadline <= now) waiter.deadline = now + RETRY_EVERY_MS * 1.5;
-    // By arrival: the dial of one that came earlier may fail later.
+    // Sorted in: the first dial of an earlier request may fail later.
     const after = this.#waiters.findLastIndex(({ arrived }) => arrived <= waiter.arrived);
     this.#waiters.splice(after + 1, 0, waiter);
     if (this.#forget) return;
@@ -127,7 +134,7 @@ export class HeldQueue implements Deadline {
     this.#plan(now);
   }
 
-  /** Holds it no more, if it is held. */
+  /** Removes a request, if it is held. */
   leave(waiter: Waiter): void {
     const index = this.#waiters.indexOf(waiter);
     if (index < 0) return;
@@ -152,7 +159,7 @@ export class HeldQueue implements Deadline {
   }
 
   onDue(now: number): void {
-    // The time in which this process stood still is not theirs: nothing was tried in it.
+    // While this process was stopped no dial was made, so that time does not count for the hold.
     const lateMs = now - this.#planned;
     if (lateMs > STOOD_STILL_MS) for (const waiter of this.#waiters) waiter.deadline += lateMs;
     this.#plan(now);
@@ -163,14 +170,17 @@ export class HeldQueue implements Deadline {
       this.#rest();
     } else if (this.#step === 0) this.tryOne();
     else {
-      // It is there but slow to answer: nobody waits for long because of that.
+      // The upstream is reachable but slow to answer: doubles the number of requests that are released at each tick.
       this.#step = Math.min(MAX_AT_ONCE, this.#step * 2);
       this.#credit = Math.max(this.#credit, this.#step);
       this.#serve();
     }
   }
 
-  /** One try for all while it is away; also when it may be back. */
+  /**
+   * Dials once, for the first request, unless a dial is in progress: while the upstream is away, or when it may be
+   * back.
+   */
   tryOne(): void {
     if (this.#dials > 0) return;
     this.#dialFor(this.#waiters[0], (code) => {
@@ -179,8 +189,8 @@ export class HeldQueue implements Deadline {
   }
 
   /**
-   * It is back: those who waited are served, the longest waiting first. The first one alone, then two for each answer:
-   * a server can die of its first request, and must not take all the POSTs with it that may be sent only once.
+   * Releases requests, the longest held first, as far as the credit goes. The first one goes alone, then two for each
+   * answer: a server may crash on its first request, and must not take POSTs with it, which cannot be sent again.
    */
   #serve(): void {
     while (this.#credit > 0 && this.#dials < MAX_AT_ONCE) {

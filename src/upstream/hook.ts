@@ -1,39 +1,39 @@
-// `--on-down`: a command that may bring an upstream back. Run by links.ts when a link is lost.
-// Whatever the command does, fails, hangs or floods its output, nothing of it reaches the traffic.
+// Runs the command of `--on-down`, which may bring an upstream back. Called by proxy/links.ts when a link is lost.
+// A command that fails, hangs or floods its output does not affect the traffic.
 
 import { spawn, type ChildProcess } from "node:child_process";
 import type { Socket } from "node:net";
 
 /** Limits of a hook, in milliseconds. */
 export interface HookLimits {
-  /** Not more often than this for one upstream. */
+  /** Min time between two runs for one upstream. */
   everyMs: number;
   killAfterMs: number;
 }
 
 const LIMITS: HookLimits = { everyMs: 30_000, killAfterMs: 60_000 };
-/** Bytes of output that are logged; the rest is read and dropped. */
+/** Max characters of output that are logged; the rest is discarded. */
 const MAX_OUTPUT = 4096;
-/** Between two reads of that rest: a command that floods its output must not keep this process busy. */
+/** Pause between two reads of the rest, in milliseconds, so that a flood of output does not keep this process busy. */
 const FLOOD_PAUSE_MS = 10;
 
 /** How a run ended. */
 export interface HookResult {
   code: number | undefined;
   signal: string | undefined;
-  /** The command could not be started. */
+  /** Why the command could not be started. */
   error: string | undefined;
   output: string;
   ms: number;
 }
 
-/** Who hears of runs. */
+/** Is told when a run starts and ends. */
 export interface HookEvents {
   started(): void;
   ended(result: HookResult): void;
 }
 
-/** Runs one command for one upstream, with breaks between. */
+/** Runs the command for one upstream, one run at a time. */
 export class DownHook {
   readonly #command: string;
   readonly #env: Record<string, string>;
@@ -57,15 +57,15 @@ export class DownHook {
   }
 
   /**
-   * The upstream was lost: runs the command now, or as soon as it may if it ran a moment ago or runs still. Without
-   * that, an upstream that dies twice within the break would never be helped again: it is lost only once more.
+   * The upstream was lost: runs the command now, or later when it still runs or ran less than `everyMs` ago. Skipping
+   * the run instead would leave an upstream down that dies twice within that time, since no third loss follows.
    */
   down(): void {
     this.#wanted = true;
     this.#runWhenAllowed();
   }
 
-  /** The upstream is back, or we end: a run that was put off is not needed any more. */
+  /** Cancels a delayed run: the upstream is back, or this process ends. */
   cancel(): void {
     this.#wanted = false;
     clearTimeout(this.#putOff);
@@ -104,7 +104,7 @@ export class DownHook {
     const child = this.#spawn();
     if (typeof child === "string") return end({ error: child });
     for (const stream of [child.stdout, child.stderr] as (Socket | null | undefined)[]) {
-      // Without a free descriptor (EMFILE) there are no streams, and the error comes as an event.
+      // Without a free descriptor (EMFILE) the child has no streams, and emits 'error'.
       stream
         ?.on("error", () => {})
         .on("data", (chunk: Buffer) => {
@@ -114,35 +114,35 @@ export class DownHook {
             setTimeout(() => stream.resume(), FLOOD_PAUSE_MS).unref();
           }
         });
-      // What the command leaves running holds its output open; that must not hold us.
+      // A process that the command leaves running keeps its output open; that must not keep this process alive.
       stream?.unref();
     }
     timer = setTimeout(() => kill(child), this.#limits.killAfterMs).unref();
     child.once("error", (error) => end({ error: error.message }));
-    // Not "close": a server that the command started in the background keeps the output open, and writes to it.
+    // Not 'close': a server that the command starts in the background keeps the output open.
     child.once("exit", (code, signal) => end({ code: code ?? undefined, signal: signal ?? undefined }));
-    // When we end, the command goes on: it may be the one that is starting the upstream.
+    // The command goes on when this process ends: it may be starting the upstream.
     child.unref();
   }
 
-  /** Starts the command; returns why that could not even be tried. */
+  /** Starts the command; returns the error message when spawn() throws. */
   #spawn(): ChildProcess | string {
     try {
       return spawn(this.#command, {
         shell: true,
-        // A group of its own: a shell's children are killed with it.
+        // In its own process group, so that kill() ends the shell's children, too.
         detached: process.platform !== "win32",
         stdio: ["ignore", "pipe", "pipe"],
         env: { ...environment(), ...this.#env },
       });
     } catch (error) {
-      // Some failures of spawn are thrown (E2BIG), and must not come out of whoever noticed the loss.
+      // spawn() throws some errors (E2BIG); the caller is code that relays traffic, and must not get them.
       return (error as Error).message;
     }
   }
 }
 
-/** What is ours alone to use: with these, a command could speak to systemd for the unit that we are. */
+/** Variables that the command must not inherit: with them it could notify systemd in the name of this process. */
 const OURS = new Set(["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"]);
 
 function environment(): NodeJS.ProcessEnv {
@@ -153,6 +153,6 @@ function kill({ pid }: ChildProcess): void {
   try {
     if (pid !== undefined) process.kill(process.platform === "win32" ? pid : -pid, "SIGKILL");
   } catch {
-    // It has ended already.
+    // The command has ended already.
   }
 }

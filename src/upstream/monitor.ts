@@ -1,5 +1,5 @@
-// Watches the link to one upstream: learns from its traffic, probes it when there is none, and says when its state
-// changes. Built by links.ts beside each Upstream; state.ts decides, this acts.
+// Watches the link to one upstream: learns from its traffic, probes the upstream when there is none, and reports
+// changes of its state. Made by proxy/links.ts beside each Upstream. state.ts decides the next state; this file acts.
 
 import { faultOf } from "../core/errors.ts";
 import type { Address } from "../core/target.ts";
@@ -10,19 +10,19 @@ import { failed, nextProbeMs, seen, UNSEEN, type LinkFacts, type LinkState } fro
 import type { UpstreamWatcher } from "./upstream.ts";
 import type { Whereabouts } from "./whereabouts.ts";
 
-/** The numbers of a monitor. */
+/** The options of a monitor, in milliseconds. */
 export interface MonitorOptions {
-  /** Between probes while there is no traffic; 0 never probes. */
+  /** Time between two probes while there is no traffic; 0 never probes. */
   intervalMs: number;
   timeoutMs: number;
-  /** Ask for this path instead of only connecting; any status below 500 counts. */
+  /** Probe by GET of this path; any status below 500 is good. Undefined to probe by connecting. */
   httpPath: string | undefined;
 }
 
-/** What a probe asks for: that a connection stands, a byte, or a good status. */
+/** What a probe waits for: a connection, any byte, or a good status. */
 export type ProbeKind = "connect" | "byte" | "http";
 
-/** What one link looks like from outside. Times are dates. */
+/** The state of one link, for the report. Times are ISO dates. */
 export interface LinkStatus {
   name: string;
   target: string;
@@ -35,9 +35,9 @@ export interface LinkStatus {
   lastProbeKind: ProbeKind | undefined;
   /** Why the last probe failed. */
   lastError: string | undefined;
-  /** Since its last byte: an answer, a pong. */
+  /** Since the last byte from the upstream. */
   lastHeardAgeMs: number | undefined;
-  /** The latest changes, oldest first. */
+  /** The latest changes, the oldest first. */
   history: LinkChange[];
 }
 
@@ -49,8 +49,11 @@ export interface LinkChange {
 }
 
 const MAX_HISTORY = 50;
-/** Until the next probe when there was no descriptor for one, or no room. */
+/**
+ * Time to the next probe, in milliseconds, when this machine had no descriptor for one or the accept queue was full.
+ */
 const AGAIN_MS = 1000;
+/** Error codes that mean that no process listens at the address. */
 const NOBODY_LISTENS = new Set(["ECONNREFUSED", "ENOENT"]);
 
 /** Who hears of changes. `since` is when the first failure was. */
@@ -79,7 +82,7 @@ export class Monitor implements UpstreamWatcher {
   #lastHeard = -Infinity;
   #lastAnswer = -Infinity;
   #lastProbe: { at: Moment; error: string | undefined; kind: ProbeKind } | undefined;
-  /** When a try failed last. */
+  /** When a dial or probe failed last. */
   #lastTried: Moment | undefined;
   /** The moments of `firstFailure` and `connectedSince` in the facts. */
   #awaySince: Moment | undefined;
@@ -87,10 +90,13 @@ export class Monitor implements UpstreamWatcher {
   #timer: NodeJS.Timeout | undefined;
   #cancel: (() => void) | undefined;
   #stopped = false;
-  /** It let us wait in vain: the kernel of a frozen process takes connections, so nothing but bytes is believed. */
+  /**
+   * Since when the upstream may be frozen: a ping or a request was not answered. From then on only bytes count as a
+   * sign of life, since the kernel accepts connections for a frozen process, too.
+   */
   #doubtedSince: number | undefined;
   #saidUnreachable = false;
-  /** Since when every probe has found its backlog full. */
+  /** Since when every probe has found the accept queue full. */
   #busySince: number | undefined;
   readonly #history: LinkChange[] = [];
 
@@ -106,20 +112,22 @@ export class Monitor implements UpstreamWatcher {
     this.#events = parts.events;
   }
 
-  /** When the first of its failures in a row was, and the last try; undefined while it is up. */
+  /** When the first failure in a row was, and the last dial; undefined while the upstream is up. */
   get away(): { since: Date; triedAt: Date } | undefined {
     const since = this.#awaySince;
     return since && { since: new Date(since.date), triedAt: new Date((this.#lastTried ?? since).date) };
   }
 
-  /** For how long it has been down for certain: lost, or never seen; undefined while it is up, or only suspect. */
+  /**
+   * How long the upstream has been down (lost, or never reached), in milliseconds; undefined while it is up or suspect.
+   */
   get downMs(): number | undefined {
     const { state, firstFailure } = this.#facts;
     if (state === "up" || state === "suspect" || firstFailure === undefined) return undefined;
     return performance.now() - firstFailure;
   }
 
-  /** Is it down, and would a connection prove nothing? Its first byte is watched for then. */
+  /** Is the upstream down, while a connection to it may still succeed (frozen)? Then probes wait for a byte. */
   get isMute(): boolean {
     const { intervalMs, httpPath } = this.#options;
     return (this.#doubtedSince !== undefined || httpPath !== undefined) && intervalMs > 0 && this.downMs !== undefined;
@@ -145,7 +153,7 @@ export class Monitor implements UpstreamWatcher {
     };
   }
 
-  /** Begins to probe: at once, so that `connecting` does not last until the first request. */
+  /** Starts to probe, at once: so the state is known before the first request. */
   start(): void {
     if (this.#options.intervalMs > 0) this.#probe();
   }
@@ -156,19 +164,21 @@ export class Monitor implements UpstreamWatcher {
     this.#cancel?.();
   }
 
-  /** A connection stands. With an HTTP probe that proves nothing: the kernel accepts for a frozen process, too. */
+  /**
+   * A dial succeeded. That proves nothing with --http-probe, or in doubt: the kernel accepts for a frozen process, too.
+   */
   connected(): void {
     if (this.#options.httpPath === undefined && this.#doubtedSince === undefined) this.#reached(performance.now());
   }
 
-  /** Called for each answer, so it has to be cheap. */
+  /** The upstream answered. Called for each response, so it has to be cheap. */
   answered(now: number): void {
     this.#lastHeard = now;
     this.#doubtedSince = undefined;
     this.#reached(now);
   }
 
-  /** Connecting is enough for that unless in doubt, but then not a byte was heard. */
+  /** The upstream was reached: by a byte, or by a connection where that is enough. */
   #reached(now: number): void {
     this.#lastAnswer = now;
     if (this.#facts.state !== "up") this.#move(seen(this.#facts, now), undefined);
@@ -179,7 +189,7 @@ export class Monitor implements UpstreamWatcher {
     if (this.#doubtedSince !== undefined && now > this.#doubtedSince) this.answered(now);
   }
 
-  /** Every byte is a sign of life. That of what is open is looked up when it matters, so that a byte costs nothing. */
+  /** When the last byte came from the upstream. Looked up when needed, so that the path of bytes has no cost for it. */
   get #heardAt(): number {
     return Math.max(this.#lastHeard, this.#events.lastByte());
   }
@@ -188,7 +198,7 @@ export class Monitor implements UpstreamWatcher {
     this.#doubtedSince ??= performance.now();
   }
 
-  /** One of its tunnels got no pong, in the time in which nothing else was heard of it either. */
+  /** A ping in a tunnel was not answered. Counts as a failure unless other bytes came from the upstream meanwhile. */
   unanswered(waitedMs: number): void {
     if (this.#heardAt > performance.now() - waitedMs) return;
     this.#doubt();
@@ -196,8 +206,8 @@ export class Monitor implements UpstreamWatcher {
   }
 
   /**
-   * A request waited in vain for as long as it may, and nothing else was heard of it meanwhile. It is frozen, or only
-   * that one answer is slow: asked for a byte now, it shows which.
+   * A request got no response for `waitedMs`. Unless other bytes came from the upstream meanwhile, it may be frozen, or
+   * only this response is slow: a probe that waits for a byte tells which.
    */
   silent(waitedMs: number): void {
     if (this.#stopped || this.#heardAt > performance.now() - waitedMs) return;
@@ -205,7 +215,7 @@ export class Monitor implements UpstreamWatcher {
     if (this.#options.intervalMs > 0) this.#probe();
   }
 
-  /** A request has waited for a while, and may wait on. If nothing was heard meanwhile, a byte is asked for early. */
+  /** A request has waited for a while, and goes on waiting: the same, before its time is over. */
   waits(waitedMs: number): void {
     if (this.#facts.state === "up" && this.#options.intervalMs > 0 && !this.#cancel) this.silent(waitedMs);
   }
@@ -214,7 +224,7 @@ export class Monitor implements UpstreamWatcher {
     this.#fail(code, false);
   }
 
-  /** Whether it takes connections again, or is frozen, is for a probe to find out. */
+  /** The accept queue was full: a probe finds out whether the upstream accepts again, or is frozen. */
   busy(): void {
     if (this.#stopped || this.#options.intervalMs === 0) return;
     this.#doubt();
@@ -223,7 +233,7 @@ export class Monitor implements UpstreamWatcher {
 
   #fail(code: string, probe: boolean): void {
     this.#lastTried = thisMoment();
-    // It is not frozen but gone. The next one that listens there has let nobody wait.
+    // No process listens there: the upstream is not frozen but gone, and the next process there starts without doubt.
     if (NOBODY_LISTENS.has(code)) {
       this.#doubtedSince = undefined;
       this.#events.refused();
@@ -246,7 +256,7 @@ export class Monitor implements UpstreamWatcher {
     this.#events.changed(facts.state, reason);
     if (facts.state === "suspect") this.#events.suspected();
     if (facts.state === "reconnecting") this.#events.lost(facts.firstFailure ?? 0);
-    // A probe that was planned for another state would come too late, or too early.
+    // The next probe was planned for the old state: plan it again.
     this.#schedule();
   }
 
@@ -254,7 +264,7 @@ export class Monitor implements UpstreamWatcher {
     clearTimeout(this.#timer);
     if (this.#stopped || this.#options.intervalMs === 0) return;
     let wait = nextProbeMs(this.#facts, this.#options.intervalMs, Math.random());
-    // The silence counts from the last answer, not from when the timer found out that there was one.
+    // Counted from the last answer, not from when the timer fired.
     if (this.#facts.state === "up") wait = Math.max(1, wait - (performance.now() - this.#lastAnswer));
     this.#timer = setTimeout(() => this.#probe(), afterMs ?? wait);
     this.#timer.unref();
@@ -262,7 +272,7 @@ export class Monitor implements UpstreamWatcher {
 
   #probe(): void {
     const now = performance.now();
-    // Real traffic says it better.
+    // No probe while there was traffic within the interval.
     if (
       this.#doubtedSince === undefined &&
       this.#facts.state === "up" &&
@@ -274,7 +284,11 @@ export class Monitor implements UpstreamWatcher {
     this.#probeAt(this.#where.address, this.#options.httpPath === undefined ? asked : "http");
   }
 
-  /** @param refused why it could not be reached at the address that is meant, if this is the other one. */
+  /**
+   * Probes one address, and then perhaps the other one (whereabouts.ts).
+   *
+   * @param refused the error at the first address, if this is the second.
+   */
   #probeAt(address: Address, kind: ProbeKind, refused?: string): void {
     const { httpPath = "/", timeoutMs } = this.#options;
     const limit = { clock: this.#clock, timeoutMs };
@@ -295,13 +309,13 @@ export class Monitor implements UpstreamWatcher {
     const at = thisMoment();
     const before = this.#facts.state;
     const fault = error === undefined ? undefined : faultOf(error, "path" in this.#where.address);
-    // A probe that could not be made has found out nothing. One that found a full backlog is made again, for as long
-    // as one to a port would wait.
+    // A probe that this machine could not make says nothing. After a full accept queue the probe is repeated, for as
+    // long as a probe over TCP would wait.
     if (fault === "busy") this.#busySince ??= at.ms;
     else this.#busySince = undefined;
     const waits = this.#busySince !== undefined && at.ms - this.#busySince < this.#options.timeoutMs;
     if (fault === "ours" || waits) return this.#schedule(AGAIN_MS);
-    // Something else was heard while it was asked for a byte.
+    // The byte probe failed, but other bytes came from the upstream meanwhile.
     if (error !== undefined && kind === "byte" && !NOBODY_LISTENS.has(error) && this.#heardAt > began) {
       this.answered(this.#heardAt);
     } else {
@@ -314,7 +328,7 @@ export class Monitor implements UpstreamWatcher {
   }
 }
 
-/** The moment that belongs to `next`, a time of the facts, which was `before` until this moment. */
+/** Keeps the date of a time in the facts: a new date when the time has changed from `before` to `next`. */
 function momentOf(
   before: number | undefined,
   next: number | undefined,

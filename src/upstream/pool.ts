@@ -1,12 +1,12 @@
-// The idle connections to one upstream. Called by upstream.ts only.
-// A pooled connection is a guess that the far side still wants it, so every rule here is about doubt.
+// The pool: idle keep-alive connections to one upstream. Called by upstream.ts only.
+// The upstream may close an idle connection at any time, so the rules here decide when one is still safe to use.
 
 import { cut } from "../core/sockets.ts";
 import type { Clock, Deadline } from "../core/timer.ts";
 import type { ConnectionUser, UpstreamConnection } from "./connection.ts";
 import { promisedFrom, type Promised, Trust } from "./trust.ts";
 
-/** The user of a connection that nobody uses. */
+/** An idle connection in the pool; is its current user. */
 class Idle implements ConnectionUser {
   readonly connection: UpstreamConnection;
   readonly since: number;
@@ -22,7 +22,7 @@ class Idle implements ConnectionUser {
     this.promised = promised;
   }
 
-  /** Bytes that nobody asked for would be taken for the next answer: response smuggling. */
+  /** Bytes on an idle connection would be taken for the next response (response smuggling): drop the connection. */
   onData(): void {
     this.#pool.lost(this);
   }
@@ -39,12 +39,12 @@ class Idle implements ConnectionUser {
 }
 
 /**
- * More are not kept, the oldest goes: a POST that dials afresh leaves a connection behind, so their number would
- * otherwise grow with the rate of POSTs.
+ * Max idle connections; the oldest is dropped. A POST on a fresh connection leaves that in the pool, so the number
+ * would otherwise grow with the rate of POSTs.
  */
 export const MAX_IDLE = 128;
 
-/** Idle keep-alive connections, youngest first: the old ones at the bottom age out. */
+/** A stack of idle connections: the youngest is used first, and the oldest time out. */
 export class Pool implements Deadline {
   due: number = Infinity;
   readonly #clock: Clock;
@@ -63,7 +63,7 @@ export class Pool implements Deadline {
     return this.#idle.length;
   }
 
-  /** Takes the youngest that can be used. */
+  /** Takes the youngest connection that can be used. */
   take(): UpstreamConnection | undefined {
     const now = performance.now();
     for (;;) {
@@ -78,8 +78,8 @@ export class Pool implements Deadline {
   }
 
   /**
-   * Takes the youngest for a request of so many bytes that may be sent only once. Undefined unless the upstream has
-   * promised to keep it for longer, keeps its promises, and has said nothing on it yet.
+   * Takes the youngest connection for a request of `bytes` bytes that may be sent only once. Undefined unless the
+   * upstream has promised to keep it open (Keep-Alive), keeps its promises (trust.ts), and has sent nothing on it.
    */
   takeOnce(bytes: number): UpstreamConnection | undefined {
     const now = performance.now();
@@ -93,7 +93,7 @@ export class Pool implements Deadline {
     return undefined;
   }
 
-  /** Is there one for a request of so many bytes that may be sent only once? */
+  /** Is there such a connection? */
   offersOnce(bytes: number, now: number = performance.now()): boolean {
     const idle = this.#idle.at(-1);
     if (!idle || !this.#trust.holds(now)) return false;
@@ -101,14 +101,14 @@ export class Pool implements Deadline {
     return Math.min(promised.reliedUntil, until) > now && connection.isUsable && bytes <= connection.onceBytes;
   }
 
-  /** One that was taken broke before anything of an answer came on it. */
+  /** A connection from the pool broke before any byte of a response. */
   broke(): void {
     this.#trust.caught(performance.now());
   }
 
-  /** Puts back a connection whose exchange is complete. `hintMs` is the upstream's `Keep-Alive: timeout`. */
+  /** Adds a connection whose exchange is complete. `hintMs` is the upstream's `Keep-Alive: timeout`. */
   put(connection: UpstreamConnection, hintMs: number | undefined): void {
-    // A fifth less than the upstream says: its timer started before ours, and a FIN takes time to arrive.
+    // A fifth less than the upstream's timeout: its timer started earlier, and its FIN takes time to arrive.
     const keepMs = Math.min(this.#recycleMs, hintMs === undefined ? Infinity : hintMs * 0.8);
     if (keepMs <= 0 || !connection.isUsable) {
       connection.use(undefined);
@@ -119,21 +119,21 @@ export class Pool implements Deadline {
     const idle = new Idle(this, connection, now, now + keepMs, promisedFrom(now, hintMs));
     this.#idle.push(idle);
     connection.use(idle);
-    // Its last user may have stopped reading.
+    // The last exchange may have paused the socket.
     if (connection.socket.isPaused()) connection.socket.resume();
     this.due = Math.min(this.due, now + keepMs);
     this.#forget ??= this.#clock.watch(this);
   }
 
-  /** Closes what has been idle for too long. */
+  /** Closes connections that have been idle for too long. */
   onDue(now: number): void {
     for (const idle of this.#idle.filter(({ until }) => until <= now)) this.drop(idle);
     this.due = Math.min(...this.#idle.map(({ until }) => until));
-    // An idle proxy must not wake up for an empty pool.
+    // Without connections the pool needs no clock.
     if (this.#idle.length === 0) this.#rest();
   }
 
-  /** Closes all of them: the upstream went away, or we do. */
+  /** Closes all connections: the upstream was lost, or this proxy stops. */
   clear(): void {
     for (const idle of this.#idle.slice()) this.drop(idle);
     this.#rest();
@@ -145,18 +145,18 @@ export class Pool implements Deadline {
     this.due = Infinity;
   }
 
-  /** The upstream has ended one that is here, or written to it. */
+  /** The upstream has closed an idle connection, or sent bytes on it. */
   lost(idle: Idle): void {
     this.#judge(idle, performance.now());
     this.drop(idle);
   }
 
-  /** Was this one, which is of no use any more, to be kept for longer? */
+  /** Had the upstream promised to keep this connection open for longer? Then it is not trusted for a while. */
   #judge({ promised }: Idle, now: number): void {
     if (now < promised.keptUntil) this.#trust.caught(now);
   }
 
-  /** Ends one that is here. */
+  /** Closes an idle connection. */
   drop(idle: Idle | undefined): void {
     if (!idle) return;
     this.#idle.splice(this.#idle.indexOf(idle), 1);

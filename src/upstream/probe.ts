@@ -1,5 +1,5 @@
-// One question to an upstream, on a connection of its own: is it there? Asked by monitor.ts, and by `check`.
-// Each calls back once, within its time; the function that it returns gives up, and it then never does.
+// Probes of an upstream, each on a connection of its own. Called by monitor.ts and proxy/links.ts. Each calls back
+// once, within its time limit. The function that it returns cancels the probe: then it never calls back.
 
 import { get } from "node:http";
 import { connect, type Socket } from "node:net";
@@ -8,16 +8,16 @@ import type { Address } from "../core/target.ts";
 import type { Clock } from "../core/timer.ts";
 import { dialCodeOf } from "./connection.ts";
 
-/** Called once, with why it failed, if it did. */
+/** Called once: with the error, or with undefined for success. */
 type Probed = (error: string | undefined) => void;
 
-/** How long an answer may take, in milliseconds of this clock. */
+/** The time limit of a probe. */
 export interface ProbeLimit {
   clock: Clock;
   timeoutMs: number;
 }
 
-/** Can it be connected to? */
+/** Does the upstream accept a connection? */
 export function probeConnect(address: Address, limit: ProbeLimit, done: Probed): () => void {
   const socket = connect(address);
   return settleOnce(socket, limit, done, (settle) => {
@@ -27,11 +27,12 @@ export function probeConnect(address: Address, limit: ProbeLimit, done: Probed):
 }
 
 /**
- * A request without Host: every server answers it, with 400 (RFC 9112 3.2), and none starts a shell or a page for it.
+ * A request without Host: every server answers it, with 400 (RFC 9112 3.2), and does no work for it (no page, no
+ * shell).
  */
 const NO_HOST = "GET / HTTP/1.1\r\nConnection: close\r\n\r\n";
 
-/** Does anybody answer behind the kernel? A byte is enough. */
+/** Does the upstream's process answer, and not only its kernel? Any byte is enough. */
 export function probeBytes(address: Address, limit: ProbeLimit, done: Probed): () => void {
   const socket = connect(address);
   return settleOnce(socket, limit, done, (settle) => {
@@ -43,12 +44,12 @@ export function probeBytes(address: Address, limit: ProbeLimit, done: Probed): (
 }
 
 /**
- * Said, because NODE_OPTIONS would set them otherwise: how strict node's parser is (and node would warn on stderr of a
- * loose one), and how large a head may be, which is not what a probe asks.
+ * Explicit, because NODE_OPTIONS can change the defaults. A loose parser would make node warn on stderr, and a large
+ * response head must not fail a probe.
  */
 const PARSER = { insecureHTTPParser: false, maxHeaderSize: 1024 * 1024 };
 
-/** Does it answer a GET of `path` with a status below 500? */
+/** Does the upstream answer GET of `path` with a status below 500? */
 export function probeHttp(address: Address, path: string, limit: ProbeLimit, done: Probed): () => void {
   const socket = connect(address);
   return settleOnce(socket, limit, done, (settle) => {

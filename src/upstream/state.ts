@@ -1,26 +1,26 @@
-// The state of the link to one upstream: pure, fed with what was learnt, returns the next state.
-// monitor.ts feeds it and acts; times are milliseconds of the monotonic clock.
+// The state machine of the link to one upstream. Called by monitor.ts, which acts on it; pure.
+// Times are milliseconds of the monotonic clock.
 
-/** `connecting`: not seen yet. `suspect`: one failure. `reconnecting`: two or more in a row. */
+/** `connecting`: not reached yet. `suspect`: one failure. `reconnecting` (lost): two or more failures in a row. */
 export type LinkState = "connecting" | "up" | "suspect" | "reconnecting";
 
-/** What is known of an upstream. */
+/** What is known of the link. */
 export interface LinkFacts {
   state: LinkState;
-  /** When the first of the failures in a row was. */
+  /** When the first failure in a row was. */
   firstFailure: number | undefined;
   lastFailure: number | undefined;
-  /** Outages it has come back from, since the start of the process. */
+  /** Outages that the upstream has come back from, since the start of the process. */
   reconnectCount: number;
-  /** Tries made in them, those that succeeded included. */
+  /** Dials in outages, including those that succeeded. */
   reconnectTries: number;
-  /** Since when it is up; undefined while it is not. */
+  /** Since when the upstream is up; undefined while it is not. */
   connectedSince: number | undefined;
-  /** Probes that failed since it was last seen; decides when to ask again. */
+  /** Probes that failed since the upstream was last reached; decides when the next one is made. */
   failedProbes: number;
 }
 
-/** Before anything is known. */
+/** The facts at the start. */
 export const UNSEEN: LinkFacts = {
   state: "connecting",
   firstFailure: undefined,
@@ -32,12 +32,12 @@ export const UNSEEN: LinkFacts = {
 };
 
 /**
- * Failures closer together are one: while requests are held, a try is made every 250 ms, and an upstream that only
- * restarts its listener deserves the time in which its tunnels can answer a ping.
+ * Failures that are closer together count as one, in milliseconds. While requests are held, a dial fails every 250 ms;
+ * and when an upstream only restarts its listener, its tunnels need time to answer a ping before they are cut.
  */
 const APART_MS = 1000;
 
-/** It was seen: connected, answered a probe, sent a byte. */
+/** The upstream was reached: it accepted a connection, answered a probe, or sent a byte. */
 export function seen(facts: LinkFacts, now: number): LinkFacts {
   if (facts.state === "up") return facts;
   const survived = facts.state === "reconnecting" ? 1 : 0;
@@ -53,10 +53,10 @@ export function seen(facts: LinkFacts, now: number): LinkFacts {
 }
 
 /**
- * It could not be reached, or failed a probe. An upstream that was never seen stays `connecting`: it is starting, like
- * this proxy, and nothing that was there is lost.
+ * A dial or a probe failed. An upstream that was never reached stays `connecting`: it is probably starting, like this
+ * proxy.
  *
- * @param probe was it a probe? Those decide how long until the next.
+ * @param probe was it a probe? Failed probes decide the time to the next one.
  */
 export function failed(facts: LinkFacts, now: number, probe: boolean): LinkFacts {
   const next = { ...facts, failedProbes: facts.failedProbes + (probe ? 1 : 0) };
@@ -72,11 +72,11 @@ export function failed(facts: LinkFacts, now: number, probe: boolean): LinkFacts
 
 const BACK_OFF_FIRST_MS = 1000;
 const BACK_OFF_MAX_MS = 30_000;
-/** A tenth up or down, so that many proxies do not ask a returning upstream in step. */
+/** A tenth up or down, so that many proxies do not probe a returning upstream at the same moment. */
 const JITTER = 0.1;
 
 /**
- * How long until the next probe: the interval while it is up, a second to confirm a suspicion, then 1, 2, 4 ... 30 s.
+ * Time to the next probe: the interval while the link is up, a second while it is suspect, then 1, 2, 4 ... 30 s.
  *
  * @param random from 0 to 1, for the jitter.
  */

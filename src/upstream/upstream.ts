@@ -1,5 +1,5 @@
-// One upstream: dials it, keeps its idle connections, and has requests held while it is away.
-// Called by the relay for plain requests and tunnels alike; knows connections, never HTTP.
+// One upstream: dials it, pools its idle connections, and holds requests while it cannot be reached.
+// Called by exchange, for plain requests and handshakes alike; knows connections, not HTTP.
 
 import { faultOf } from "../core/errors.ts";
 import { cut } from "../core/sockets.ts";
@@ -11,42 +11,43 @@ import { Pool } from "./pool.ts";
 import type { Whereabouts } from "./whereabouts.ts";
 
 /**
- * What an asker does while there is no connection: `hold` waits for the upstream to come back, `try` dials once and has
- * no time for a slow dial, `none` does not even dial.
+ * What a request does while the upstream is down. `hold`: waits for it to come back. `try`: dials once, for TRY_MS at
+ * most. `none`: is refused without a dial.
  */
 export type Patience = "hold" | "try" | "none";
 
-/** What kind of connection is asked for. */
+/** The kind of connection that a request asks for. */
 export interface Want {
-  /** Will one from the pool do? Else it is a fresh one. */
+  /** May the connection come from the pool? Otherwise it is a fresh one. */
   pooled: boolean;
-  /** Of a request that may be sent only once, and could be sent at once: its bytes. One from the pool has to be safe. */
+  /** The length of a request that may be sent only once, but in one write: it may use a safe one from the pool. */
   onceBytes: number | undefined;
-  /** May each side close by itself (a tunnel)? */
+  /** Should the socket allow half-open connections (for a tunnel)? */
   halfOpen: boolean;
   patience: Patience;
 }
 
-/** One try for somebody who is not held, of an upstream that is known to be down. */
+/** Time limit of the dial with `try`, in milliseconds. */
 const TRY_MS = 300;
 
-/** What is known of an upstream from its traffic; the link's state machine listens. */
+/** Is told what the traffic shows about the upstream. Implemented by monitor.ts. */
 export interface UpstreamWatcher {
+  /** A dial succeeded. */
   connected(): void;
-  /** Could not connect. A reset after that is no failure of the link: one bad route must not cut all other streams. */
+  /** A dial failed. Later resets are not reported: one failing route must not cut all other streams. */
   failed(code: string): void;
-  /** Its backlog is full: it is there, or was when it stopped taking connections. */
+  /** The accept queue is full: the upstream is there, or has stopped accepting. */
   busy(): void;
-  /** It answered a request, at this time of the clock. */
+  /** The upstream answered a request, at this time of the clock. */
   answered(now: number): void;
   /**
-   * It sent something on a connection that stood before. Nothing new is proved by that: a server that is closing
-   * answers pings and takes no connection any more.
+   * The upstream sent bytes on an open connection. That does not prove that it accepts new ones: a server that is
+   * closing still answers pings.
    */
   heard(now: number): void;
 }
 
-/** The numbers of one upstream, from the options. */
+/** The options of one upstream, in milliseconds. */
 export interface UpstreamOptions {
   connectTimeoutMs: number;
   recycleMs: number;
@@ -99,7 +100,7 @@ export class Upstream {
   }
 
   /**
-   * Gets a connection: a pooled one at once, else a fresh one, else waits for the upstream to come back.
+   * Gets a connection: from the pool, or by a dial; or holds the request until the upstream is back.
    * Returns the function that gives up (the client left).
    */
   acquire(asker: Asker, { pooled, onceBytes, halfOpen, patience }: Want): () => void {
@@ -112,7 +113,7 @@ export class Upstream {
     const arrived = performance.now();
     const waiter: Waiter = { asker, halfOpen, arrived, deadline: Infinity, cancelDial: undefined };
     const holds = patience === "hold" && this.#options.holdMs > 0;
-    // Others wait already: overtaking them would serve late comers first, and they try for all.
+    // Other requests are held already: this one queues behind them, and their dials serve it, too.
     if (this.#held.size > 0 && patience === "hold") {
       this.#hold(waiter);
     } else if (this.#held.size > 0 || patience === "none") {
@@ -140,19 +141,19 @@ export class Upstream {
     this.#held.add(waiter);
   }
 
-  /** Takes back a connection after a complete exchange. `hintMs`: the upstream's own keep-alive timeout. */
+  /** Puts a connection into the pool after a complete exchange. `hintMs` is the upstream's `Keep-Alive: timeout`. */
   putBack(connection: UpstreamConnection, hintMs: number | undefined): void {
-    // One that was dialled for a tunnel would not close together with its upstream.
+    // A half-open socket, dialled for a handshake, would not close when the upstream closes.
     if (this.#closed || connection.socket.allowHalfOpen || connection.era !== this.#era) cut(connection.socket);
     else this.#pool.put(connection, hintMs);
   }
 
-  /** Is there a pooled connection for a request of so many bytes that may be sent only once? */
+  /** Has the pool a safe connection for a request of `bytes` bytes that may be sent only once? */
   offersOnce(bytes: number): boolean {
     return this.#pool.offersOnce(bytes);
   }
 
-  /** A pooled connection broke under a request, before anything of an answer came. */
+  /** A connection from the pool broke before any byte of a response. */
   brokeUnanswered(): void {
     this.#pool.broke();
   }
@@ -167,12 +168,12 @@ export class Upstream {
     this.#held.answered();
   }
 
-  /** A sign of life of a connection that stood before: a pong. */
+  /** A sign of life on an open connection: a pong. */
   heard(now: number): void {
     this.#watcher.heard(now);
   }
 
-  /** The upstream answered a probe: whoever waits is served now rather than at the next try. */
+  /** The upstream is up: dials now for held requests, not at the next tick. */
   isBack(): void {
     this.#held.tryOne();
   }
@@ -186,25 +187,25 @@ export class Upstream {
     this.#pool.clear();
   }
 
-  /** Its idle connections are of a process that is gone. */
+  /** The upstream was lost: closes its idle connections. */
   dropIdle(): void {
     this.#pool.clear();
   }
 
-  /** Holds nobody any more: who waits is answered now, who comes gets one try. */
+  /** Refuses held requests now. Later requests get one dial, and are not held. */
   drain(): void {
     this.#draining = true;
     this.#held.drain();
   }
 
-  /** Ends idle connections and answers whoever is held. */
+  /** Closes idle connections, and refuses held requests. */
   close(): void {
     this.#closed = true;
     this.#pool.clear();
     this.drain();
   }
 
-  /** Tries once to connect, wherever it may be; returns the function that gives up. */
+  /** Dials once, at one address or both (whereabouts.ts); returns the function that gives up. */
   #dial(halfOpen: boolean, done: Dialled, withinMs: number = this.#options.connectTimeoutMs): () => void {
     const { address } = this.#where;
     let giveUp = this.#dialAt(address, { halfOpen, withinMs }, (result) => {
@@ -212,14 +213,14 @@ export class Upstream {
       if (!next) return this.#dialled(address, result, done);
       giveUp = this.#dialAt(next, { halfOpen, withinMs }, (second) => {
         const refused = typeof second === "string";
-        // The address that was meant is the one whose failure is told.
+        // If both fail, the error of the first address is reported.
         this.#dialled(refused ? address : next, refused ? result : second, done);
       });
     });
     return () => giveUp();
   }
 
-  /** What becomes known by a try to connect. */
+  /** Reports the result of a dial to the queue and the watcher. */
   #dialled(address: Address, result: UpstreamConnection | string, done: Dialled): void {
     if (typeof result === "string") {
       const fault = faultOf(result, "path" in address);
@@ -249,7 +250,7 @@ export class Upstream {
       if (settled) return;
       settled = true;
       inTime();
-      // It would keep whoever asked alive for as long as the connection lives, and a tunnel lives for weeks.
+      // The listener would keep the exchange in memory as long as the connection lives: weeks, for a tunnel.
       socket.off("error", onError);
       if (failure !== undefined) cut(socket);
       done(failure ?? connection);

@@ -1,14 +1,15 @@
-// Which address an upstream is dialled at: a bare port means loopback, and that has two. Shared by upstream.ts and
-// monitor.ts of one upstream; it never dials.
+// The address at which an upstream is dialled. A bare port means loopback, which has two addresses: 127.0.0.1 and ::1.
+// Shared by upstream.ts and monitor.ts of one upstream; never dials.
 
 import { hostPort, type Address, type Target } from "../core/target.ts";
 
-/** What is said where nobody listens, or where there is no such family. */
+/** Error codes when no process listens at an address, or the address family is not available. */
 const NOT_HERE = new Set(["ECONNREFUSED", "EADDRNOTAVAIL", "EAFNOSUPPORT"]);
 
 /**
- * The address of one upstream. Until it has been reached once, a refusal by one family is a reason to try the other at
- * once. From then on it stays: while it restarts, whoever listens on the other one is somebody else.
+ * The address of one upstream. Until the upstream has been reached, a refusal at one address is followed by a dial of
+ * the other. From then on the address stays: while the upstream restarts, a listener on the other address is another
+ * program.
  */
 export class Whereabouts {
   readonly #target: Target;
@@ -16,7 +17,7 @@ export class Whereabouts {
 
   readonly #elsewhere: (label: string) => void;
 
-  /** @param elsewhere called when it was found where it was not meant to be first, with how that is told. */
+  /** @param elsewhere called when the upstream was found at the second address, with that address as text. */
   constructor(target: Target, elsewhere: (label: string) => void) {
     this.#target = target;
     this.#elsewhere = elsewhere;
@@ -26,19 +27,19 @@ export class Whereabouts {
     return this.#found ?? this.#target.address;
   }
 
-  /** As it is told: `127.0.0.1:4000`. */
+  /** The address as text: `127.0.0.1:4000`. */
   get label(): string {
     const { other, label } = this.#target;
     return other && this.#found === other ? hostPort(other.host, other.port) : label;
   }
 
-  /** Where to try next at once, when `address` could not be connected to; undefined when that was all. */
+  /** The address to dial next, when `address` has failed with this code; undefined when there is none. */
   alternative(address: Address, code: string): Address | undefined {
     const { other } = this.#target;
     return this.#found === undefined && address !== other && NOT_HERE.has(code) ? other : undefined;
   }
 
-  /** Somebody listens there. */
+  /** The upstream was reached at this address. */
   reached(address: Address): void {
     if (this.#found) return;
     this.#found = address;
