@@ -1,5 +1,5 @@
-// Runs the end-to-end tests with the daemon under each node it has to work on: `npm run test:nodes`, or
-// `npm run test:nodes -- 22 26 reset-before-101` for some. The binaries come from npm's `node` package, into .test-nodes/.
+// Runs the end-to-end tests with the daemon under each node it has to work on: `npm run test:nodes`, or `npm run
+// test:nodes -- 22 26 reset-before-101` for some. The binaries come from npm's `node` package, into .test-nodes/.
 
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync } from "node:fs";

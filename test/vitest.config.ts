@@ -1,4 +1,5 @@
-// Two tiers, by folder: `npm test` runs the quick one, `npm run test:all` both. One file: `npm test -- test/e2e/x.test.ts`.
+// Two tiers, by folder: `npm test` runs the quick one, `npm run test:all` both. One file: `npm test --
+// test/e2e/x.test.ts`.
 
 import { fileURLToPath } from "node:url";
 import { defineConfig } from "vitest/config";
@@ -23,8 +24,8 @@ export default defineConfig({
   test: {
     // Most tests wait for events and not for the processor, so more files run side by side than there are cores.
     maxWorkers: 5,
-    // The files of a worker share the modules, which keep nothing from one file to the next: loading them anew is a third
-    // of what the units ask of the processor.
+    // The files of a worker share the modules, which keep nothing from one file to the next: loading them anew is a
+    // third of what the units ask of the processor.
     isolate: false,
     reporters: reports ? ["default", ["json", { outputFile: `${reports}/${process.pid}.json` }]] : ["default"],
     projects: [
@@ -48,7 +49,8 @@ export default defineConfig({
         test: { name: "alone", include: ALONE, maxWorkers: 1, sequence: { groupOrder: 2 } },
       },
     ],
-    // A test waits for several events in turn, each with a patience of its own (test/kit/until.ts): that one should speak.
+    // A test waits for several events in turn, each with a patience of its own (test/kit/until.ts): that one should
+    // speak.
     testTimeout: 20_000,
   },
 });

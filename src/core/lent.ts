@@ -20,7 +20,9 @@ export function writeLent(to: Writable, bytes: Buffer): boolean {
   return writeCopy(to, bytes.length, (copy) => bytes.copy(copy));
 }
 
-/** Writes `bytes` as one chunk of a body (RFC 9112 7.1), in one piece with its size and its line end; as `writeLent`. */
+/**
+ * Writes `bytes` as one chunk of a body (RFC 9112 7.1), in one piece with its size and its line end; as `writeLent`.
+ */
 export function writeLentChunk(to: Writable, bytes: Buffer): boolean {
   const size = `${bytes.length.toString(16)}\r\n`;
   const end = size.length + bytes.length;

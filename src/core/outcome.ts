@@ -50,7 +50,9 @@ export interface Outcome {
   by: Side;
   how: How;
   phase: Phase;
-  /** A reset by which the client left an event stream, or a tunnel in which nothing was on its way: nothing was lost. */
+  /**
+   * A reset by which the client left an event stream, or a tunnel in which nothing was on its way: nothing was lost.
+   */
   left?: true | undefined;
   /** The client's address as a trusted front states it, else the peer's; empty on a unix socket. */
   client?: string;

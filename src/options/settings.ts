@@ -1,5 +1,5 @@
-// The argument of `startSinglePort()`: one member for each option of table.ts, in the same order. A test compares names,
-// types and defaults.
+// The argument of `startSinglePort()`: one member for each option of table.ts, in the same order. A test compares
+// names, types and defaults.
 
 /** A number of milliseconds, or text: `250ms`, `10s`, `2m`, `1h`. */
 export type Duration = number | string;

@@ -40,7 +40,10 @@ async function agentOrchestrator(upstream) {
   return await startNode(["--require", LOOPBACK, AO_SERVER], env);
 }
 
-/** @type {Record<string, (upstream: number) => Promise<{ pid: number, port: number, child: import("node:child_process").ChildProcess }>>} */
+/**
+ * @type {Record<string, (upstream: number) => Promise<{ pid: number, port: number, child:
+ * import("node:child_process").ChildProcess }>>}
+ */
 const starts = {
   "single-port": (upstream) => singlePort(upstream),
   "agent-orchestrator": agentOrchestrator,

@@ -128,7 +128,10 @@ export function markdown(done, versions, argv) {
   return lines.join("\n");
 }
 
-/** How much more a unit costs with more connections, for everybody who was measured. @param {Work} work @param {Results} results */
+/**
+ * How much more a unit costs with more connections, for everybody who was measured. @param {Work} work @param {Results}
+ * results
+ */
 function growth(work, results) {
   const [few = "", many = ""] = Object.keys(work.variants ?? {});
   const peers = work.peers.filter((peer) => results.has(`${peer} ${few}`));

@@ -100,7 +100,10 @@ async function once(load, work, entry, peer, seconds) {
   return { units, cpu: used / units, memory: Number.NaN, p50, p99, wall: Number.NaN, rss, errors };
 }
 
-/** All peers at once, one of them under load. @type {(...args: [import("./work.mjs").Work, Entry[], Results, any]) => Promise<void>} */
+/**
+ * All peers at once, one of them under load. @type {(...args: [import("./work.mjs").Work, Entry[], Results, any]) =>
+ * Promise<void>}
+ */
 async function steadily(work, entries, results, { rounds, seconds, progress }) {
   const upstream = await startUpstream();
   const load = new LoadProcess();
@@ -157,7 +160,10 @@ async function freshly(work, entries, results, { rounds, seconds, progress }) {
   }
 }
 
-/** How long until a peer listens, or until `node -e 0` is over. @type {(...args: [Entry[], Results, any]) => Promise<void>} */
+/**
+ * How long until a peer listens, or until `node -e 0` is over. @type {(...args: [Entry[], Results, any]) =>
+ * Promise<void>}
+ */
 async function starts(entries, results, { rounds, progress }) {
   const upstream = await startUpstream();
   try {

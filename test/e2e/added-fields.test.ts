@@ -1,4 +1,5 @@
-// What is added to a request, and what is left of it with --forwarded off and --via off; loops are noticed all the same.
+// What is added to a request, and what is left of it with --forwarded off and --via off; loops are noticed all the
+// same.
 
 import { connect } from "node:net";
 import { expect, onTestFinished, test } from "vitest";
@@ -62,7 +63,10 @@ test("with --forwarded off what anybody says who is no trusted front is dropped 
   expect(fields.map(([name]) => name)).toEqual(["Host", "Via", "Connection"]);
 });
 
-/** Leads to a port that is known later only. What passes gets `more` into each head, as another proxy might put it there. */
+/**
+ * Leads to a port that is known later only. What passes gets `more` into each head, as another proxy might put it
+ * there.
+ */
 async function wire(...more: string[]): Promise<{ up: RawUpstream; lead: (port: number) => void }> {
   const up = await rawUpstream();
   const lead = (port: number): void => {

@@ -1,5 +1,5 @@
-// A POST whose pooled connection is ended between the last look at it and the write: the race itself, made to happen. The
-// upstream lives in another thread, and ends the connection while this one looks.
+// A POST whose pooled connection is ended between the last look at it and the write: the race itself, made to happen.
+// The upstream lives in another thread, and ends the connection while this one looks.
 
 import fs from "node:fs";
 import { syncBuiltinESMExports } from "node:module";
@@ -40,7 +40,9 @@ function isEstablished(port: number): boolean {
   return new RegExp(`^ *\\d+: \\S+ \\w+:${remote} 01 `, "m").test(fs.readFileSync("/proc/net/tcp", "latin1"));
 }
 
-/** At the next look at an idle connection the upstream ends it, and what was looked for comes just too late to be seen. */
+/**
+ * At the next look at an idle connection the upstream ends it, and what was looked for comes just too late to be seen.
+ */
 function endDuringTheLook(upstream: Worker, port: number, how: "fin" | "rst"): void {
   const { readSync } = fs;
   const restore = (): void => {

@@ -1,5 +1,5 @@
-// Any bytes at all as one direction of a tunnel, cut anywhere: judged by a reader that has the whole stream at once, and
-// by ws' Receiver.
+// Any bytes at all as one direction of a tunnel, cut anywhere: judged by a reader that has the whole stream at once,
+// and by ws' Receiver.
 
 import fc from "fast-check";
 import { expect, test } from "vitest";

@@ -1,5 +1,5 @@
-// Any text as a target, a value of an option or of the environment: a value that can be used, or one line that says what
-// is accepted; never anything else.
+// Any text as a target, a value of an option or of the environment: a value that can be used, or one line that says
+// what is accepted; never anything else.
 
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";

@@ -1,5 +1,5 @@
-// Any bytes as an upstream's answer: what the client gets is strictly HTTP or cut off, never made whole, and it does not
-// matter how the bytes are cut.
+// Any bytes as an upstream's answer: what the client gets is strictly HTTP or cut off, never made whole, and it does
+// not matter how the bytes are cut.
 
 import fc from "fast-check";
 import { expect, test } from "vitest";

@@ -1,5 +1,6 @@
-// agent-orchestrator's dashboards from npm, as `ao start` starts them: Next.js, a mux of tmux shells, and `start-all.js`
-// over both. Of the release that has a single-port-server.js npm lacks the core, for which ao-core.mjs stands.
+// agent-orchestrator's dashboards from npm, as `ao start` starts them: Next.js, a mux of tmux shells, and
+// `start-all.js` over both. Of the release that has a single-port-server.js npm lacks the core, for which ao-core.mjs
+// stands.
 
 import { execFileSync } from "node:child_process";
 import { copyFileSync, cpSync, existsSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from "node:fs";

@@ -1,7 +1,8 @@
-// A stand-in for cloudflared, which does what its source does (proxy/proxy.go, ingress/origin_service.go, stream/stream.go)
-// and Go's net/http under it: 100 idle connections for 90 s, the youngest first; one that broke before it answered is
-// asked again on another if that is safe, else the visitor gets 502; an upgrade with its fields added anew, then bytes
-// are copied, and the first direction that ends closes both. On top, it resets its connections to us at random.
+// A stand-in for cloudflared, which does what its source does (proxy/proxy.go, ingress/origin_service.go,
+// stream/stream.go) and Go's net/http under it: 100 idle connections for 90 s, the youngest first; one that broke
+// before it answered is asked again on another if that is safe, else the visitor gets 502; an upgrade with its fields
+// added anew, then bytes are copied, and the first direction that ends closes both. On top, it resets its connections
+// to us at random.
 
 import { Agent, createServer, request, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo, Socket } from "node:net";

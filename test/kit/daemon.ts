@@ -12,7 +12,10 @@ export const BIN: string = fileURLToPath(new URL("../../bin/single-port.js", imp
 /** The node that runs the daemon: another version with SINGLE_PORT_TEST_NODE. */
 export const NODE: string = process.env["SINGLE_PORT_TEST_NODE"] ?? process.execPath;
 
-/** What the daemons of a run have in their environment besides, NODE_OPTIONS for example; JSON (test/long/environment.test.ts). */
+/**
+ * What the daemons of a run have in their environment besides, NODE_OPTIONS for example; JSON
+ * (test/long/environment.test.ts).
+ */
 const AROUND = JSON.parse(process.env["SINGLE_PORT_TEST_ENVIRONMENT"] ?? "{}") as Record<string, string>;
 
 /** One line of the log. */

@@ -5,7 +5,9 @@ import fc from "fast-check";
 
 /** For one property; SINGLE_PORT_FUZZ_SECONDS looks longer. */
 const SECONDS: number = Number(process.env["SINGLE_PORT_FUZZ_SECONDS"] ?? 1);
-/** The same each time, or nobody could tell a failure from a flake; SINGLE_PORT_FUZZ_SEED is another one, or `random`. */
+/**
+ * The same each time, or nobody could tell a failure from a flake; SINGLE_PORT_FUZZ_SEED is another one, or `random`.
+ */
 const seed: string = process.env["SINGLE_PORT_FUZZ_SEED"] ?? "1";
 
 /** More than any machine tries in the time. */

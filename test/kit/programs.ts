@@ -1,4 +1,5 @@
-// Other people's programs, for tests beside or against them: Debian's Caddy and nginx, and the server that single-port replaces.
+// Other people's programs, for tests beside or against them: Debian's Caddy and nginx, and the server that single-port
+// replaces.
 
 import { execFile, spawn, type ChildProcess } from "node:child_process";
 import { existsSync } from "node:fs";

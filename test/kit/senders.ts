@@ -44,8 +44,8 @@ export async function doer(): Promise<{ port: number; done: Set<string> }> {
 
 /**
  * Starts as many clients as there are `breaksMs`: each waits so long between an answer and its next POST, and sends it
- * on the connection it has, unless it has read `Connection: close` or a FIN on that: then on a new one. Where nobody accepts, a client tries
- * again if `stays`, or has ended.
+ * on the connection it has, unless it has read `Connection: close` or a FIN on that: then on a new one. Where nobody
+ * accepts, a client tries again if `stays`, or has ended.
  */
 export function send(port: number, done: Set<string>, breaksMs: number[], stays: boolean): Senders {
   const tally: Tally = { answered: 0, lost: [], doneButLost: [], refused: 0, wrong: [] };

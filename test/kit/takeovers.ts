@@ -15,8 +15,8 @@ export const shares: boolean =
   process.platform === "linux" && (major > 23 || (major === 23 && minor >= 1) || (major === 22 && minor >= 12));
 
 /**
- * A port; `next` starts the next one on it, and resolves when that answers on the control socket at `path`. The first is
- * started plainly, as people do who do not think of a successor yet.
+ * A port; `next` starts the next one on it, and resolves when that answers on the control socket at `path`. The first
+ * is started plainly, as people do who do not think of a successor yet.
  */
 export async function line(
   ...args: string[]

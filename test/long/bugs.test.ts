@@ -1,4 +1,5 @@
-// Errors that nothing caught: a bug drains and ends the process loudly, a socket error without an owner does not end it.
+// Errors that nothing caught: a bug drains and ends the process loudly, a socket error without an owner does not end
+// it.
 
 import { expect, test, vi } from "vitest";
 import { dial, head } from "../kit/client.ts";

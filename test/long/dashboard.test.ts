@@ -1,5 +1,5 @@
-// A real dashboard in a real browser: Next.js, @xterm/xterm and shells behind single-port (test/kit/dashboard). While it
-// is looked at its servers are killed and the browser's connections reset; nobody touches the page.
+// A real dashboard in a real browser: Next.js, @xterm/xterm and shells behind single-port (test/kit/dashboard). While
+// it is looked at its servers are killed and the browser's connections reset; nobody touches the page.
 
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";

@@ -56,7 +56,10 @@ async function openTerminal(demo: Demo, id: string): Promise<Terminal> {
   return { socket, pid: Number(pid), echo, closed };
 }
 
-/** Is it running? One that ended under a killed parent stays a zombie until init takes note: for ever in some containers. */
+/**
+ * Is it running? One that ended under a killed parent stays a zombie until init takes note: for ever in some
+ * containers.
+ */
 function isAlive(pid: number): boolean {
   try {
     process.kill(pid, 0);

@@ -1,7 +1,7 @@
-// Whose idle connections end first. A front that reuses one which we just closed answers 502 for a service
-// that is healthy. Ours live for 125 s, Caddy's for 120 s, cloudflared's (a stand-in) for 90 s, nginx' for 60 s, HAProxy's for some 5 s; here in the same
-// order within a second or two, with requests at every moment at which one side or the other lets go, and a network
-// between them.
+// Whose idle connections end first. A front that reuses one which we just closed answers 502 for a service that is
+// healthy. Ours live for 125 s, Caddy's for 120 s, cloudflared's (a stand-in) for 90 s, nginx' for 60 s, HAProxy's for
+// some 5 s; here in the same order within a second or two, with requests at every moment at which one side or the other
+// lets go, and a network between them.
 
 import { describe, expect, test } from "vitest";
 import { dial, head } from "../kit/client.ts";

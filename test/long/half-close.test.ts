@@ -1,5 +1,5 @@
-// A client that half-closes behind its request (`printf ... | nc -N`). Its FIN is also that of a tab that was closed, so
-// it ends the request, as it does in nginx and Caddy. HAProxy answers.
+// A client that half-closes behind its request (`printf ... | nc -N`). Its FIN is also that of a tab that was closed,
+// so it ends the request, as it does in nginx and Caddy. HAProxy answers.
 
 import { existsSync } from "node:fs";
 import { writeFile } from "node:fs/promises";

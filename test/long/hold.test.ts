@@ -58,7 +58,8 @@ test("every upgrade is served while the mux is killed and comes back, and open t
   }
   expect(await within(longEnded, "the long tunnel to be told")).toBe(1012);
   const results = await within(upgrades.stop(), "all upgrades", 30_000);
-  // One whose 101 had just come ends as every open tunnel does; none is refused. Its echo there, it says goodbye itself.
+  // One whose 101 had just come ends as every open tunnel does; none is refused. Its echo there, it says goodbye
+  // itself.
   expect(results.filter(({ opened, echoed, code }) => !opened || (!echoed && code !== 1012))).toEqual([]);
   await expectQuiet(daemon);
 });

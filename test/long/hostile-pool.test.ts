@@ -1,4 +1,5 @@
-// Servers that end idle connections at random, and lie about it: what becomes of GETs and POSTs through a pool of those.
+// Servers that end idle connections at random, and lie about it: what becomes of GETs and POSTs through a pool of
+// those.
 
 import { fork } from "node:child_process";
 import { once } from "node:events";

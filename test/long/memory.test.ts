@@ -1,6 +1,6 @@
-// The worst case of memory, which README states: every limit of the defaults is filled at once with the clients that cost
-// most, in a heap of 512 MB, while bystanders are served. Where each piece was an object (test/long/many-pieces.test.ts),
-// an eighth of these clients ended the process.
+// The worst case of memory, which README states: every limit of the defaults is filled at once with the clients that
+// cost most, in a heap of 512 MB, while bystanders are served. Where each piece was an object
+// (test/long/many-pieces.test.ts), an eighth of these clients ended the process.
 
 import { readFileSync } from "node:fs";
 import { connect, createServer, type Socket } from "node:net";
@@ -134,7 +134,8 @@ test("every limit is filled at once, and bystanders are served", { timeout: 300_
   console.info(`KiB for each: ${JSON.stringify(costs)}; ${Math.round(peak)} MB in all`);
   // README: 200 KB for each connection, and 100 MB for the program.
   expect(peak).toBeLessThan(CONNECTIONS * 0.2 + 100);
-  // By RST: the FIN of a client stands behind what nobody takes, and to hear it could take the ten minutes of the limits.
+  // By RST: the FIN of a client stands behind what nobody takes, and to hear it could take the ten minutes of the
+  // limits.
   for (const socket of all) socket.resetAndDestroy();
   await until(async () => (await report()).connections === BYSTANDERS, "all of them to be gone", 120_000);
   for (const bystander of bystanders) await bystander.finish();

@@ -1,7 +1,8 @@
-// Behaviours that other suites test in a conversation: Go's httputil and net/http, nginx-tests (proxy, keepalive, upgrade,
-// next_upstream, half_close, request_buffering), httpxy and @fastify/reply-from. Where ours differs, the name or a
-// comment says why. What has a file of its own here is not repeated: retries (e2e/retry), early answers
-// (plain-early), the order of fields (plain-headers), shutdowns (e2e/drain, tunnel-drain), interim answers (plain-interim).
+// Behaviours that other suites test in a conversation: Go's httputil and net/http, nginx-tests (proxy, keepalive,
+// upgrade, next_upstream, half_close, request_buffering), httpxy and @fastify/reply-from. Where ours differs, the name
+// or a comment says why. What has a file of its own here is not repeated: retries (e2e/retry), early answers
+// (plain-early), the order of fields (plain-headers), shutdowns (e2e/drain, tunnel-drain), interim answers
+// (plain-interim).
 
 import { expect, test } from "vitest";
 import { dial, head, upgrade, type RawClient } from "../kit/client.ts";
@@ -16,8 +17,8 @@ import { until, within } from "../kit/until.ts";
 const SECRET = head("GET /secret HTTP/1.1", "Host: a");
 
 /**
- * A server that does not read bodies: what stands behind a head is the next request. It stops behind `Connection: close`,
- * as such servers do. What it takes for requests is returned.
+ * A server that does not read bodies: what stands behind a head is the next request. It stops behind `Connection:
+ * close`, as such servers do. What it takes for requests is returned.
  */
 async function carelessServer(): Promise<{ port: number; seen: string[]; connections: RawClient[] }> {
   const seen: string[] = [];

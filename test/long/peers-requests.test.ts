@@ -1,6 +1,6 @@
 // What other suites send as a client, and what becomes of it here: llhttp's corpus of requests, with the requests of
-// Go's httputil, nginx-tests, httpxy and @fastify/reply-from. The inputs are our own, by behaviour. Where the verdict is
-// not that of the suite, the row says whose it is and why ours differs.
+// Go's httputil, nginx-tests, httpxy and @fastify/reply-from. The inputs are our own, by behaviour. Where the verdict
+// is not that of the suite, the row says whose it is and why ours differs.
 
 import { test } from "vitest";
 import { head, upgrade } from "../kit/client.ts";
@@ -32,8 +32,8 @@ test("connections: kept, closed and upgraded (llhttp: request/connection, pipeli
       "400",
     ],
     "a space in front of the colon": [put("body", "Connection : upgrade", "Content-Length: 4", "Upgrade: ws"), "400"],
-    // The upgrade is ignored, as a server may (RFC 9110 7.8). llhttp stops there; of some versions of Node we cannot have
-    // what follows, and then the answer says that it closes the connection.
+    // The upgrade is ignored, as a server may (RFC 9110 7.8). llhttp stops there; of some versions of Node we cannot
+    // have what follows, and then the answer says that it closes the connection.
     "an upgrade to another protocol": [get("Connection: upgrade", "Upgrade: ws"), GOT, "GET /x []"],
     "the same with a body": [
       post("hello", "Connection: upgrade", "Upgrade: ws", "Content-Length: 5"),
@@ -119,7 +119,8 @@ test("chunks (llhttp: request/transfer-encoding; nginx: body_chunked)", async ()
     "chunked, deflate": [post(HELLO, "Transfer-Encoding: chunked, deflate"), "400"],
     "chunked, and deflate in a field of its own": [post(HELLO, CHUNKED, "Transfer-Encoding: deflate"), "400"],
     "chunked twice": [post(HELLO, CHUNKED, CHUNKED), "400"],
-    // llhttp reads the chunks and leaves the rest to whoever asked; nginx says 501. It could not be passed on as it came.
+    // llhttp reads the chunks and leaves the rest to whoever asked; nginx says 501. It could not be passed on as it
+    // came.
     "deflate, chunked": [post(HELLO, "Transfer-Encoding: deflate, chunked"), "400"],
     "deflate, and chunked in a field of its own": [post(HELLO, "Transfer-Encoding: deflate", CHUNKED), "400"],
     // nginx says 501.
@@ -139,7 +140,8 @@ test("heads that are none (llhttp: request/invalid, lenient-*; httpxy and reply-
     "another protocol that ends in HTTP": [line("GET /x IHTTP/1.0"), "400"],
     "RTSP with a method that HTTP has not (llhttp takes it)": [line("ANNOUNCE /x RTSP/1.0"), "400"],
     "the same by RTSP/1.1": [line("SETUP /x RTSP/1.1"), "400"],
-    // llhttp takes them, and node does not tell which protocol it was: they are served as HTTP/1.0. Go and nginx say 400.
+    // llhttp takes them, and node does not tell which protocol it was: they are served as HTTP/1.0. Go and nginx say
+    // 400.
     "RTSP with a method that HTTP has, too": [line("OPTIONS /x RTSP/1.0"), "OPTIONS /x []"],
     "ICE with its method": [line("SOURCE /x ICE/1.0"), "SOURCE /x []"],
     "a method of RTSP": [line("ANNOUNCE /x HTTP/1.1"), "400"],

@@ -1,5 +1,5 @@
-// A subscription of graphql-ws: it goes on after its server was killed, after the network was reset, and after the proxy
-// was replaced. Its client does that by itself for the codes that it is closed with.
+// A subscription of graphql-ws: it goes on after its server was killed, after the network was reset, and after the
+// proxy was replaced. Its client does that by itself for the codes that it is closed with.
 
 import { copyFileSync } from "node:fs";
 import { join } from "node:path";

@@ -1,5 +1,5 @@
-// Vite's dev server as the README has it: an edit reaches the page through the proxy, and reaches it again after Vite was
-// killed and after the network was reset.
+// Vite's dev server as the README has it: an edit reaches the page through the proxy, and reaches it again after Vite
+// was killed and after the network was reset.
 
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";

@@ -1,4 +1,5 @@
-// Clients that nobody reads from: node hears neither their FIN nor their RST, and an event stream may be silent for ever.
+// Clients that nobody reads from: node hears neither their FIN nor their RST, and an event stream may be silent for
+// ever.
 
 import { expect, test, vi } from "vitest";
 import { dial, head, type RawClient } from "../kit/client.ts";

@@ -1,6 +1,6 @@
-// npm run once [-- --tries N] [--posts N] [--json]
-// Shows that a POST is acted on once at most: what is known of a request that meets the end of its connection, beside what
-// the far end read of it, N times for each kind of end; and N POSTs, pooled and dialled, to servers of node.
+// npm run once [-- --tries N] [--posts N] [--json] Shows that a POST is acted on once at most: what is known of a
+// request that meets the end of its connection, beside what the far end read of it, N times for each kind of end; and N
+// POSTs, pooled and dialled, to servers of node.
 
 import { parseArgs } from "node:util";
 import { posts, SERVERS } from "./posts.mjs";

@@ -77,8 +77,12 @@ export async function table(tries, tell = () => {}) {
   return rows;
 }
 
-/** @param {import("node:child_process").ChildProcess} far @param {{ mode: string, bytes: number, looked: boolean }} kind
- * @param {number} tries @returns {Promise<Row>} */
+/**
+ * @param {import("node:child_process").ChildProcess} far
+ * @param {{ mode: string, bytes: number, looked: boolean }} kind
+ * @param {number} tries
+ * @returns {Promise<Row>}
+ */
 async function race(far, kind, tries) {
   const { mode, bytes, looked } = kind;
   /** @type {Map<string, string>} */

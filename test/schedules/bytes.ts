@@ -161,8 +161,8 @@ export function frameBytes(exchange: ExchangeSpec, side: "client" | "upstream", 
 }
 
 /**
- * Cuts text into pieces. A place below 1 is a share of the whole; from 1 on it names one of `marks`, ends of heads and of
- * messages, because that is where readers go wrong. Nothing is cut behind `last`.
+ * Cuts text into pieces. A place below 1 is a share of the whole; from 1 on it names one of `marks`, ends of heads and
+ * of messages, because that is where readers go wrong. Nothing is cut behind `last`.
  */
 export function cutAt(text: string, places: readonly number[], marks: readonly number[], last = Infinity): string[] {
   const found = new Set<number>();

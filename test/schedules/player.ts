@@ -69,7 +69,9 @@ export class Play {
     return played;
   }
 
-  /** All steps in their order. Nobody answers in it what has not been asked: a schedule has to mean the same each time. */
+  /**
+   * All steps in their order. Nobody answers in it what has not been asked: a schedule has to mean the same each time.
+   */
   *#steps(): Generator<{ turns: number; run: () => void | Promise<void> }> {
     const actors = this.#actors();
     for (let n = 0; ; n += 1) {

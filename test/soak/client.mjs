@@ -10,8 +10,8 @@ const STALL_MS = 6000;
 /**
  * Plays a cell.
  *
- * @param {{ port: number; cell: import("./scenes.mjs").Cell; delayMs: number; blind: boolean }} about `blind`: the fault
- * of a client does not wait for its moment.
+ * @param {{ port: number; cell: import("./scenes.mjs").Cell; delayMs: number; blind: boolean }} about `blind`: the
+ * fault of a client does not wait for its moment.
  * @returns {Promise<import("./dialled.mjs").Played>}
  */
 export function playCell({ port, cell, delayMs, blind }) {

@@ -4,7 +4,9 @@ import { sumsBy, totalOf } from "./daemon.mjs";
 import { afterWarmUp, floorsOf, slopeOf } from "./trend.mjs";
 
 const SETTLE_MS = 15_000;
-/** Growth over the run that is noise: as many descriptors as storms have highs and lows, and a heap that finds its size. */
+/**
+ * Growth over the run that is noise: as many descriptors as storms have highs and lows, and a heap that finds its size.
+ */
 const MAX_DESCRIPTORS = 30;
 const DESCRIPTORS_SHARE = 0.5;
 const MAX_BYTES = 64 * 2 ** 20;

@@ -34,7 +34,10 @@ function bodyOf(answer) {
   }
 }
 
-/** Makes a request that has to go well. @param {number} port @param {"get" | "big" | "post"} kind @param {number} n @returns {Promise<Played>} */
+/**
+ * Makes a request that has to go well. @param {number} port @param {"get" | "big" | "post"} kind @param {number} n
+ * @returns {Promise<Played>}
+ */
 export function playOrdinary(port, kind, n) {
   return new Promise((resolve) => {
     const { ask, body } = ORDINARY[kind](n);

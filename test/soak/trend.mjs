@@ -1,6 +1,8 @@
 // Is a series of measurements flat? Looked at as a line through all of them, never as two points.
 
-/** The slope of the line with the least squares, in units per second. @param {{ at: number; value: number }[]} samples */
+/**
+ * The slope of the line with the least squares, in units per second. @param {{ at: number; value: number }[]} samples
+ */
 export function slopeOf(samples) {
   const n = samples.length;
   if (n < 2) return 0;

@@ -3,7 +3,10 @@ import { Backlog, FIRST_LOOK, NEXT_LOOK } from "../../src/core/backlog.ts";
 
 const LIMIT = 16_000;
 
-/** Looks as its owner does, at each moment that it names. `takes` tells what the peer has taken by then; when is it late? */
+/**
+ * Looks as its owner does, at each moment that it names. `takes` tells what the peer has taken by then; when is it
+ * late?
+ */
 function lateAt(
   backlog: Backlog,
   began: number,

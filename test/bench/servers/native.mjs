@@ -66,7 +66,10 @@ http://127.0.0.1:${port} {
 `;
 }
 
-/** @type {Record<string, { command: string, version: string[], config: typeof nginx, args: (file: string) => string[] }>} */
+/**
+ * @type {Record<string, { command: string, version: string[], config: typeof nginx, args: (file: string) => string[]
+ * }>}
+ */
 export const programs = {
   nginx: {
     command: "nginx",

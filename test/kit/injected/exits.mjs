@@ -1,4 +1,5 @@
-// Loaded into the daemon with --import: writes down its exit code (EXIT_JOURNAL), for when nobody is left to wait for it.
+// Loaded into the daemon with --import: writes down its exit code (EXIT_JOURNAL), for when nobody is left to wait for
+// it.
 
 import { appendFileSync } from "node:fs";
 

@@ -1,5 +1,5 @@
-// Servers that end idle connections at random moments, whether they have promised to keep them or not. Asked by messages:
-// for a server of a kind, and for what it acted on.
+// Servers that end idle connections at random moments, whether they have promised to keep them or not. Asked by
+// messages: for a server of a kind, and for what it acted on.
 
 import { createServer } from "node:http";
 
@@ -8,8 +8,8 @@ const ONE_IN = 20;
 const WITHIN_MS = 5;
 
 /**
- * How it ends a connection: with a FIN of close(), which is a RST if a request waits unread; with a FIN of shutdown(), as
- * RFC 9112 9.6 has it, behind which it reads and does nothing; with a RST.
+ * How it ends a connection: with a FIN of close(), which is a RST if a request waits unread; with a FIN of shutdown(),
+ * as RFC 9112 9.6 has it, behind which it reads and does nothing; with a RST.
  *
  * @typedef {{ promises: boolean, ends: "close" | "half-close" | "reset" }} Kind
  */

@@ -1,3 +1,5 @@
+// GET /download: as many MiB as are asked for, for the dashboard's test of large responses.
+
 export const dynamic = "force-dynamic";
 
 const MIB = 1024 * 1024;

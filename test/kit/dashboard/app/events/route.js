@@ -1,3 +1,5 @@
+// GET /events: an event stream, a line every 100 ms, for the dashboard's live part.
+
 export const dynamic = "force-dynamic";
 
 /** A line every 100 ms: which server, and how many it has sent. */

@@ -1,3 +1,5 @@
+// POST /upload: says how many bytes came, and their hash.
+
 import { createHash } from "node:crypto";
 
 export const dynamic = "force-dynamic";
