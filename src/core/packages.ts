@@ -1,6 +1,6 @@
 // Loads packages that are CommonJS, by require. Used for every package at run time; types come by `import type`.
-// Modules of node that a start does not need (crypto, tls) are loaded by it too, where they are first used: `dist/cli.cjs`
-// loads what any of its parts imports.
+// Modules of node that a start does not need (crypto, tls) are loaded by it too, where they are first used:
+// `dist/cli.cjs` loads what any of its parts imports.
 
 import { createRequire } from "node:module";
 

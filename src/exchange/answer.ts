@@ -21,7 +21,7 @@ export class Answer {
   #headSent = false;
   /** The client's socket, once node has written the head: further pieces bypass the ServerResponse. */
   #behindHead: Socket | undefined;
-  /** Has a piece gone through node? */
+  /** Was a piece of the body written by the ServerResponse? */
   #passing = false;
 
   /**
@@ -91,7 +91,7 @@ export class Answer {
     return flows;
   }
 
-  /** Node 26 holds the head and what was written behind it until the next tick: nothing may go past them before. */
+  /** Node 26 buffers the head, and bytes behind it, until the next tick. Further pieces must not bypass them before. */
   readonly #onHeadWritten = (): void => {
     this.#behindHead = this.#res.socket ?? undefined;
   };

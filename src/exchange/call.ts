@@ -133,7 +133,7 @@ export class Call implements ConnectionUser {
     if (!this.#over) this.#cut();
   }
 
-  /** The head of its response has come. */
+  /** The response's head has come. */
   answered(now: number): void {
     this.#upstream.answered(this.#connection, now);
   }

@@ -63,7 +63,7 @@ export class UpstreamConnection {
   /** Did it come from the pool, and how long had it been idle there, in milliseconds? */
   reused = false;
   idleMs = 0;
-  /** How often the upstream had refused connections before this one was made. */
+  /** The upstream's era (Upstream.refused) in which this connection was made. */
   era = 0;
   #user: ConnectionUser | undefined;
   #onceBytes: number | undefined;

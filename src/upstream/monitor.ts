@@ -56,18 +56,18 @@ const AGAIN_MS = 1000;
 /** Error codes that mean that no process listens at the address. */
 const NOBODY_LISTENS = new Set(["ECONNREFUSED", "ENOENT"]);
 
-/** Who hears of changes. `since` is when the first failure was. */
+/** What a monitor calls. `since` is when the first failure was. */
 export interface MonitorEvents {
   changed(state: LinkState, reason: string | undefined): void;
-  /** A connection was refused: the process that connections stand to is ending, if not gone. */
+  /** A dial was refused: the process at the other end of open connections is ending, if it still runs. */
   refused(): void;
-  /** Two failures in a row: what has been silent since the first is dead. */
+  /** Two failures in a row. Streams and tunnels without a byte since the first one are dead. */
   lost(since: number): void;
-  /** A first failure: whoever can should ask it for a sign of life. */
+  /** A first failure: open tunnels should ping the upstream now. */
   suspected(): void;
-  /** It was not reached when it was first tried, and has never been seen: perhaps it is elsewhere. Called once. */
+  /** The first dial failed, and the upstream has never been reached: perhaps its address is wrong. Called once. */
   unreachable(code: string): void;
-  /** When the last byte of what is open came, by the monotonic clock; -Infinity if none did. Asked, never told. */
+  /** Returns when the last byte came from the upstream, in anything open, by the monotonic clock; -Infinity if none. */
   lastByte(): number;
 }
 

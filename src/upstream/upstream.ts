@@ -67,7 +67,7 @@ export class Upstream {
   readonly #pool: Pool;
   readonly #watcher: UpstreamWatcher;
   readonly #held: HeldQueue;
-  /** Grows when nobody listens any more. A connection of an earlier era leads to a process that is ending. */
+  /** Counts refused dials. A connection of an earlier era leads to a process that no longer listens, and is ending. */
   #era = 0;
   #closed = false;
   #draining = false;
@@ -159,8 +159,8 @@ export class Upstream {
   }
 
   /**
-   * It answered a request on this connection. A server that closes answers what it has begun, and takes no connection
-   * any more: its answers do not make the link up.
+   * The upstream answered a request on this connection. A process that no longer listens still answers requests it has
+   * begun: such an answer does not make the link `up`.
    */
   answered(connection: UpstreamConnection, now: number): void {
     if (connection.era !== this.#era) return this.#watcher.heard(now);
@@ -179,8 +179,9 @@ export class Upstream {
   }
 
   /**
-   * It refused a connection: nobody listens. What is in flight may still be answered, but no further request is sent to
-   * that process: node's servers do not end while requests keep coming on a connection that stood before.
+   * The upstream refused a connection: no process listens. Requests in flight may still be answered, but no further
+   * ones are sent on existing connections: a node server that is closing would never end while requests keep coming on
+   * them.
    */
   refused(): void {
     this.#era += 1;

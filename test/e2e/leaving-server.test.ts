@@ -1,5 +1,5 @@
-// A web server that is going: it listens no more, and answers what it has begun on connections that it keeps open. Ctrl-C
-// does that to node's servers, which then live for as long as somebody goes on asking on such a connection.
+// A web server that is going: it listens no more, and answers what it has begun on connections that it keeps open.
+// Ctrl-C does that to node's servers, which then live for as long as somebody goes on asking on such a connection.
 
 import { existsSync } from "node:fs";
 import { expect, test } from "vitest";

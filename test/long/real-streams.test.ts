@@ -1,5 +1,5 @@
-// The story of electric 4343 with the stream server and the client of electric's own (durable streams): its server goes,
-// by Ctrl-C or kill -9; health says so, and the readers go on when it is back.
+// The story of electric 4343 with the stream server and the client of electric's own (durable streams): its server
+// goes, by Ctrl-C or kill -9; health says so, and the readers go on when it is back.
 
 import { copyFileSync } from "node:fs";
 import { join } from "node:path";

@@ -1,4 +1,5 @@
-// Terminals that people have: wetty, shells of node-pty, and noVNC's websockify; where the README has a recipe, by that.
+// Terminals that people have: wetty, shells of node-pty, and noVNC's websockify; where the README has a recipe, by
+// that.
 
 import { createHash } from "node:crypto";
 import { copyFileSync, existsSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";

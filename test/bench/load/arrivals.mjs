@@ -9,7 +9,8 @@ const LAST_ANSWER_MS = 3000;
 
 /**
  * @param {number} port
- * @param {{ perSecond: number, end: "server" | "client" | "reset" }} options `end`: the server is asked to close, or the
+ * @param {{ perSecond: number, end: "server" | "client" | "reset" }} options `end`: the server is asked to close, or
+ * the
  *   client closes when it has its answer, or it resets the connection
  */
 export async function arrivals(port, { perSecond, end }) {
