@@ -90,13 +90,15 @@ export function commanderOptions(): Option[] {
   return declared.map(toCommander);
 }
 
-/** The README's option table. `npm run docs` writes it there, and a test compares the two. */
+/** The README's option table, with a row for each group. `npm run docs` writes it there, and a test compares the two. */
 export function optionTable(): string {
-  const rows = declared.map((option) => {
-    const { flags, env, default: value, parse, text } = option;
+  const rows = declared.flatMap((option, index) => {
+    const { flags, env, default: value, parse, text, group } = option;
     const without = nameOf(option) === "http" ? "required" : parse ? "none" : "off";
     const shown = value === undefined ? without : `\`${value}\``;
-    return `| \`${flags.replaceAll("|", "\\|")}\` | \`${env}\` | ${shown} | ${text.replaceAll("|", "\\|")} |`;
+    const cells = [`\`${flags}\``, `\`${env}\``, shown, text].map((cell) => cell.replaceAll("|", "\\|"));
+    const row = `| ${cells.join(" | ")} |`;
+    return group === declared[index - 1]?.group ? [row] : [`| **${group.replace(/:$/, "")}** | | | |`, row];
   });
   return ["| option | environment | default | meaning |", "| --- | --- | --- | --- |", ...rows].join("\n");
 }
