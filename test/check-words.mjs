@@ -8,7 +8,7 @@ import { fileURLToPath } from "node:url";
 const MAX_COMMENT = 120;
 const MAX_SUBJECT = 72;
 /** `area: what` or `area, other: what`. */
-const SUBJECT = /^[a-z][\w/-]*(, [a-z][\w/-]*)*: \S/;
+const SUBJECT = /^[A-Za-z][\w/-]*(, [A-Za-z][\w/-]*)*: \S/;
 const EXPORT = /^export (?:default )?(?:async )?(?:abstract )?(?:function|class|interface|type|const|let) \w/;
 
 const root = fileURLToPath(new URL("..", import.meta.url));

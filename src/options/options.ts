@@ -90,7 +90,9 @@ export function commanderOptions(): Option[] {
   return declared.map(toCommander);
 }
 
-/** The README's option table, with a row for each group. `npm run docs` writes it there, and a test compares the two. */
+/**
+ * The README's option table, with a row for each group. `npm run docs` writes it there, and a test compares the two.
+ */
 export function optionTable(): string {
   const rows = declared.flatMap((option, index) => {
     const { flags, env, default: value, parse, text, group } = option;
