@@ -147,8 +147,11 @@ describe.skipIf(reason)(reason === undefined ? title : `${title} (skipped: ${rea
     // The laptop sleeps until it is given up, and finds the same shell when it wakes.
     const laptop = browser.processes();
     for (const one of laptop) process.kill(one, "SIGSTOP");
-    await until(async () => (await status()).tunnels.length === 0, "a silent client to be given up", SOON_MS);
-    for (const one of laptop) process.kill(one, "SIGCONT");
+    try {
+      await until(async () => (await status()).tunnels.length === 0, "a silent client to be given up", SOON_MS);
+    } finally {
+      for (const one of laptop) process.kill(one, "SIGCONT");
+    }
     await tab.types('echo "$kept"; ');
     expect(shell.screen()).toMatch(/^here$/m);
 
