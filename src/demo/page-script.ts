@@ -21,15 +21,15 @@ function say(text) {
   while (log.children.length > 5) log.lastChild.remove();
 }
 
-/** What a close code says (RFC 6455 7.4.1). */
+/** Close codes in words (RFC 6455 7.4.1). */
 const CODES = {
   1001: "the proxy or the server goes away",
-  1006: "no goodbye: the connection was broken off",
+  1006: "the connection was cut without a Close frame",
   1011: "the server had an error",
-  1012: "service restart: the proxy says that the server behind it is gone, and to come again",
+  1012: "service restart: the proxy says that the mux is gone, and to reconnect",
 };
 
-/** A part of the picture that was killed is grey until another process speaks for it. */
+/** Greys out the killed server in the picture, until its next process answers. */
 function killed(part) {
   $(part + "-part").classList.add("gone");
   set(part + "-pid", "killed");
@@ -46,7 +46,7 @@ function set(id, text) {
   $(id).textContent = text;
 }
 
-/** A request that is sent while nobody listens: the proxy holds it until the server is back. */
+/** Sends a request while the web server is down: the proxy holds it until the server is back. */
 async function ask() {
   const began = performance.now();
   try {
@@ -68,7 +68,7 @@ function stream(name, open) {
   const set = (next, words) => { card.dataset.state = state = next; part(".state").textContent = words; };
   const self = {
     title,
-    /** Has it been live since before this moment? */
+    /** Has the stream been live since before this moment? */
     untouchedSince: (moment) => state === "live" && since < moment,
     up() {
       if (state === "live") return;
@@ -126,7 +126,7 @@ stream("terminal", (self) => {
       alive("mux", value);
       print("connected to pid " + value);
       self.up();
-      // What was typed while it was away.
+      // Sends what was typed while the connection was lost.
       if ($("keys").value !== "") socket.send("keys " + $("keys").value);
       return;
     }
@@ -167,7 +167,7 @@ stream("download", async (self) => {
         self.up();
       }
       $("whole").textContent = (whole += 1);
-      // A browser has six connections for all tabs together: those that nobody looks at need not use two.
+      // A browser has six connections for all its tabs, so hidden tabs pause their downloads.
       while (document.hidden) await new Promise((resolve) => addEventListener("visibilitychange", resolve, { once: true }));
     }
   } catch {
@@ -183,10 +183,10 @@ for (const button of document.querySelectorAll("button")) {
       if (!answer.ok) throw new Error("status " + answer.status);
       const { hurt } = button.dataset;
       if (hurt === "web" || hurt === "mux") killed(hurt);
-      // It dies behind the answer to the button.
+      // The web server is killed 50 ms after its answer to the button.
       if (hurt === "web") setTimeout(ask, 200);
     } catch {
-      say("The button could not be heard. Is the demo still running?");
+      say("The button had no effect: the request failed. Is the demo still running?");
     }
   };
 }

@@ -21,7 +21,7 @@ ${PAGE_WORDS}const bytes = (n) => {
 };
 const count = (n) => n.toLocaleString("en");
 const rtt = (ms) => (ms === undefined ? "–" : ms < 10 ? ms.toFixed(1) + " ms" : age(ms));
-// The proxy's clock, not ours: the browser may be on another machine.
+// The proxy's clock, not the browser's, which may be on another machine.
 const serverNow = () => Date.parse(report.at);
 
 /** Writes a text only where it changed: a selection stays, and a screen reader is not interrupted. */
@@ -64,7 +64,7 @@ const charts = [
   return chart;
 });
 
-/** Seconds side by side: after a minute the chart is full, and then it shows more and more, up to five. */
+/** How many seconds a chart shows: at least one minute, and up to five when there are more. */
 const slots = () => Math.max(60, seconds.length);
 const WIDTH = 300;
 
@@ -123,7 +123,7 @@ function forgetLinks() {
   }
 }
 
-/** Another proxy may have come in place of the one that was there, with other upstreams. */
+/** After a restart another proxy may answer, with other upstreams: drops links that are gone. */
 const keyOf = (link) => link.name + " " + link.target;
 function dropLinks() {
   const keys = new Set(report.links.map(keyOf));
@@ -139,7 +139,7 @@ function drawLink(link) {
   const reason = report.ready.reasons.find((text) => text.startsWith("upstream " + link.name + " "));
   set(parts.why, link.state === "up" || !reason ? "" : reason.slice(reason.indexOf(")") + 2));
   const facts = {
-    // While it is under suspicion connectedSince goes on, but the state is younger.
+    // In state suspect connectedSince is still set, but the state began later.
     "In this state for": age(now - Date.parse((link.state === "up" && link.connectedSince) || (last?.at ?? report.startedAt))),
     "Outages survived": count(link.reconnectCount),
     "Tries to reconnect": count(link.reconnectTries),
@@ -163,7 +163,7 @@ function drawLink(link) {
 /** The states of the last quarter of an hour, to scale. */
 function drawStrip({ strip, from }, link, now) {
   const began = Math.max(now - STRIP_MS, Date.parse(report.startedAt));
-  // An older change may have been forgotten: what was before the first one that is known is not.
+  // Only the latest 50 changes are kept: with more, the state before the first one is not known.
   const before = link.history.length < 50 ? "connecting" : "none";
   const changes = [{ at: report.startedAt, state: before }, ...link.history];
   const spans = changes.map(({ at, state }, i) => ({ state, from: Math.max(began, Date.parse(at)), to: Math.min(now, changes[i + 1] ? Date.parse(changes[i + 1].at) : now) })).filter(({ from, to }) => to > from);
@@ -210,7 +210,7 @@ function processOf({ process, lastSecond }) {
   return "This process: " + parts.join(" · ") + ".";
 }
 
-/** The last state says nothing of now. What ended badly did so, and stays. */
+/** Shows "unknown" for all current values while the connection to the proxy is lost. Past endings stay. */
 function forget() {
   if (!report) return;
   set($("facts"), "unknown; it was pid " + report.pid);
@@ -260,7 +260,7 @@ function lost() {
   lostAt ||= Date.now();
   drawOverall();
 }
-// A dead connection says nothing, so its silence has to: one report comes each second.
+// A report comes each second: after 3 s of silence the connection counts as lost.
 setInterval(() => {
   if (Date.now() - heardAt > 3000) lost();
   if (lostAt > 0) { drawOverall(); if (source.readyState === 2 || Date.now() - heardAt > 3000) connect(); }

@@ -13,13 +13,13 @@ function cellsFor(id) {
     return cell;
   });
 }
-/** Shows a table, or the words in its place. */
+/** Shows a table, or the text that stands in its place while it is empty. */
 function fill(id, empty, words) {
   $("no-" + id).hidden = !empty;
   if (words) set($("no-" + id), words);
   $(id).hidden = empty;
 }
-/** Rows that are kept from report to report, by id: a selection in them stays. */
+/** Keeps table rows from report to report, by id, so that a selection in them stays. */
 function keeper(id) {
   const rows = new Map(), body = $(id).tBodies[0];
   return (items, texts) => {
@@ -60,7 +60,7 @@ const COLUMNS = {
 const MAX_ROWS = 100;
 const heads = [...document.querySelectorAll("#tunnels th")];
 const keepTunnels = keeper("tunnels");
-// A report has the latest 200 only; a filter looks through all of them, which are asked for when it is typed.
+// A report has the latest 200 tunnels only. When a filter is typed, all are fetched from /status.
 let all, sortBy = "age", sortUp = true;
 const wanted = (id) => $(id).value.trim().toLowerCase();
 
@@ -112,13 +112,13 @@ function drawEndings() {
     if (cell.textContent === text) continue;
     const bad = !isGood(...ending.split(" "));
     cell.className = text === "0" ? "zero" : bad ? "badcell" : "";
-    // Not what was there when the page was opened.
+    // Only cells that change after the page was opened are highlighted.
     if (drawn && bad) { void cell.offsetWidth; cell.classList.add("new"); }
     cell.textContent = text;
   }
 }
 
-// Those of before the page was opened come once; each report has the latest, which are put in front.
+// The first report has all exchanges that ended badly; later reports have the latest, which are put in front.
 const KEPT_BADLY = 200;
 let badly = [], latest = "";
 const known = new Set();
@@ -173,7 +173,7 @@ function drawRoutes() {
   }));
 }
 
-/** The proxy cannot be asked: what it did last says nothing of now. */
+/** Empties the tables while the connection to the proxy is lost. */
 function forgetTables() {
   keepFlight([]); keepTunnels([]);
   fill("flight", true, "Unknown."); fill("tunnels", true, "Unknown.");

@@ -43,7 +43,7 @@ export interface Process {
   stop(reason: string): void;
 }
 
-/** A restart takes no longer. In a longer outage a page load gets the waiting page at once (gate.ts). Milliseconds. */
+/** In an outage that is longer than this, in milliseconds, a page load gets the waiting page at once (gate.ts). */
 const NAVIGATION_HOLD_MS = 10_000;
 /** The last part of --drain, in milliseconds: exchanges are cut before it, and clients have that long to read why. */
 const LAST_WORDS_MS = 250;

@@ -31,7 +31,7 @@ export interface Self {
   version: string;
   state: Report["state"];
   started: Moment;
-  /** Undefined until it listens. */
+  /** Undefined until the proxy listens. */
   address: AddressInfo | undefined;
   shared: boolean;
 }
