@@ -72,7 +72,9 @@ export class Answer {
     const { socket } = this.#res;
     if (!socket?.writable) return;
     this.flushHead();
-    // Node has corked the socket until the next tick. A reset before that would drop the corked bytes.
+    // Node has corked the socket until the next tick (Node 26 the response, too). A reset before that would drop the
+    // corked bytes.
+    if (this.#res.writableCorked > 0) this.#res.uncork();
     while (socket.writableCorked > 0) socket.uncork();
   }
 
