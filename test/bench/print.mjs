@@ -87,6 +87,14 @@ function targets(work, results) {
 const FIGURES = { cpu: "processor time", memory: "memory", p99: "99th percentile", wall: "time" };
 /** A peer that carries fewer of the works than this has a sentence instead of a column. */
 const COLUMN_FROM = 3;
+/** The aim: no more than so many times what a pipe costs, which does nothing but pass bytes on. */
+const OF_A_PIPE = 1.2;
+
+/** Is that reached? @param {Work} work @param {Results} results */
+function nearPipe(work, results) {
+  if (!results.has("pipe")) return "";
+  return median(pairs(work, results, SELF, "pipe")) <= OF_A_PIPE ? "yes" : "no";
+}
 
 /**
  * The section of the README, below its heading: single-port's cost divided by each peer's, below 1 where it is cheaper.
@@ -107,11 +115,12 @@ export function markdown(done, versions, argv) {
     "What single-port costs, divided by what each of the others costs for the same (below 1: single-port is cheaper).",
     "Each figure is the median of the ratios of rounds that were run in turns.",
     "",
-    `| | ${peers.join(" | ")} |`,
-    `| --- |${" --- |".repeat(peers.length)}`,
+    `| | ${peers.join(" | ")} | within ${OF_A_PIPE} of the pipe |`,
+    `| --- |${" --- |".repeat(peers.length + 1)}`,
   ];
   for (const { work, results } of compared) {
     const cells = peers.map((peer) => cell(work, results, peer));
+    cells.push(nearPipe(work, results));
     if (cells.some((one) => one !== "")) lines.push(`| ${work.text}: ${FIGURES[work.ratio]} | ${cells.join(" | ")} |`);
   }
   lines.push("");
