@@ -1,7 +1,7 @@
 // A real dashboard in a real browser: Next.js, @xterm/xterm and shells behind single-port (test/kit/dashboard). While
 // it is looked at its servers are killed and the browser's connections reset; nobody touches the page.
 
-import { createHash } from "node:crypto";
+import { createHash, randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import type { Page } from "playwright-core";
 import { describe, expect, test } from "vitest";
@@ -88,6 +88,14 @@ async function restart({ daemon }: Scene, one: Dashboard["web"]): Promise<void> 
   await one.start();
 }
 
+/** Sends a file to a server action; resolves with the wait for what that says. */
+async function sends(page: Page, bytes: Buffer): Promise<() => Promise<void>> {
+  await page.setInputFiles("#file", { name: "some.bin", mimeType: "application/octet-stream", buffer: bytes });
+  await page.click("#send");
+  const said = `${bytes.length} ${createHash("sha256").update(bytes).digest("hex")}`;
+  return async () => void (await until(async () => (await textOf(page, "#said")) === said, "what came", COMPILED_MS));
+}
+
 /** Most memory the process ever had, in MiB (proc(5)). */
 function peakMib(pid: number): number {
   return Number(/^VmHWM:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]) / 1024;
@@ -117,6 +125,23 @@ describe.skipIf(noChromium)(IN_CHROMIUM, () => {
     expect(await page.evaluate(upload, MIB)).toEqual({ size: MIB * 1024 * 1024, hash });
     expect(await page.evaluate(download, MIB)).toEqual({ size: MIB * 1024 * 1024, hash });
     expect(peakMib(daemon.pid) - before).toBeLessThan(100);
+
+    // A file for a server action, and another one while its server is away.
+    const form = await browser.newPage();
+    await form.goto(`http://127.0.0.1:${network.port}/send`, { timeout: COMPILED_MS });
+    await (
+      await sends(form, randomBytes(8 * 1024 * 1024))
+    )();
+    await web.kill();
+    const arrives = await sends(form, randomBytes(8 * 1024 * 1024));
+    const isHeld = async (): Promise<boolean> =>
+      (JSON.parse(await askAdmin(daemon, "/status")) as Report).inFlight.some(
+        (one) => one.held && one.method === "POST",
+      );
+    await until(isHeld, "the file to be held", SOON_MS);
+    await web.start();
+    await arrives();
+    await isLive(scene);
 
     // The web server goes: the shell does not notice.
     await types(page, "kept=here; ");

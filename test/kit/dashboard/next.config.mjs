@@ -11,4 +11,5 @@ export default {
   outputFileTracingRoot: dirname(here),
   allowedDevOrigins: ["127.0.0.1"],
   devIndicators: false,
+  experimental: { serverActions: { bodySizeLimit: "20mb" } },
 };
