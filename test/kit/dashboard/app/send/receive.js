@@ -1,3 +1,5 @@
+// The server action of the dashboard: a file arrives at it.
+
 "use server";
 
 import { createHash } from "node:crypto";
