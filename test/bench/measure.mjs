@@ -1,4 +1,4 @@
-// What the system says of a process and its children (Linux), and medians.
+// Reads what a process and its children use, from the kernel (Linux); and medians.
 
 import { readdirSync, readFileSync } from "node:fs";
 

@@ -1,4 +1,4 @@
-// Whom single-port is compared with: how each is started in front of an upstream, and which of them are here.
+// The proxies that single-port is compared with: how each is started in front of an upstream, and which are installed.
 
 import { readFileSync } from "node:fs";
 import { resolve } from "node:path";

@@ -1,6 +1,6 @@
-// Plays go on side by side in one process, unless one of them wants to be alone.
+// Lets plays run side by side in one process, except those that have to run alone.
 
-/** Who plays together, and who alone. */
+/** A lock: many plays at a time, or one alone. */
 export class Alone {
   #playing = 0;
   #queue: Promise<unknown> = Promise.resolve();

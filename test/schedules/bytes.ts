@@ -1,5 +1,5 @@
 // The bytes of a schedule: requests and answers as they are sent, and what has to arrive of them. Pure.
-// Every byte of a body says whose it is and where it stands, so that nobody's can be taken for another's.
+// Every byte of a body tells its exchange and its offset, so that bytes of another exchange are noticed.
 
 import type { AnswerSpec, ClientSpec, ExchangeSpec, RequestSpec } from "./schedule.ts";
 
@@ -12,7 +12,7 @@ export interface Rendered {
   body: string;
 }
 
-/** An answer, and what is right about it. */
+/** An answer's bytes, and which part of them is valid. */
 export interface RenderedAnswer extends Rendered {
   /** How much of it has to be sent for the answer to be whole; Infinity when it can never be. */
   wholeAt: number;
@@ -25,7 +25,7 @@ export interface RenderedAnswer extends Rendered {
 /** Bodies above are made of longer pieces. */
 const LARGE = 30_000;
 
-/** A body of so many bytes that tells its owner and its place anywhere. */
+/** A body of this size, in which every part tells its exchange and its offset. */
 export function bodyOf(owner: string, size: number): string {
   let body = "";
   const filler = size > LARGE ? "-".repeat(200) : "";
@@ -82,7 +82,7 @@ function interim(status: number): string {
 const SWITCHING =
   "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: x\r\n";
 
-/** Another exchange's answer, as it would look to whoever took these bytes for one. */
+/** Surplus bytes that look like the answer of another exchange. */
 const SURPLUS_ANSWER = "HTTP/1.1 200 OK\r\nX-Of: surplus\r\nContent-Length: 7\r\n\r\nsurplus";
 
 /** An answer as its upstream sends it. */

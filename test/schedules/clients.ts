@@ -1,4 +1,4 @@
-// What clients do in a play: dial, send the next piece, or what goes wrong with them.
+// What clients do in a play: dial, send the next piece, cause a fault.
 
 import { connect, type Socket } from "node:net";
 import { tick } from "./upstream-server.ts";

@@ -1,16 +1,16 @@
-// What the judges know of an exchange, and what follows from it. Pure.
+// Facts about an exchange that all judges use. Pure.
 
 import { LIMIT_MS, type Account } from "./lane.ts";
 import type { Arrival } from "./upstream-server.ts";
 import type { Played, PlayedClient, PlayedExchange } from "./played.ts";
 import { valuesOf, type ReadMessage } from "./reader.ts";
 
-/** Our own event loop stood still for so long: whoever is late may be so because of us. */
+/** The player's own event loop was blocked for this long, in milliseconds: a late peer may be late because of that. */
 const LAG_MS = 120;
-/** Or its own script took so long, on a machine that is busy. */
+/** Or the script took this long, on a busy machine. */
 const SLOW_MS = 0.6 * LIMIT_MS;
 
-/** Was everybody late, so that limits were met that a schedule does not mean? */
+/** Was the play slow, so that time limits were reached that the schedule does not intend? */
 export function isLate({ lagMs, scriptMs }: Played): boolean {
   return lagMs > LAG_MS || scriptMs > SLOW_MS;
 }
@@ -23,7 +23,7 @@ export interface Case {
   played: Played;
   client: PlayedClient;
   exchange: PlayedExchange;
-  /** What the client got in its place; undefined for nothing. */
+  /** The answer that the client got for it; undefined for none. */
   answer: ReadMessage | undefined;
   interims: number[];
   account: Account | undefined;
@@ -32,11 +32,11 @@ export interface Case {
   askedBy: number;
   /** In which turn of the script it had. */
   askedTurn: number;
-  /** The client did nothing wrong before its answer had come. */
+  /** Had the client no fault before its answer had come? */
   innocent: boolean;
-  /** Nor did any upstream, to this exchange or an earlier one of the connection. */
+  /** Had the upstream no fault, in this exchange and earlier ones of the connection? */
   untroubled: boolean;
-  /** An earlier answer said that it was the last one, or did not end. */
+  /** Did an earlier answer say `Connection: close`, or not end? */
   behindLast: boolean;
 }
 
@@ -48,7 +48,9 @@ export function sentAt(client: PlayedClient, offset: number): number {
   return client.log.find(({ upTo }) => upTo >= offset)?.at ?? Infinity;
 }
 
-/** Did its upstream say all of a good answer, at each attempt? What it does behind that is no trouble of this one. */
+/**
+ * Did the upstream send a whole valid answer, at each attempt? A fault behind that does not matter to this exchange.
+ */
 export function isUntroubled({ spec, answer, arrivals }: PlayedExchange): boolean {
   const { kind } = spec.fault;
   const isHarmless = kind === "none" || kind === "pause" || kind === "nap";
@@ -57,7 +59,7 @@ export function isUntroubled({ spec, answer, arrivals }: PlayedExchange): boolea
   return arrivals.length > 0 || spec.answer.flaw === "none";
 }
 
-/** What fits into the window of a connection is under way as soon as it is sent. A RST throws away what is not. */
+/** Bytes up to this size leave at once, in TCP's window. A RST discards bytes that have not left yet. */
 const WINDOW = 60_000;
 
 /** Did its upstream do nothing wrong before all of an answer of so many bytes was on its way? */
@@ -86,7 +88,7 @@ export function isComplete(client: PlayedClient, answer: ReadMessage): boolean {
 
 /** Has the client all that its upstream has said? */
 export function isWhole({ client, exchange }: Case, answer: ReadMessage): boolean {
-  // Behind our own FIN nobody can tell how the other side ended.
+  // After a FIN of this side it is not known how the other side ended.
   const complete = isComplete(client, answer) || (answer.untilClose && client.ended === "unclear");
   return code(answer) === undefined && complete && answer.body === exchange.answer.body;
 }

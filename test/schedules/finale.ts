@@ -1,5 +1,5 @@
-// The end of a play: everybody says what was left to say, clients leave, and then nothing may be open any more, within
-// the limits of the proxy.
+// The end of a play: peers send the rest of their bytes, clients leave, and then, within the time limits of the proxy,
+// nothing may be open any more.
 
 import { frameBytes } from "./bytes.ts";
 import { DRAIN_MS, LIMIT_MS } from "./lane.ts";
@@ -53,7 +53,7 @@ function isStalled({ fault }: PlayedClient): boolean {
   return fault === "stall" || fault === "deaf";
 }
 
-/** Who does not read is ended by a limit, if it keeps anybody waiting. Its client then sees how. */
+/** Waits until peers that do not read are ended by a time limit, and lets their clients see how. */
 async function endStalled(stage: Stage, goOn: () => boolean): Promise<void> {
   const { clients, exchanges, findings, lane, waiting } = stage;
   const stalled = clients.filter((client) => isStalled(client) && !client.closed);
@@ -65,7 +65,7 @@ async function endStalled(stage: Stage, goOn: () => boolean): Promise<void> {
   for (const { socket } of stalled) socket?.resume();
 }
 
-/** What is open now is idle in the proxy's pool, and goes with our FIN; anything else was forgotten. */
+/** Open connections should be idle ones in the proxy's pool, which close after a FIN; any other was leaked. */
 async function emptyUpstream({ findings, lane, waiting }: Stage): Promise<void> {
   for (const one of lane.upstream.sockets) {
     // Unread, its end would not be seen.

@@ -1,5 +1,5 @@
-// Makes schedules up (fast-check, so that one that fails shrinks). Most are ordinary in most ways: what is odd about a
-// schedule stands beside others who must not notice.
+// Generates schedules (with fast-check, so that a failing one shrinks). Most parts of a schedule are ordinary, so that
+// its few faults have ordinary exchanges beside them, which must not be affected.
 
 import fc from "fast-check";
 import type { AnswerSpec, ClientSpec, ExchangeSpec, Fault, Pick, RequestSpec, Schedule, World } from "./schedule.ts";

@@ -1,4 +1,4 @@
-// Judges the proxy's account of an exchange: does it agree with what was seen on the wire? Pure.
+// Judges the proxy's outcome ("account") of an exchange: does it agree with what was seen on the wire? Pure.
 
 import { requestBytes } from "./bytes.ts";
 import { code, isComplete, isLate, seen, type Case } from "./facts.ts";
@@ -51,7 +51,7 @@ export function judgeAccount(one: Case): string[] {
   return findings;
 }
 
-/** Is the one who is said to have ended it the one who did? */
+/** Does the account name the side that did end the exchange? */
 function judgeBlame(
   { client, innocent, played, exchange, untroubled, answer }: Case,
   account: Account,

@@ -1,4 +1,4 @@
-// Judges what came to the upstream: each request at most as often as its method allows, whole or visibly cut. Pure.
+// Judges what the upstream got: each request at most as often as its method allows, complete or visibly cut. Pure.
 
 import { requestBytes } from "./bytes.ts";
 import { REPEATABLE } from "./facts.ts";

@@ -1,5 +1,5 @@
-// Judges what was played: everybody who took part, by what both ends sent and saw, and the proxy's account of it.
-// Pure. Each finding is a sentence; none means that all is well.
+// Judges a play: every exchange and tunnel, by what both ends sent and received, and by the proxy's account of it.
+// Pure. Each finding is a sentence; none means that the proxy was right.
 
 import { isBodiless, muxPath } from "./bytes.ts";
 import {

@@ -1,4 +1,4 @@
-// What is left when all schedules of a worker are over: objects of exchanges that are over, memory, handles.
+// Looks for leaks when all schedules of a worker are over: objects of ended exchanges, memory, handles.
 
 import { IncomingMessage, ServerResponse } from "node:http";
 import { Socket } from "node:net";

@@ -1,4 +1,4 @@
-// The event loop that everybody in a lane shares: turns of it, how late it is, and waiting for what others do in it.
+// The event loop that the proxy and its peers share in a lane: its turns, its lag, and waiting for what happens in it.
 
 import type { Socket } from "node:net";
 

@@ -1,4 +1,4 @@
-// What was played, as player.ts leaves it to the judge: who sent what and when, and what arrived.
+// The record of a play that player.ts makes for the judges: which peer sent what and when, and what arrived.
 
 import type { Socket } from "node:net";
 import type { RenderedAnswer } from "./bytes.ts";

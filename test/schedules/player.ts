@@ -1,5 +1,5 @@
-// Plays a schedule in a lane: steps of clients, upstreams and the world in their one order, then a finale in which
-// everybody says what was left to say and leaves. Judges nothing but that all is over in the end.
+// Plays a schedule in a lane: the steps of clients, upstreams and the proxy in one order, and then a finale in which
+// all peers finish and leave. Judges only that everything is closed in the end.
 
 import { clientStep, stepsOf } from "./clients.ts";
 import { finale } from "./finale.ts";

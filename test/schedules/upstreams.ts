@@ -1,4 +1,4 @@
-// What the upstream does in a play: sends the next piece of an answer, or what goes wrong with it.
+// What the upstream does in a play: send the next piece of an answer, cause a fault.
 
 import { tick, type Arrival, type UpstreamSocket } from "./upstream-server.ts";
 import { end, reset, stopReading, turn } from "./loop.ts";

@@ -1,4 +1,4 @@
-// What has to be true when the storm is over.
+// Checks what has to be true after all faults of the soak.
 
 import { sumsBy, totalOf } from "./daemon.mjs";
 import { afterWarmUp, floorsOf, slopeOf } from "./trend.mjs";

@@ -1,5 +1,5 @@
 // npm run soak -- [--faults N] [--seconds S] [--workers K] [--seed N] [--at-once N] Random faults of all kinds at once
-// against one proxy, and beside them somebody who must not notice (issue: a million).
+// against one proxy, with bystanders beside them that must not be affected.
 
 import cluster from "node:cluster";
 import { fork } from "node:child_process";
