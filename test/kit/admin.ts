@@ -1,4 +1,4 @@
-// What a daemon that was started with `--admin 127.0.0.1:0` says of itself.
+// Asks the admin port of a daemon that was started with `--admin 127.0.0.1:0`.
 
 import type { TestDaemon } from "./daemon.ts";
 

@@ -1,4 +1,4 @@
-// What axe-core finds in a page: contrast, names, roles, targets.
+// Checks a page's accessibility with axe-core: contrast, names, roles, targets.
 
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";

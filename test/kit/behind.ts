@@ -1,4 +1,4 @@
-// The upstream half of the fault table, seen through a front: every outcome has to reach whoever stands before it.
+// The upstream half of the fault table behind a front: the front's client has to see every outcome.
 
 import { expect, test } from "vitest";
 import type { Report } from "../../src/ops/report.ts";
@@ -30,7 +30,7 @@ async function connectionOf(server: RawUpstream, ray: string): Promise<RawClient
   );
 }
 
-/** Brings a client before the front and an upstream to the moment of the cell. */
+/** Brings a client of the front, and an upstream, to the moment of the cell. */
 async function reach(stage: Stage, front: Front, cell: Cell): Promise<Scene> {
   const script = scriptOf(cell.moment, cell.side);
   const server = stage[script.to];
@@ -69,7 +69,7 @@ async function sendUntil(client: RawClient, chunked: boolean, over: Promise<unkn
   }
 }
 
-/** The client has to be told, as well as the front can. */
+/** Checks that the front's client sees the outcome, as far as the front can show it. */
 async function checkClient(front: Front, { cell, client, script }: Scene): Promise<void> {
   const { expected } = cell;
   if (expected.status >= 500) {
@@ -112,7 +112,7 @@ async function checkNextRequest(stage: Stage, front: Front, { client, script }: 
   client.reset();
 }
 
-/** Nothing is under way but the bystanders; whatever connections the front keeps. */
+/** Waits until only the bystanders' exchanges are open. The front may keep idle connections. */
 async function checkSettled({ daemon }: Stage): Promise<void> {
   const settled = async (): Promise<boolean> => {
     const { requests, tunnels } = JSON.parse(await askAdmin(daemon, "/status")) as Report;

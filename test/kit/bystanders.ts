@@ -1,4 +1,4 @@
-// Those beside whom faults happen: a tunnel and a slow download through the same daemon, which must not feel a thing.
+// Bystanders: a tunnel and a slow download through the same daemon, which faults of other connections must not affect.
 
 import { expect } from "vitest";
 import type { WebSocket } from "ws";
@@ -6,7 +6,7 @@ import { head, type RawClient } from "./client.ts";
 import { atEnd } from "./lifetime.ts";
 import { until, within } from "./until.ts";
 
-/** One that runs beside the faults. */
+/** A connection that runs beside the faults. */
 export interface Bystander {
   /** Fails unless it still flows. */
   check(): Promise<void>;

@@ -1,4 +1,4 @@
-// An upstream as a process of its own (children/server.mjs), to be killed, stopped and started again on its port.
+// An upstream in its own process (children/server.mjs), which tests kill, stop and start again on the same port.
 
 import { spawn, type ChildProcess } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
@@ -22,7 +22,7 @@ export interface ChildServer {
   /** Sends a signal; resolves when the process has ended. */
   kill(signal?: NodeJS.Signals): Promise<void>;
   signal(signal: NodeJS.Signals): void;
-  /** The ids of the POSTs that were acted on, in order, over all its lives. */
+  /** The ids of all POSTs that the server has acted on, in order, over all restarts. */
   acted(): string[];
 }
 

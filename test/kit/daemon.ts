@@ -36,7 +36,7 @@ export interface TestDaemon {
   exited: Promise<number | string>;
   /** Open sockets of the process, by /proc. */
   sockets(): number;
-  /** The same, once its control socket is there: that comes after the line by which startDaemon() knows it. */
+  /** The same, after the control socket was made, which comes after the log line for which startDaemon() waits. */
   settledSockets(): Promise<number>;
   /** Bytes from this port of a client that the daemon has not read yet, by /proc. */
   unread(clientPort: number): number;
@@ -44,7 +44,7 @@ export interface TestDaemon {
   stop(): Promise<number | string>;
 }
 
-/** Lines that say that the daemon itself is at fault: errors, but not those of an upstream that was lost. */
+/** Log lines at level error or above, other than those of a lost upstream: faults of the daemon itself. */
 export function faultsIn(log: readonly LogLine[]): LogLine[] {
   return log.filter((line) => line.level > 40 && line["state"] === undefined);
 }
@@ -134,7 +134,7 @@ export async function startDaemon(
   return daemon;
 }
 
-/** What waits in the kernel for a process, of the connection between two ports of its network (proc_net_tcp). */
+/** Bytes in the kernel's receive queue, of the connection between two ports in the process's network (proc_net_tcp). */
 function unreadBytes(pid: number, port: number, peerPort: number): number {
   const hex = (n: number): string => n.toString(16).toUpperCase().padStart(4, "0");
   const line = new RegExp(`^.*\\w+:${hex(port)} \\w+:${hex(peerPort)} \\w+ \\w+:(\\w+) `, "m");

@@ -1,4 +1,4 @@
-// A client of an event stream (or of any endless response): what came so far, and how it ended.
+// A client of an event stream (or of any endless response), which records the bytes and how the stream ended.
 
 import { request } from "node:http";
 import { onTestFinished } from "vitest";

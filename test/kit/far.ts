@@ -1,4 +1,4 @@
-// The far end of a connection, in a thread of its own: it acts while this one stands still between two statements.
+// The far end of a connection, in another thread: it can act while the test's thread is between two statements.
 
 import { createServer, type AddressInfo, type Socket } from "node:net";
 import { Worker } from "node:worker_threads";

@@ -1,5 +1,5 @@
-// The fault table: side x fault x moment, and what the log has to say of each. The tests named fault-* are made from
-// it, by moment; test/kit/moments.ts knows how each moment is reached.
+// The fault table: side x fault x moment, with the expected outcome and log line of each cell. The tests named fault-*
+// are generated from it, by moment; test/kit/moments.ts says how each moment is reached.
 
 import type { RawClient } from "./client.ts";
 import type { Cable } from "./network.ts";
@@ -9,7 +9,7 @@ export type Side = "client" | "upstream";
 export const SIDES: readonly Side[] = ["client", "upstream"];
 export type FaultName = "fin" | "rst" | "stall" | "vanish";
 
-/** What can happen to a peer. A stalled one still has its TCP; of one that vanished no packet arrives any more. */
+/** The faults of a peer. A stalled peer's kernel still answers; from a vanished peer no packet comes any more. */
 export const FAULTS: Record<FaultName, (peer: RawClient, cable?: Cable) => void> = {
   fin: (peer) => peer.halfClose(),
   rst: (peer) => peer.reset(),
@@ -17,15 +17,15 @@ export const FAULTS: Record<FaultName, (peer: RawClient, cable?: Cable) => void>
   vanish: (_peer, cable) => cable?.cut(),
 };
 
-/** What becomes of one cell. */
+/** The expected outcome of a cell. */
 export interface Expected {
   /** `how` and `phase` of the exchange's line in the log; undefined where no exchange is open, and so no line. */
   log: { how: string; phase: string } | undefined;
-  /** What the client was answered, 0 if it left before. */
+  /** The status that the client got; 0 if it left before. */
   status: number;
-  /** Connections that were tried: a safe request that was not answered yet is tried again. */
+  /** The number of attempts: an idempotent request without a response is sent again. */
   attempts: number;
-  /** The Close that the other side of a tunnel gets; none where it would stand inside of a frame. */
+  /** The code of the Close that the other side of a tunnel gets; none where it would be inside a frame. */
   close: number | undefined;
   /** Only TCP keepalive can tell: 1 s and 10 probes, 1 s apart, in these tests. */
   slow: boolean;

@@ -1,4 +1,4 @@
-// An upstream that closes or resets its idle keep-alive connections at random moments: every proxy's stale socket.
+// An upstream that closes or resets its idle keep-alive connections at random moments (stale pooled connections).
 
 import type { RequestListener } from "node:http";
 import type { Socket } from "node:net";
@@ -15,7 +15,7 @@ export function seeded(seed: number): () => number {
   };
 }
 
-/** What it did to its connections. */
+/** Such an upstream, and how many connections it closed or reset. */
 export interface Fickle extends HttpUpstream {
   ended: { fin: number; rst: number };
 }

@@ -6,11 +6,11 @@ import fc from "fast-check";
 /** For one property; SINGLE_PORT_FUZZ_SECONDS looks longer. */
 const SECONDS: number = Number(process.env["SINGLE_PORT_FUZZ_SECONDS"] ?? 1);
 /**
- * The same each time, or nobody could tell a failure from a flake; SINGLE_PORT_FUZZ_SEED is another one, or `random`.
+ * The seed is the same in each run, so that a failure can be repeated. SINGLE_PORT_FUZZ_SEED sets another, or `random`.
  */
 const seed: string = process.env["SINGLE_PORT_FUZZ_SEED"] ?? "1";
 
-/** More than any machine tries in the time. */
+/** Above the number of runs that fit into the time on any machine: only the time limits. */
 const RUNS = 10_000_000;
 /** Tried whatever time they take: on a busy machine the first one alone may take longer than there is. */
 const AT_LEAST = 5;
@@ -62,7 +62,7 @@ export function oddBytes(...more: string[]): fc.Arbitrary<string> {
   return fc.oneof(anyBytes, fc.constantFrom(...known, ...more));
 }
 
-/** Writes pieces so that each arrives by itself: by a socket without delay, in turns of the event loop. */
+/** Writes each piece in its own turn of the event loop, on a socket without delay, so that it arrives alone. */
 export async function sendPieces(socket: Socket, pieces: Buffer[]): Promise<void> {
   for (const piece of pieces) await new Promise<void>((resolve) => socket.write(piece, () => setImmediate(resolve)));
 }

@@ -1,4 +1,4 @@
-// The daemon as a child process that need not come up: for tests of its start, and of who starts it.
+// Starts the daemon as a child process that may fail to start: for tests of the start, and of process managers.
 
 import { spawn, type ChildProcess, type SpawnOptions } from "node:child_process";
 import { readFileSync } from "node:fs";

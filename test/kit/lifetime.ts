@@ -1,4 +1,4 @@
-// How long what the kit opens lives: as long as the test, or as long as the file when it is opened by forFile().
+// Ends what the kit has opened: when the test is over, or when the test file is over for what forFile() opens.
 
 import { beforeAll, onTestFinished } from "vitest";
 
@@ -10,7 +10,7 @@ export function atEnd(end: () => unknown): void {
   else onTestFinished(async () => void (await end()));
 }
 
-/** Opens something before the first test of the file; everything of the kit in it lives until the last one is over. */
+/** Opens something before the first test of the file; all that the kit opens in it is ended after the last test. */
 export function forFile<T>(open: () => Promise<T>): () => T {
   let value: T | undefined;
   beforeAll(async () => {

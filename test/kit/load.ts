@@ -4,7 +4,7 @@ import { Agent, request as httpRequest, type IncomingHttpHeaders } from "node:ht
 import { onTestFinished } from "vitest";
 import { codeOf } from "../../src/core/errors.ts";
 
-/** What a client got. */
+/** The result of a request. */
 export interface Answer {
   /** 0: the connection broke. */
   status: number;
@@ -50,13 +50,13 @@ export function client(port: number, sockets = Infinity): (ask?: Ask) => Promise
 /** Does something at an interval, without waiting for it to end, until `stop`. */
 export interface Steady<T> {
   begun(): number;
-  /** Begun, and not ended yet. */
+  /** How many calls are in progress. */
   pending(): number;
   /** Stops, and resolves with all results once the last has come. */
   stop(): Promise<T[]>;
 }
 
-/** Begins to do `what` every `ms` milliseconds. */
+/** Calls `what` every `ms` milliseconds. */
 export function every<T>(ms: number, what: (index: number) => Promise<T>): Steady<T> {
   const results: Promise<T>[] = [];
   let ended = 0;

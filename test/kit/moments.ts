@@ -1,11 +1,11 @@
-// How each moment of the fault table is reached: what the client asks, what the upstream has read by then and answers,
-// what the client has got by then; and how bytes pile up towards a side that takes none. All of it raw bytes.
+// How each moment of the fault table is reached, in raw bytes: what the client sends, what the upstream has read by
+// then and sends, what the client has got by then; and how bytes pile up towards a side that reads nothing.
 
 import { head, upgrade } from "./client.ts";
 import type { MomentName, Side } from "./faults.ts";
 import { frameHead } from "./frames.ts";
 
-/** One moment, seen from one side's fault. */
+/** How a moment is reached, for a fault of one side. */
 export interface Script {
   /** Which upstream is asked. */
   to: "web" | "mux";
@@ -19,9 +19,9 @@ export interface Script {
   shows?: string;
   /** What the upstream has got after its answer. */
   arrives?: string;
-  /** What the other side sends to one that takes nothing any more, so that bytes wait. */
+  /** What the other side sends to a stalled side, so that bytes wait for it. */
   presses?: Record<Side, Buffer | undefined>;
-  /** The exchange is over, its line in the log written. */
+  /** Is the exchange over at this moment, and its log line written? */
   done?: boolean;
 }
 

@@ -1,11 +1,11 @@
-// A network of our own, to make peers vanish: the daemon runs in a namespace that is joined to the tests by cables
-// (veth pairs). A cable that is cut loses every packet, both ways: no FIN, no RST, no ACK.
+// A network namespace in which peers can vanish: the daemon runs in it, joined to the tests by "cables" (veth pairs). A
+// cable that is cut loses every packet in both directions: no FIN, no RST, no ACK.
 
 import { execFileSync, spawn } from "node:child_process";
 import { atEnd } from "./lifetime.ts";
 import { within } from "./until.ts";
 
-/** One way from the tests to the daemon. */
+/** One link between the tests and the daemon. */
 export interface Cable {
   /** The tests' address on it: where upstreams listen. */
   here: string;

@@ -1,4 +1,4 @@
-// What an operator does: asks the admin address or the control socket, starts it with an odd stdout.
+// Helpers for tests of operation: ask the admin address or the control socket, start the daemon with any stdout.
 
 import { spawn, type ChildProcess, type StdioOptions } from "node:child_process";
 import { request, type IncomingHttpHeaders } from "node:http";

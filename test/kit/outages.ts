@@ -1,4 +1,4 @@
-// An upstream that is killed and comes back under traffic, and what became of each request.
+// Kills and restarts an upstream under traffic, and checks the result of each request.
 
 import { expect } from "vitest";
 import { childServer, type ChildServer } from "./child.ts";
@@ -15,7 +15,7 @@ interface Kill {
   to: number;
 }
 
-/** What withTraffic() lets happen. */
+/** What the test can do to the upstream in withTraffic(). */
 export interface Story {
   /** Kills the upstream, and starts it again when this many requests have been sent since, one each 20 ms. */
   outage: (requests: number) => Promise<void>;
@@ -23,7 +23,7 @@ export interface Story {
   traffic: (requests: number) => Promise<void>;
 }
 
-/** GETs every 20 ms and POSTs every 100 ms while `happen` happens to the upstream; then every answer is looked at. */
+/** Sends a GET every 20 ms and a POST every 100 ms while `happen` runs; then checks every answer. */
 export async function withTraffic(happen: (story: Story) => Promise<void>): Promise<void> {
   const web = await childServer();
   const daemon = await startDaemon(["--http", String(web.port), ...HOLD]);

@@ -1,4 +1,4 @@
-// Peers in processes of their own: they can be frozen and killed like real ones.
+// Clients and upstreams in their own processes, which tests can freeze and kill.
 
 import { spawn, type ChildProcess } from "node:child_process";
 import { existsSync } from "node:fs";

@@ -1,4 +1,5 @@
-// Plays one cell of the fault table: reaches the moment, has the fault happen, and looks at everybody.
+// Plays one cell of the fault table: reaches the moment, causes the fault, and checks both sides, the log and the
+// daemon.
 
 import { expect } from "vitest";
 import type { Attempt } from "../../src/core/outcome.ts";
@@ -10,9 +11,9 @@ import { HALF_PAYLOAD, scriptOf, type Script } from "./moments.ts";
 import type { Stage } from "./stage.ts";
 import { until, within } from "./until.ts";
 
-/** Of a FIN or a RST the other side has its outcome within this. */
+/** After a FIN or a RST the other side has its outcome within this time, in milliseconds. */
 const SOON_MS = 2000;
-/** And so long after a peer vanished, where only TCP keepalive can tell. */
+/** The same after a peer vanished, where only TCP keepalive notices. */
 const KEEP_ALIVE_MS = 14_000;
 // A stalled peer gets 1 s to answer before it is cut; a pooled connection is idle for less.
 const CLEAN_MS = 4000;
@@ -67,7 +68,7 @@ export async function reach(stage: Stage, cell: Cell): Promise<Scene> {
   return { cell, script, ray, client, upstream };
 }
 
-/** Has the fault happen: on this connection, and on each that is tried after it. */
+/** Causes the fault: on this connection, and on the connection of each later attempt. */
 export function strike(stage: Stage, scene: Scene): void {
   const { cell, script, client, upstream } = scene;
   const [atFault, other] = cell.side === "client" ? [client, upstream] : [upstream, client];
@@ -88,7 +89,7 @@ function press({ cell, script }: Scene, other: RawClient | undefined): void {
   if (flood) other?.send(flood);
 }
 
-/** Looks at the side that is not at fault: it has to have its outcome. */
+/** Checks that the other side has its outcome. */
 export async function checkOther(stage: Stage, scene: Scene): Promise<void> {
   const { cell, script, client, upstream } = scene;
   const { expected } = cell;
@@ -112,7 +113,7 @@ export async function checkOther(stage: Stage, scene: Scene): Promise<void> {
   else expect(isWhole(upstream.received())).toBe(script.presses?.upstream === undefined);
 }
 
-/** Looks at the line in the log. */
+/** Checks the log line of the exchange. */
 export async function checkLog(stage: Stage, scene: Scene, since: number): Promise<void> {
   const { expected, side } = scene.cell;
   const { log } = expected;
@@ -147,7 +148,9 @@ async function checkNextRequest(stage: Stage, scene: Scene, before: number): Pro
   fresh.reset();
 }
 
-/** Same process, nothing on stderr, nobody's error left uncaught; the bystanders flow. */
+/**
+ * Checks that the daemon is the same process, has written nothing to stderr and caught every error; and the bystanders.
+ */
 export async function checkDaemon(stage: Stage): Promise<void> {
   const { child, log } = stage.daemon;
   expect(child.exitCode ?? child.signalCode).toBeNull();
@@ -156,7 +159,7 @@ export async function checkDaemon(stage: Stage): Promise<void> {
   for (const bystander of stage.bystanders) await bystander.check();
 }
 
-/** All that the cell opened is closed again. */
+/** Checks that all sockets of the cell are closed. */
 export async function checkSockets(stage: Stage): Promise<void> {
   const back = (): boolean => stage.daemon.sockets() === stage.baseline;
   await until(back, `${stage.baseline} open sockets again`, CLEAN_MS).catch((error: unknown) => {

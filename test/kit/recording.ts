@@ -1,4 +1,4 @@
-// An upstream that writes down what it was sent, byte for byte, and reads it strictly: the judge of smuggling tests.
+// An upstream that records every byte and parses it strictly, to find request smuggling.
 
 import { expect } from "vitest";
 import { dial, head, type RawClient } from "./client.ts";

@@ -1,4 +1,4 @@
-// A TCP relay, to stand in for a network: it takes its time, and can reset what runs through it.
+// A TCP relay that simulates a network: it delays bytes, and can reset its connections.
 
 import { connect, createServer, type AddressInfo, type Socket } from "node:net";
 import { atEnd } from "./lifetime.ts";

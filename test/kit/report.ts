@@ -1,4 +1,4 @@
-// What a running daemon says of itself, for tests that need to know when something inside has happened.
+// Reads the report of a running daemon, for tests that wait for its internal state.
 
 import { get } from "node:http";
 import { join } from "node:path";

@@ -1,4 +1,4 @@
-// Clients that reset between their upgrade and the 101, and a mux that lets them.
+// Clients that reset between their upgrade and the 101, and a mux that delays the 101 for them.
 
 import { expect } from "vitest";
 import { dial, head, upgrade } from "./client.ts";

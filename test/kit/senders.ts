@@ -1,5 +1,5 @@
-// Clients that send one request after another, each on a connection of its own that it keeps, and count what became of
-// each: what is lost when a proxy stops or is taken over, and what was done all the same.
+// Clients that each send one request after another on a keep-alive connection, and count the results: which requests
+// are lost when a proxy stops or is taken over, and which of those the upstream has acted on.
 
 import { setMaxListeners } from "node:events";
 import { connect, type Socket } from "node:net";
@@ -9,12 +9,12 @@ import { atEnd } from "./lifetime.ts";
 import { parseResponse } from "./messages.ts";
 import { httpUpstream } from "./upstream.ts";
 
-/** What became of the requests. */
+/** The results of the requests. */
 export interface Tally {
   answered: number;
   /** Sent, and never answered. */
   lost: string[];
-  /** Of those, what the upstream has done: a client must not send it again, and cannot know. */
+  /** Of those, requests that the upstream has acted on: the client cannot know, and must not send them again. */
   doneButLost: string[];
   /** Connections that nobody accepted. */
   refused: number;

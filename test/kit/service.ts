@@ -1,4 +1,4 @@
-// Somebody else's server as a process: it keeps its port, and is killed, signalled and started again with its children.
+// Another project's server as a process on a fixed port, which tests kill, signal and start again with its children.
 
 import { spawn, type ChildProcess } from "node:child_process";
 import { atEnd } from "./lifetime.ts";

@@ -1,4 +1,4 @@
-// Sparse traffic: requests that come when a front's idle connections are just about to end, or ours are.
+// Sparse traffic: requests that come in the moment when idle connections of the front, or of single-port, time out.
 
 import type { ServerResponse } from "node:http";
 import { head, type RawClient } from "./client.ts";

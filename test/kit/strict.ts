@@ -1,5 +1,5 @@
-// A parser that believes nothing: RFC 9112 with no leniency at all. What it cannot read, a careless upstream might
-// read in some other way, so a test that gets an error from it has found a smuggling hole.
+// A request parser with no leniency at all (RFC 9112). Bytes that it refuses could be read differently by a lenient
+// upstream, so a test that gets an error from it has found request smuggling.
 
 /** One complete request, as an upstream saw it. */
 export interface StrictRequest {

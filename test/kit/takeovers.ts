@@ -1,4 +1,4 @@
-// One daemon after another on the same port, each taking over from the one before.
+// Starts one daemon after another on the same port, each taking over from the previous one.
 
 import { execFileSync } from "node:child_process";
 import { existsSync } from "node:fs";

@@ -1,5 +1,5 @@
-// A conversation in which each side in turn is silent for as long as it takes to be pinged often, while the other
-// streams. One half talks and checks; the other answers, and is written for everything that has a WebSocket.
+// A conversation through a tunnel in which each side in turn is silent until it has been pinged often, while the other
+// streams. The talking half checks; the answering half runs on any WebSocket (browsers, Node, ws).
 
 import type { WebSocket } from "ws";
 import { until } from "./until.ts";

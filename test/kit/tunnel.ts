@@ -9,7 +9,7 @@ import type { RawUpstream } from "./upstream.ts";
 import { until, within } from "./until.ts";
 import { encode, TEXT } from "./wire.ts";
 
-/** The answer of a mux that agrees. */
+/** The 101 of a mux. */
 export const SWITCHING: string = head(
   "HTTP/1.1 101 Switching Protocols",
   "Upgrade: websocket",

@@ -1,8 +1,10 @@
-// Waiting in tests: for an event or a condition, never for time, and with a sentence when it does not come.
+// Waits for an event or a condition, never for time; fails with a sentence that says what did not come.
 
 import { onTestFinished } from "vitest";
 
-/** Only a test that fails waits so long: a machine under load is slow, and no reason to fail. */
+/**
+ * The default limit, in milliseconds. Generous, because a loaded machine is slow; only a failing test waits that long.
+ */
 const PATIENCE_MS = 5000;
 
 // The real ones, also where a test has put others in their place.

@@ -1,4 +1,4 @@
-// What becomes of a request, by the byte: refused, or what the upstream saw of it. Tables of such rows, for tests.
+// Tables of requests and their verdicts: refused with a status, or the exact bytes that the upstream got.
 
 import { expect } from "vitest";
 import { dial, head } from "./client.ts";
