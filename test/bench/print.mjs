@@ -138,8 +138,10 @@ export function markdown(done, versions, argv) {
 }
 
 /**
- * How much more a unit costs with more connections, for everybody who was measured. @param {Work} work @param {Results}
- * results
+ * How much more a unit costs with more connections, for each peer that was measured.
+ *
+ * @param {Work} work
+ * @param {Results} results
  */
 function growth(work, results) {
   const [few = "", many = ""] = Object.keys(work.variants ?? {});

@@ -101,8 +101,9 @@ async function once(load, work, entry, peer, seconds) {
 }
 
 /**
- * All peers at once, one of them under load. @type {(...args: [import("./work.mjs").Work, Entry[], Results, any]) =>
- * Promise<void>}
+ * All peers at once, one of them under load.
+ *
+ * @type {(...args: [import("./work.mjs").Work, Entry[], Results, any]) => Promise<void>}
  */
 async function steadily(work, entries, results, { rounds, seconds, progress }) {
   const upstream = await startUpstream();
@@ -161,8 +162,9 @@ async function freshly(work, entries, results, { rounds, seconds, progress }) {
 }
 
 /**
- * How long until a peer listens, or until `node -e 0` is over. @type {(...args: [Entry[], Results, any]) =>
- * Promise<void>}
+ * How long until a peer listens, or until `node -e 0` is over.
+ *
+ * @type {(...args: [Entry[], Results, any]) => Promise<void>}
  */
 async function starts(entries, results, { rounds, progress }) {
   const upstream = await startUpstream();

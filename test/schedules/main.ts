@@ -1,6 +1,7 @@
 // npm run schedules -- [--count N] [--seconds S] [--seed N] [--workers K] [--lanes L] [--replay FILE|-] [--dist DIR]
-// [--first] Plays so many schedules, judges everybody who took part, and prints each that failed as a script that
-// replays it. Bundled and started by run.mjs; its workers are the same file.
+//   [--first]
+// Plays schedules, judges them, and prints each that fails as a script that replays it. Bundled and started by run.mjs;
+// its workers run the same file.
 
 import { fork } from "node:child_process";
 import { readFileSync } from "node:fs";

@@ -1,5 +1,5 @@
-// npm run soak -- [--faults N] [--seconds S] [--workers K] [--seed N] [--at-once N] Random faults of all kinds at once
-// against one proxy, with bystanders beside them that must not be affected.
+// npm run soak -- [--faults N] [--seconds S] [--workers K] [--seed N] [--at-once N]
+// Causes random faults of all kinds at once against one proxy, with bystanders beside them that must not be affected.
 
 import cluster from "node:cluster";
 import { fork } from "node:child_process";

@@ -15,8 +15,7 @@ import {
   type Frame,
 } from "../kit/wire.ts";
 
-// -- what a peer may send
-// ----------------------------------------------------------------------------------------------
+// -- what a peer may send ---------------------------------------------------------------------------------------------
 
 const EDGES = [0, 1, 125, 126, 127, 65_535, 65_536];
 const ours = (n: number): Buffer => Buffer.from([0xc0, 0xff, 0xee, 0x42, 0, 0, 0, n]);
@@ -99,8 +98,7 @@ function cut(bytes: Buffer, sizes: number[]): Buffer[] {
 
 const bytesOf = ({ frames, masked }: Stream): Buffer => Buffer.concat(frames.map((frame) => encode(frame, masked)));
 
-// -- the properties
-// ----------------------------------------------------------------------------------------------------
+// -- the properties ---------------------------------------------------------------------------------------------------
 
 test("whatever is legal passes as the very chunks it came in, and every end of a frame is seen", () => {
   fc.assert(
@@ -242,8 +240,7 @@ test("garbage is relayed byte for byte, whether or not a pong is awaited", () =>
   );
 });
 
-// -- single facts
-// ------------------------------------------------------------------------------------------------------
+// -- single facts -----------------------------------------------------------------------------------------------------
 
 test("a frame of 2^32 bytes is followed to its end without counting wrong", () => {
   const size = 2 ** 32;
