@@ -1,4 +1,4 @@
-// Every failure that a plain request can meet: its status, the shape of its body, and no word about the inside.
+// Error answers to plain requests: status, shape of the body, and no internal detail.
 
 import { expect, test } from "vitest";
 import { dial, head, upgrade, type RawClient } from "../kit/client.ts";

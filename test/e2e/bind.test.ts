@@ -1,4 +1,4 @@
-// Taking the port: from nobody, from a stranger, from another of ours at the same moment.
+// Binding the port: when it is free, held by another program, and when two instances start at the same moment.
 
 import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";

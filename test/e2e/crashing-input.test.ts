@@ -1,4 +1,4 @@
-// What ends the process of bare http-proxy. Each ends with the same process serving on.
+// Input that ends a process with bare http-proxy: after each, the same process serves on.
 
 import { expect, test } from "vitest";
 import { dial, head, upgrade } from "../kit/client.ts";

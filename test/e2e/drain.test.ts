@@ -1,4 +1,4 @@
-// Asked to end while everything is open: what is in flight is finished, the rest is told.
+// SIGTERM while everything is open: what is in flight is finished, and all other clients are told.
 
 import { fork } from "node:child_process";
 import { expect, onTestFinished, test, vi } from "vitest";

@@ -1,4 +1,4 @@
-// A browser's EventSource ends for good on any status but 200: what passes by itself is told to it otherwise.
+// A browser's EventSource gives up for good on any status but 200, so it gets passing errors as a 200 that ends.
 
 import { EventSource } from "eventsource";
 import { expect, onTestFinished, test } from "vitest";

@@ -1,4 +1,4 @@
-// What leaves one side waiting for ever, or runs on for nobody.
+// Situations in which a naive proxy leaves one side waiting for ever, or goes on working for a client that has left.
 
 import { expect, test } from "vitest";
 import { dial, head, upgrade, type RawClient } from "../kit/client.ts";

@@ -1,4 +1,4 @@
-// Requests around the end of a proxy: each is answered, or was not begun, so that its client may send it again.
+// Requests around a shutdown: each is answered, or not forwarded at all, so that its client may send it again.
 
 import { expect, test, vi } from "vitest";
 import { dial, head } from "../kit/client.ts";

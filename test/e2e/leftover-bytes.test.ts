@@ -1,4 +1,4 @@
-// Servers that send more than their answer has: the surplus is nobody's answer, and costs nobody theirs.
+// Servers that send more bytes than their response has: the surplus reaches no client, and breaks no other response.
 
 import { expect, test } from "vitest";
 import { dial, head, type RawClient } from "../kit/client.ts";

@@ -1,4 +1,4 @@
-// Peers that stopped answering are found; peers that are only slow are not.
+// Half-open peers are found by pings; peers that are only slow are not cut.
 
 import { expect, test, vi } from "vitest";
 import { startPeer } from "../kit/peer.ts";

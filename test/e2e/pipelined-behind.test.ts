@@ -1,4 +1,4 @@
-// What stands behind a request in the same read, or comes while it waits for its turn, is neither lost nor left unread.
+// Requests that are pipelined behind another one, in the same read or later, are neither lost nor left unread.
 
 import { expect, test } from "vitest";
 import { dial, head, upgrade } from "../kit/client.ts";

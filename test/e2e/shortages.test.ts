@@ -1,4 +1,4 @@
-// No connection to be had, and the upstream is alive: local ports are used up, or its backlog is full.
+// A dial fails although the upstream is alive: local ports are used up, or the upstream's accept queue is full.
 
 import { execFileSync } from "node:child_process";
 import { connect } from "node:net";

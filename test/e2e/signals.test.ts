@@ -1,4 +1,4 @@
-// What each signal does: end politely, end at once, or nothing.
+// What each signal does: drain, exit at once, or nothing.
 
 import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";

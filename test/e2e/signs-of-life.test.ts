@@ -1,4 +1,4 @@
-// Every byte of an upstream is a sign of its life, and is one without an answer or a pong.
+// Every byte from an upstream counts as a sign of life, also one that is no response and no pong.
 
 import { expect, test } from "vitest";
 import type { Report } from "../../src/ops/report.ts";

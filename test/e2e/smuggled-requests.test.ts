@@ -1,4 +1,4 @@
-// What bare http-proxy turns into two requests, or into other ones.
+// Requests that bare http-proxy forwards as two requests, or as different ones.
 
 import { expect, test } from "vitest";
 import { dial, head, upgrade } from "../kit/client.ts";

@@ -1,4 +1,4 @@
-// Where the options of a command stand.
+// Options before and after a subcommand.
 
 import { spawnSync } from "node:child_process";
 import { expect, test } from "vitest";

@@ -1,4 +1,4 @@
-// How a tunnel ends, in every way a side can be lost: what the other side sees of it.
+// How a tunnel ends when either side is lost, in each possible way: what the other side sees.
 
 import { describe, expect, test, vi } from "vitest";
 import type { Report } from "../../src/ops/report.ts";

@@ -1,4 +1,4 @@
-// A port on which nobody listens, or a server that listens on the other loopback address: said early, or found.
+// An upstream's port on which no process listens, or only on the other loopback address: logged early, or found.
 
 import { networkInterfaces } from "node:os";
 import { expect, test } from "vitest";

@@ -1,4 +1,4 @@
-// Operators have their share of the descriptors, and no more: the port of the clients is what this is for.
+// The admin port may use only a share of the descriptors: clients need the rest.
 
 import { expect, test } from "vitest";
 import { dial, head } from "../kit/client.ts";

@@ -1,4 +1,4 @@
-// The admin handler: everywhere it answers, and nowhere else.
+// The admin server: what it answers on each address, and that the public port has none of it.
 
 import { existsSync } from "node:fs";
 import { join } from "node:path";

@@ -1,4 +1,4 @@
-// The README's alert rules, as Prometheus reads them, and whether they speak when they should.
+// The README's alert rules, loaded by Prometheus: they fire when they should, and only then.
 
 import { spawnSync } from "node:child_process";
 import { writeFileSync } from "node:fs";

@@ -1,4 +1,4 @@
-// Real peers on both ends of a tunnel that asks them often: each stays alive, and no message is touched.
+// Real peers at both ends of a tunnel that pings often: they stay connected, and no message changes.
 
 import { describe, expect, test } from "vitest";
 import { WebSocket } from "ws";

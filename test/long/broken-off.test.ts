@@ -1,4 +1,4 @@
-// What a client leaves half sent, outside of any exchange: told once, logged once.
+// Clients that break off in the middle of a head, outside of any exchange: answered once, logged once.
 
 import { expect, test } from "vitest";
 import { dial, head } from "../kit/client.ts";

@@ -1,4 +1,4 @@
-// The demo's page in a real browser: each button hurts one stream, the others go on, and the hurt one comes back.
+// The demo's page in a real browser: each button breaks one stream, the others go on, and the broken one recovers.
 
 import type { Page } from "playwright-core";
 import { describe, expect, test, vi } from "vitest";

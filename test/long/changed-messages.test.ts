@@ -1,4 +1,4 @@
-// What bare http-proxy changes on the way: what must arrive as it was sent, and what must not.
+// Messages that bare http-proxy changes on the way: what has to arrive unchanged, and what must not.
 
 import { expect, test } from "vitest";
 import { dial, head, upgrade } from "../kit/client.ts";

@@ -1,4 +1,4 @@
-// Heads that are cheap to send and must be cheap to read: everybody waits while one is read.
+// Heads that are cheap to send must be cheap to parse: while one is parsed, all other clients wait.
 
 import { expect, test } from "vitest";
 import { dial, head } from "../kit/client.ts";

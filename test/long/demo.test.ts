@@ -1,4 +1,4 @@
-// The embedded default: what a new user sees first, and what its buttons do to it.
+// `single-port demo`: what a new user sees first, and what its buttons do.
 
 import { readFileSync } from "node:fs";
 import { expect, onTestFinished, test, vi } from "vitest";

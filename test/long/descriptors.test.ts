@@ -1,4 +1,4 @@
-// Out of file descriptors: a shortage of ours is no failure of an upstream.
+// Out of file descriptors: a shortage of this process is no failure of an upstream.
 
 import { expect, test } from "vitest";
 import { dial, head, type RawClient } from "../kit/client.ts";

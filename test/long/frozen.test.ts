@@ -1,4 +1,4 @@
-// A frozen web server, with the default limits: its kernel takes connections and requests, and only who waits tells.
+// A frozen web server, with the default limits: its kernel accepts connections, so only waiting requests show it.
 
 import { expect, test } from "vitest";
 import type { LinkReport, Report } from "../../src/ops/report.ts";

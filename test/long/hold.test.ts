@@ -1,4 +1,4 @@
-// Longer outages than those of test/e2e/hold.test.ts: nothing is lost in any of them.
+// Longer outages than those of test/e2e/hold.test.ts: no request is lost in any of them.
 
 import { expect, test, vi } from "vitest";
 import { WebSocket } from "ws";

@@ -1,4 +1,4 @@
-// Clients that stall where only they can go on: that is theirs to answer for, and is not waited for without end.
+// Clients that stall while only they can go on: they count as late, and are cut after a limit.
 
 import { expect, test } from "vitest";
 import { dial, head } from "../kit/client.ts";

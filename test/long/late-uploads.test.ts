@@ -1,4 +1,4 @@
-// A client that stops in the middle of its upload is the one who is late, whatever the upstream has said by then.
+// A client that stops in the middle of its upload is the late side, even after an early response of the upstream.
 
 import { expect, test } from "vitest";
 import { dial, head } from "../kit/client.ts";

@@ -1,4 +1,4 @@
-// Thousands of resets in a few seconds: what the log keeps of them, and what others notice.
+// Thousands of resets in a few seconds: how many lines the log has of them, and that other clients notice nothing.
 
 import { spawn } from "node:child_process";
 import { closeSync, openSync, readFileSync } from "node:fs";

@@ -1,4 +1,4 @@
-// What one connection costs, however many pieces its bytes make: short requests, and chunks of one byte.
+// The memory of one connection, however small the pieces of its bytes are: short requests, and chunks of one byte.
 
 import { readFileSync } from "node:fs";
 import { text as textOf } from "node:stream/consumers";

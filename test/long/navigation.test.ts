@@ -1,4 +1,4 @@
-// While an upstream is known to be down, a person who opens a page is told so at once; everybody else is held.
+// While an upstream is known to be down, a page load gets the waiting page at once; other requests are held.
 
 import { expect, test, vi } from "vitest";
 import type { Attempt } from "../../src/core/outcome.ts";

@@ -1,4 +1,4 @@
-// What a running proxy needs is loaded: an update replaces the files under it.
+// An update replaces the files of a running proxy: all that it still needs is loaded already.
 
 import { spawn } from "node:child_process";
 import { copyFileSync, cpSync, mkdtempSync, rmSync, symlinkSync, unlinkSync } from "node:fs";

@@ -1,4 +1,4 @@
-// Slow is not dead: long messages, slow readers, and the moment behind them.
+// Slow peers are not dead: long messages and slow readers, and how long a ping may take behind them.
 
 import { expect, test, vi } from "vitest";
 import type { WebSocket } from "ws";

@@ -1,4 +1,4 @@
-// Connections that come in the very moment in which the older one closes (src/life/retire.ts).
+// Clients that connect in the moment in which the previous instance closes its listener (src/life/retire.ts).
 
 import { expect, test } from "vitest";
 import { client } from "../kit/load.ts";

@@ -1,4 +1,4 @@
-// A newer self takes the port over from an older one that is in use.
+// A new instance takes the port over from the previous one, which is in use.
 
 import { readFileSync } from "node:fs";
 import { join } from "node:path";

@@ -1,4 +1,4 @@
-// A side that is not read from, because the other one takes nothing, cannot be heard: its silence proves nothing.
+// A side that is paused, because the other takes nothing, cannot be heard: its silence proves nothing.
 
 import { expect, test } from "vitest";
 import { dial, head, upgrade } from "../kit/client.ts";
