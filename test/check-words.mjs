@@ -44,9 +44,13 @@ function checkFile(file) {
   if (!says && !file.endsWith(".test.ts")) faults.push(`${file}:1: the first line does not say what the file is`);
 }
 
-/** The subjects of the commits that are not on main yet; none where there is no git, or no branch of that name. */
+/**
+ * The subjects of a branch's commits that are not on main yet. None on main, on a detached HEAD (a machine that tests
+ * one commit may have an old main), and without git.
+ */
 function newSubjects() {
   try {
+    execFileSync("git", ["symbolic-ref", "--quiet", "HEAD"], { cwd: root, stdio: "pipe" });
     const options = { cwd: root, encoding: /** @type {const} */ ("utf8"), stdio: /** @type {const} */ ("pipe") };
     return execFileSync("git", ["log", "--no-merges", "--format=%s", "main..HEAD"], options).split("\n");
   } catch {
