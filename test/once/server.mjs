@@ -12,11 +12,11 @@ const server = createServer({ keepAliveTimeout: Number(keepAliveMs) }, (req, res
     writeSync(acted, `${String(req.headers["x-id"])}\n`);
     // Named by us, node does not add what it would promise itself.
     if (promise !== "") res.setHeader("Connection", "keep-alive").setHeader("Keep-Alive", promise);
+    // Node itself waits for a second more than it was told.
+    res.once("finish", () => req.socket.setTimeout(Number(keepAliveMs)));
     res.end("ok");
   });
 });
-// Newer ones keep a connection for a second more than they say.
-if ("keepAliveTimeoutBuffer" in server) server.keepAliveTimeoutBuffer = 0;
 process.once("SIGTERM", () => {
   server.close(() => process.exit());
   server.closeIdleConnections();
