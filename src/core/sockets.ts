@@ -1,7 +1,6 @@
 // The error listener that every socket gets first, and the only functions that end a socket.
 // Code that accepts or dials a socket calls guard() before any other statement. No other file calls destroy().
 
-import { readSync } from "node:fs";
 import type { Socket } from "node:net";
 import { codeOf, howOf, type How } from "./errors.ts";
 
@@ -52,28 +51,6 @@ export function isReset(socket: Socket): boolean {
   if (socket.destroyed || socket.writableEnded) return false;
   const { _handle: handle } = socket as { _handle?: { getpeername?(name: object): number } };
   return (handle?.getpeername?.({}) ?? 0) !== 0;
-}
-
-const one = Buffer.allocUnsafeSlow(1);
-
-/**
- * Has the system a FIN, a reset or bytes of an idle socket that node has not read yet? It is asked by reading a byte,
- * which is lost then. Where node tells no descriptor (Windows), nobody knows, and the answer is yes.
- */
-export function hasNews(socket: Socket): boolean {
-  const { _handle: handle } = socket as { _handle?: { fd?: number } };
-  if (handle?.fd === undefined || handle.fd < 0) return true;
-  // The usual case is an error: without its stack it costs half.
-  const limit = Error.stackTraceLimit;
-  Error.stackTraceLimit = 0;
-  try {
-    readSync(handle.fd, one, 0, 1, null);
-    return true;
-  } catch (error) {
-    return codeOf(error) !== "EAGAIN";
-  } finally {
-    Error.stackTraceLimit = limit;
-  }
 }
 
 /**

@@ -54,18 +54,28 @@ export class Sending implements Called {
   /** Gets a connection; returns the function that gives up. Only the first attempt may use a pooled connection. */
   acquire(asker: Asker, isFirst: boolean): () => void {
     const bytes = isFirst ? this.#onceBytes : undefined;
-    const waits = bytes !== undefined && !this.#isWhole && this.#admitted.upstream.offersOnce(bytes);
-    if (!waits) return this.#acquireNow(asker, isFirst);
-    // Waits for the whole body: only a request in one write is safe on the pooled connection (proof.ts).
-    let giveUp = (): void => {
-      clearTimeout(timer);
-      this.#ready = undefined;
-    };
-    this.#ready = () => {
-      giveUp();
+    if (bytes === undefined || !this.#admitted.upstream.offersOnce(bytes)) return this.#acquireNow(asker, isFirst);
+    let giveUp = (): void => {};
+    const act = (): void => {
       giveUp = this.#acquireNow(asker, isFirst);
     };
-    const timer = setTimeout(this.#ready, GATHER_MS);
+    // Node does not know of a FIN that has arrived before the event loop has polled the sockets again.
+    const look = (): void => {
+      giveUp = afterLook(act);
+    };
+    if (this.#isWhole) look();
+    else {
+      // Waits for the whole body: only a request in one write is safe on the pooled connection (proof.ts).
+      const timer = setTimeout(() => this.#ready?.(), GATHER_MS);
+      giveUp = () => {
+        clearTimeout(timer);
+        this.#ready = undefined;
+      };
+      this.#ready = () => {
+        giveUp();
+        look();
+      };
+    }
     return () => giveUp();
   }
 
@@ -89,4 +99,15 @@ export class Sending implements Called {
 function onceBytesOf({ head, upgrade, text }: Admitted): number | undefined {
   const bytes = text.length + Number(head.length ?? 0);
   return upgrade || head.expectsContinue || bytes > MAX_ONCE_BYTES ? undefined : bytes;
+}
+
+/**
+ * Calls `then` behind the next look of the event loop at all sockets; returns the function that calls it off. An immediate
+ * is called in the turn in which it was made: it is the second that comes after a look.
+ */
+function afterLook(then: () => void): () => void {
+  let immediate = setImmediate(() => {
+    immediate = setImmediate(then);
+  });
+  return () => clearImmediate(immediate);
 }

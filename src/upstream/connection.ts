@@ -5,7 +5,7 @@ import { closeSync, openSync } from "node:fs";
 import { connect, isIPv6, type NetConnectOpts, type Socket } from "node:net";
 import { devNull, networkInterfaces } from "node:os";
 import { codeOf } from "../core/errors.ts";
-import { guard, hasNews, type Fate } from "../core/sockets.ts";
+import { guard, type Fate } from "../core/sockets.ts";
 import { onceBytesTo } from "./once.ts";
 
 /** The current user of a connection, which receives its events. There is one at a time. */
@@ -86,14 +86,6 @@ export class UpstreamConnection {
   get isUsable(): boolean {
     const { socket } = this;
     return !socket.destroyed && socket.readable && socket.writable && this.fate.how === undefined;
-  }
-
-  /**
-   * Has the upstream sent nothing (no byte, no FIN, no RST) that the kernel knows of? Node would report it in the next
-   * turn of the event loop only. The check consumes what is there: a connection that is not quiet has to be closed.
-   */
-  get isQuiet(): boolean {
-    return !hasNews(this.socket);
   }
 
   /** Max bytes of a request that may be sent only once, on this connection from the pool. */

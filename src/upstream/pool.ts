@@ -11,15 +11,19 @@ class Idle implements ConnectionUser {
   readonly connection: UpstreamConnection;
   readonly since: number;
   readonly until: number;
-  readonly promised: Promised;
+  readonly #hintMs: number | undefined;
   readonly #pool: Pool;
 
-  constructor(pool: Pool, connection: UpstreamConnection, since: number, until: number, promised: Promised) {
+  constructor(pool: Pool, connection: UpstreamConnection, since: number, until: number, hintMs: number | undefined) {
     this.#pool = pool;
     this.connection = connection;
     this.since = since;
     this.until = until;
-    this.promised = promised;
+    this.#hintMs = hintMs;
+  }
+
+  get promised(): Promised {
+    return promisedFrom(this.since, this.#hintMs);
   }
 
   /** Bytes on an idle connection would be taken for the next response (response smuggling): drop the connection. */
@@ -79,18 +83,14 @@ export class Pool implements Deadline {
 
   /**
    * Takes the youngest connection for a request of `bytes` bytes that may be sent only once. Undefined unless the
-   * upstream has promised to keep it open (Keep-Alive), keeps its promises (trust.ts), and has sent nothing on it.
+   * upstream has promised to keep it open (Keep-Alive), and keeps its promises (trust.ts).
    */
   takeOnce(bytes: number): UpstreamConnection | undefined {
     const now = performance.now();
     if (!this.offersOnce(bytes, now)) return undefined;
     const idle = this.#idle.pop();
-    if (!idle) return undefined;
-    idle.connection.use(undefined);
-    if (idle.connection.isQuiet) return reused(idle, now);
-    this.#trust.caught(now);
-    cut(idle.connection.socket);
-    return undefined;
+    idle?.connection.use(undefined);
+    return idle && reused(idle, now);
   }
 
   /** Is there such a connection? */
@@ -116,7 +116,7 @@ export class Pool implements Deadline {
     }
     if (this.#idle.length >= MAX_IDLE) this.drop(this.#idle[0]);
     const now = performance.now();
-    const idle = new Idle(this, connection, now, now + keepMs, promisedFrom(now, hintMs));
+    const idle = new Idle(this, connection, now, now + keepMs, hintMs);
     this.#idle.push(idle);
     connection.use(idle);
     // The last exchange may have paused the socket.

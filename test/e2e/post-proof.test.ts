@@ -1,8 +1,7 @@
 // A POST whose pooled connection is ended between the last look at it and the write: the race itself, made to happen.
-// The upstream lives in another thread, and ends the connection while this one looks.
+// The upstream lives in another thread, and ends the connection while this one stands still.
 
-import fs from "node:fs";
-import { syncBuiltinESMExports } from "node:module";
+import { readFileSync } from "node:fs";
 import { Worker } from "node:worker_threads";
 import { pino } from "pino";
 import { expect, onTestFinished, test, vi } from "vitest";
@@ -37,28 +36,33 @@ server.listen(0, "127.0.0.1", () => parentPort.postMessage(server.address().port
 /** Does the system hold a connection to this port that nobody has ended? */
 function isEstablished(port: number): boolean {
   const remote = port.toString(16).toUpperCase().padStart(4, "0");
-  return new RegExp(`^ *\\d+: \\S+ \\w+:${remote} 01 `, "m").test(fs.readFileSync("/proc/net/tcp", "latin1"));
+  return new RegExp(`^ *\\d+: \\S+ \\w+:${remote} 01 `, "m").test(readFileSync("/proc/net/tcp", "latin1"));
 }
 
 /**
- * At the next look at an idle connection the upstream ends it, and what was looked for comes just too late to be seen.
+ * Has the upstream end the connection behind the last look at it: in the immediate that was made in an immediate. This
+ * thread stands still until the system knows.
  */
-function endDuringTheLook(upstream: Worker, port: number, how: "fin" | "rst"): void {
-  const { readSync } = fs;
-  const restore = (): void => {
-    fs.readSync = readSync;
-    syncBuiltinESMExports();
-  };
+function endBehindTheLook(upstream: Worker, port: number, how: "fin" | "rst"): void {
+  const real = globalThis.setImmediate;
+  const restore = (): void => void (globalThis.setImmediate = real);
   onTestFinished(restore);
-  fs.readSync = () => {
-    restore();
-    // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread is no window
-    upstream.postMessage(how);
-    const last = performance.now() + 30_000;
-    while (isEstablished(port) && performance.now() < last);
-    throw Object.assign(new Error("nothing there"), { code: "EAGAIN" });
-  };
-  syncBuiltinESMExports();
+  let inside = false;
+  globalThis.setImmediate = ((act: (...args: unknown[]) => void, ...args: unknown[]) => {
+    const isNested = inside;
+    return real(() => {
+      if (isNested) {
+        restore();
+        // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread is no window
+        upstream.postMessage(how);
+        const last = performance.now() + 30_000;
+        while (isEstablished(port) && performance.now() < last);
+      }
+      inside = true;
+      act(...args);
+      inside = false;
+    });
+  }) as typeof setImmediate;
 }
 
 test.skipIf(process.platform !== "linux").each([
@@ -78,7 +82,7 @@ test.skipIf(process.platform !== "linux").each([
   onTestFinished(() => proxy.close());
   const ask = client(proxy.address.port);
   expect((await ask()).status).toBe(200);
-  endDuringTheLook(upstream, port, how);
+  endBehindTheLook(upstream, port, how);
   const answer = await ask({
     method: "POST",
     path: "/once",

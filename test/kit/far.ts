@@ -1,8 +1,9 @@
 // The far end of a connection, in another thread: it can act while the test's thread is between two statements.
 
+import { readSync } from "node:fs";
 import { createServer, type AddressInfo, type Socket } from "node:net";
 import { Worker } from "node:worker_threads";
-import { hasNews, isReset } from "../../src/core/sockets.ts";
+import { isReset } from "../../src/core/sockets.ts";
 import { atEnd } from "./lifetime.ts";
 import { until, within } from "./until.ts";
 
@@ -59,9 +60,19 @@ export async function farPair(bytes = 64 * 1024): Promise<FarPair> {
   };
   const unseen = (deed: Deed): void => {
     tell(deed);
-    const known = deed === "reset" ? () => isReset(ours) : () => hasNews(ours);
+    const known = deed === "reset" ? () => isReset(ours) : () => hasFin(ours);
     const last = performance.now() + PATIENCE_MS;
     while (!known() && performance.now() < last);
   };
   return { ours, does, unseen };
+}
+
+/** Has the system a FIN that node has not read yet? */
+function hasFin(socket: Socket): boolean {
+  const { _handle: handle } = socket as { _handle?: { fd: number } };
+  try {
+    return readSync(handle?.fd ?? -1, Buffer.alloc(1), 0, 1, null) === 0;
+  } catch {
+    return false;
+  }
 }

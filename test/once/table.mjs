@@ -5,7 +5,7 @@ import { fork } from "node:child_process";
 import { once } from "node:events";
 import { createServer } from "node:net";
 import { fileURLToPath } from "node:url";
-import { guard, hasNews } from "../../dist/core/sockets.js";
+import { guard } from "../../dist/core/sockets.js";
 import { Trial } from "../../dist/exchange/trial.js";
 
 const LANES = 16;
@@ -39,12 +39,16 @@ function send(socket, { id, bytes, looks }) {
     socket.once("close", () => known(`${fate.code ?? fate.how}`));
     socket.once("data", () => {
       const at = performance.now() + (Math.random() * WITHIN_US) / 1000;
-      const look = () => {
+      const write = () => {
         if (fate.how !== undefined || socket.destroyed || !socket.readable) return;
-        if (performance.now() < at) return void setImmediate(look);
-        if (looks && hasNews(socket)) return known("");
         sent = true;
         trial.send(id.padEnd(bytes, "x"), undefined);
+      };
+      const look = () => {
+        if (fate.how !== undefined || socket.destroyed || !socket.readable) return;
+        if (performance.now() < at) setImmediate(look);
+        else if (looks) setImmediate(() => setImmediate(write));
+        else write();
       };
       look();
     });

@@ -6,7 +6,6 @@ import { UpstreamConnection, type ConnectionUser } from "../../src/upstream/conn
 import { MAX_ONCE_BYTES } from "../../src/upstream/once.ts";
 import { MAX_IDLE, Pool } from "../../src/upstream/pool.ts";
 import { DOUBT_MS } from "../../src/upstream/trust.ts";
-import { farPair } from "../kit/far.ts";
 import { until } from "../kit/until.ts";
 
 /** Both ends of real connections. */
@@ -198,16 +197,6 @@ test("an upstream that ends a connection when its time is over, or that promised
   pool.put(other.ours, 50);
   await until(() => pool.size === 1, "the end of the other");
   expect(pool.takeOnce(1)).toBe(third.ours);
-});
-
-test("what is on its way when one is taken is found, and nothing more is given out", async () => {
-  const pool = new Pool(new Clock(5), MINUTE);
-  const [one, other] = [await farPair(), await farPair()];
-  pool.put(new UpstreamConnection(other.ours), MINUTE);
-  pool.put(new UpstreamConnection(one.ours), MINUTE);
-  one.unseen("close");
-  expect([pool.takeOnce(1), pool.takeOnce(1), pool.size]).toEqual([undefined, undefined, 1]);
-  expect(one.ours.destroyed).toBe(true);
 });
 
 test("a connection that broke under a request catches its upstream, too", async () => {

@@ -4,7 +4,7 @@ import { Readable } from "node:stream";
 import type { IncomingMessage } from "node:http";
 import { expect, test, vi } from "vitest";
 import type { Client } from "../../src/core/client.ts";
-import { guard, hasNews } from "../../src/core/sockets.ts";
+import { guard } from "../../src/core/sockets.ts";
 import { RequestBody } from "../../src/exchange/request-body.ts";
 import { Trial } from "../../src/exchange/trial.ts";
 import { farPair, type Deed, type FarPair } from "../kit/far.ts";
@@ -86,11 +86,4 @@ test.skipIf(process.platform !== "linux").each(ROWS)("$what proves $proof", asyn
   const known = proofOn(pair, trial);
   for (const deed of after) await pair.does(deed);
   expect(await known).toBe(proof);
-});
-
-test("a socket that is closed, or has no descriptor, has news", async () => {
-  const { ours } = await farPair();
-  expect(hasNews(ours)).toBe(false);
-  ours.destroy();
-  expect(hasNews(ours)).toBe(true);
 });
