@@ -41,8 +41,8 @@ test.skipIf(process.platform !== "linux")(
       for (const counts of [pooled, dialled])
         expect([name, counts]).toMatchObject([name, { posts: POSTS, twice: 0, unseen: 0 }]);
       expect([name, dialled.pooled]).toEqual([name, 0]);
-      // Each new proxy trusts the server, until it is caught.
-      if (name.includes("promises 5 s")) expect(pooled.status502).toBeLessThanOrEqual(pooled.proxies);
+      // Each new proxy trusts the server until it is caught, and eight are on their way at most.
+      if (name.includes("promises 5 s")) expect(pooled.status502).toBeLessThanOrEqual(8 * pooled.proxies);
       if (name.includes("promises nothing")) expect(pooled).toMatchObject({ pooled: 0, status502: 0 });
       else expect(pooled.pooled).toBeGreaterThan(0);
     }
