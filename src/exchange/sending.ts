@@ -102,8 +102,8 @@ function onceBytesOf({ head, upgrade, text }: Admitted): number | undefined {
 }
 
 /**
- * Calls `then` behind the next look of the event loop at all sockets; returns the function that calls it off. An immediate
- * is called in the turn in which it was made: it is the second that comes after a look.
+ * Calls `then` once the event loop has polled all sockets again; returns the function that calls it off. The first
+ * immediate runs in the current turn, so the second one is the first behind a poll.
  */
 function afterLook(then: () => void): () => void {
   let immediate = setImmediate(() => {

@@ -8,8 +8,8 @@
 export const ONE_READ_BYTES = 1200;
 
 /**
- * The limit on loopback. A longer request than ONE_READ_BYTES has no proof; but on loopback a FIN arrives at once, and is
- * seen before the request is sent (exchange/sending.ts).
+ * The limit on loopback. A longer request than ONE_READ_BYTES has no proof; but on loopback a FIN arrives at once, and
+ * node sees it before the request is sent (exchange/sending.ts).
  */
 export const MAX_ONCE_BYTES: number = 16 * 1024;
 const NEAR = /^(127\.|::1$|::ffff:127\.)/;

@@ -117,7 +117,7 @@ test.each([
     const done: Done[] = [];
     for (let i = 0; i < LIARS; i++) done.push(await play(liars, kind, { pairs: PAIRS, body: kind.body }));
     for (const { lost } of done) {
-      // Once it is known that this server cannot be trusted, none is lost any more: those were on their way at that time.
+      // Once this server is known to be a liar, none is lost any more: those were on their way at that time.
       const caught = Math.min(...lost.map(({ time }) => time));
       for (const { time, ms } of lost) expect(time - ms).toBeLessThanOrEqual(caught + CLOCK_MS);
       for (const { attempts, how } of lost) {
