@@ -8,7 +8,7 @@ import { describe, expect, test } from "vitest";
 import { addCore, AOAGENTS, aoFromNpm, COMPOSIO, installedGlobally, noTmux, tmuxShell, withAo } from "../kit/ao.ts";
 import { browserForFile, noChromium, type Browser } from "../kit/browser.ts";
 import { tempFolder } from "../kit/child.ts";
-import { dial, upgrade, type RawClient } from "../kit/client.ts";
+import { dial, upgrade } from "../kit/client.ts";
 import { launch, type Launched } from "../kit/launch.ts";
 import { accepts, controlSocket, ownRuntime, statusOf } from "../kit/ops.ts";
 import { childCalled, descendants, endFamily } from "../kit/processes.ts";
@@ -18,9 +18,11 @@ import { relayTo } from "../kit/relay.ts";
 import { until, within } from "../kit/until.ts";
 import { deadPort } from "../kit/upstream.ts";
 
-const TEST_MS = 240_000;
+const TEST_MS = 400_000;
 const SOON_MS = 60_000;
 const RESETS = 20;
+/** Handshakes with a mux that is frozen are not to end by themselves. */
+const PATIENT = { SINGLE_PORT_HANDSHAKE_TIMEOUT: "60s" };
 const TERMINALS = "direct-terminal-ws.js";
 
 const { folder, missing } = await aoFromNpm();
@@ -59,11 +61,13 @@ async function terminal(browser: Browser, port: number, shell: ReturnType<typeof
       const [a, b] = [1000 + (commands += 1), 7000];
       const inShell = (ms: number): Promise<boolean> =>
         until(() => shell.screen().includes(`sum=${a + b}`), `sum=${a + b} in the shell`, ms).catch(() => false);
-      // What is typed while the page reconnects is lost.
+      // What is typed while the page reconnects is lost: a line that was begun is given up, and one without its
+      // beginning has another sum.
       await until(
         async () => {
           await page.locator(".xterm-helper-textarea").focus();
-          await page.keyboard.type(`${before}echo sum=$((${a} + ${b}))\n`);
+          await page.keyboard.press("Control+c");
+          await page.keyboard.type(`a=${a}; ${before}echo sum=$((a + ${b}))\n`);
           return await inShell(2000);
         },
         `sum=${a + b} in the shell`,
@@ -83,17 +87,16 @@ function connectionsTo(port: number): string[] {
 
 /** Clients that ask a frozen mux for a tunnel and are reset before the 101. */
 async function resetBefore101(port: number, mux: { port: number; pid: number }): Promise<void> {
+  const clients = await Promise.all(Array.from({ length: RESETS }, () => dial(port)));
   process.kill(mux.pid, "SIGSTOP");
   // A probe may be among them, and end.
   const before = new Set(connectionsTo(mux.port));
-  const clients: RawClient[] = [];
-  for (let n = 0; n < RESETS; n += 1) {
-    const client = await dial(port);
-    client.send(upgrade("/ao-terminal-mux"));
-    clients.push(client);
-  }
+  for (const client of clients) client.send(upgrade("/ao-terminal-mux"));
   const waiting = (): number => connectionsTo(mux.port).filter((one) => !before.has(one)).length;
-  await until(() => waiting() >= RESETS, "all of them to wait for the mux", SOON_MS);
+  await until(() => waiting() >= RESETS, "all of them to wait for the mux", SOON_MS).catch((error: Error) => {
+    const answers = clients.map((client) => client.received().slice(0, 200));
+    throw new Error(`${error.message}: ${waiting()} do; ${JSON.stringify(answers)}`, { cause: error });
+  });
   for (const client of clients) client.reset();
   process.kill(mux.pid, "SIGCONT");
 }
@@ -113,7 +116,12 @@ describe.skipIf(reason)(reason === undefined ? title : `${title} (skipped: ${rea
     const runtime = ownRuntime();
     const web = join(folder, "node_modules", release);
     // Who is silent is given up soon, and who waits for a server that this machine takes its time to start is not.
-    const times = { SINGLE_PORT_PING_INTERVAL: "1s", SINGLE_PORT_PING_TIMEOUT: "4s", SINGLE_PORT_HOLD: "60s" };
+    const times = {
+      SINGLE_PORT_PING_INTERVAL: "1s",
+      SINGLE_PORT_PING_TIMEOUT: "8s",
+      SINGLE_PORT_HOLD: "60s",
+      ...PATIENT,
+    };
     const all = runs(recipe, project(), { ...withAo(web, http, mux), ...runtime, ...times });
     const status = (): ReturnType<typeof statusOf> => statusOf(controlSocket(runtime, port));
     const next = await server(all, "next");
@@ -130,17 +138,22 @@ describe.skipIf(reason)(reason === undefined ? title : `${title} (skipped: ${rea
     const shell = tmuxShell();
     const tab = await terminal(browser, network.port, shell);
     await tab.types("kept=here; ");
-    if (release === COMPOSIO) {
-      const events = (): Promise<number> =>
-        tab.page.evaluate(
-          "window.seen ??= (new EventSource('/api/events').onmessage = () => (window.seen += 1), 0), window.seen",
-        );
-      await until(async () => (await events()) > 0, "an event", SOON_MS);
-    }
+    // AO begins each stream with what there is.
+    let seen = 0;
+    const events = async (): Promise<void> => {
+      if (release !== COMPOSIO) return;
+      const count =
+        "window.seen ??= ((new EventSource('/api/events').onmessage = () => (window.seen += 1)), 0), window.seen";
+      const now = (): Promise<number> => tab.page.evaluate<number>(count);
+      await until(async () => (await now()) > seen, "events", SOON_MS);
+      seen = await now();
+    };
+    await events();
 
     // Behind the 101, and before it.
     expect(network.reset()).toBeGreaterThan(0);
     await tab.types();
+    await events();
     await resetBefore101(port, { port: mux, pid: terminals });
     await tab.types();
 
@@ -169,6 +182,7 @@ describe.skipIf(reason)(reason === undefined ? title : `${title} (skipped: ${rea
     await tab.types();
     runs(`PORT=${http} exec "${join(folder, "node_modules/.bin/next")}" start -p ${http}`, web, process.env);
     expect((await within(waits, "the answer of a new Next", SOON_MS)).status).toBe(200);
+    await events();
 
     // A closed tab is no bad ending.
     const before = (await status()).totals.failed;
@@ -183,7 +197,7 @@ describe.skipIf(reason)(reason === undefined ? title : `${title} (skipped: ${rea
     const web = installedGlobally(folder, prefix);
     const [port, http, mux] = [await deadPort(), await deadPort(), await deadPort()];
     const npm = { NPM_CONFIG_PREFIX: prefix, NPM_CONFIG_IGNORE_SCRIPTS: "true", NEXT_INTERNAL_PORT: `${http}` };
-    const env = { ...withAo(web, port, mux), ...ownRuntime(), ...npm };
+    const env = { ...withAo(web, port, mux), ...ownRuntime(), ...npm, ...PATIENT };
     const recipe = substitute(readmeBlock("sh", "AO_PATH_BASED_MUX=1"), {
       "--global single-port": `--global --no-audit --no-fund "${ROOT}"`,
     });
