@@ -91,7 +91,9 @@ export class Admins {
       if (this.#closing.signal.aborted) return;
       if (served?.isThere()) continue;
       const before = served;
-      // Connections on the removed socket stay open (`status --watch`).
+      // Connections on the removed socket stay open (`status --watch`). Those in its queue are accepted in the next
+      // turn of the event loop: close() would reset them, and this timer fires before them when the process was busy.
+      await new Promise((resolve) => setImmediate(resolve));
       before?.server.close();
       served = await this.#tryControl(parts, port, undefined, before !== undefined);
       if (served) this.#log.warn(before ? "the control socket was removed; made it again" : "made the control socket");
