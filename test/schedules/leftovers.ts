@@ -1,6 +1,6 @@
 // Looks for leaks when all schedules of a worker are over: objects of ended exchanges, memory, handles.
 
-import { IncomingMessage, ServerResponse } from "node:http";
+import { IncomingMessage } from "node:http";
 import { Socket } from "node:net";
 import { pathToFileURL } from "node:url";
 import * as v8 from "node:v8";
@@ -14,15 +14,8 @@ const SLACK = 40;
 
 type Class = abstract new (...args: never[]) => object;
 
-/** Classes of the built proxy whose objects last as long as an exchange, a connection, or a tunnel. */
-const SHORT_LIVED = {
-  Exchange: "exchange/exchange.js",
-  Call: "exchange/call.js",
-  RequestBody: "exchange/request-body.js",
-  Connection: "front/connection.js",
-  Tunnel: "tunnel/tunnel.js",
-  UpstreamConnection: "upstream/connection.js",
-};
+/** Classes of the built proxy whose objects last as long as an exchange or a tunnel, and hold all else of it. */
+const SHORT_LIVED = { Exchange: "exchange/exchange.js", Tunnel: "tunnel/tunnel.js" };
 
 /** Handles that a quiet process may have: pipes to its parent, and what it says. */
 const ORDINARY = new Set(["PipeWrap", "TTYWrap", "Pipe", "FSReqCallback", "FSReqPromise", "Immediate", "Timeout"]);
@@ -42,7 +35,6 @@ export class Leftovers {
     const classes: [string, Class][] = [
       ["Socket", Socket],
       ["IncomingMessage", IncomingMessage],
-      ["ServerResponse", ServerResponse],
     ];
     for (const [name, file] of Object.entries(SHORT_LIVED)) {
       const module = (await import(pathToFileURL(`${this.#dist}/${file}`).href)) as Record<string, Class>;

@@ -49,12 +49,13 @@ export interface Found {
   late: boolean;
 }
 
-/** Behind so many schedules it is looked what they have left. */
-const LOOK_EVERY = 2000;
+/** Behind so many schedules, and at the end, it is looked what they have left: that walks the whole heap. */
+const LOOK_EVERY = 10_000;
 /** A worker that has found so many stops: something is wrong altogether. */
 const MANY = 10;
-/** So often a schedule is played again alone, until one play is not late. */
+/** So often a schedule is played again alone, until one play is not late; and so long behind the time of the job. */
 const TRIES_ALONE = 10;
+const GRACE_MS = 10_000;
 
 /** Plays a schedule once; returns what was found. */
 export async function playOnce(lane: Lane, schedule: Schedule, told?: string[]): Promise<Found> {
@@ -164,7 +165,8 @@ class Worker {
 
   async #isFoundAlone(lane: Lane, schedule: Schedule): Promise<boolean> {
     return await this.#alone.alone(async () => {
-      for (let tries = 0; tries < TRIES_ALONE; tries += 1) {
+      const deadline = this.#deadline + GRACE_MS;
+      for (let tries = 0; tries < TRIES_ALONE && performance.now() < deadline; tries += 1) {
         const { findings, late } = await playOnce(lane, schedule);
         if (!late || findings.length === 0) return findings.length > 0;
       }
