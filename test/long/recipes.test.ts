@@ -26,27 +26,31 @@ async function upstreams(): Promise<{ web: number; mux: number; opened: () => nu
   return { web: web.port, mux: mux.port, opened: () => mux.clients.length };
 }
 
-test.skipIf(noFront("Caddy"))("Caddy with a password: without it neither the page nor a shell", async () => {
-  const { web, mux, opened } = await upstreams();
-  const daemon = await startDaemon(["--http", String(web), "--mux", `${mux}/mux`]);
-  const caddyfile = caddyfileWithPassword(daemon.port, "open sesame");
-  const front = await FRONTS["Caddy with TLS"](daemon.port, { caddyfile });
-  const as = async (password: string | undefined, request: string): Promise<number> => {
-    const client = await front.dial();
-    const word = Buffer.from(`you:${password}`).toString("base64");
-    const fields = password === undefined ? "" : `Authorization: Basic ${word}\r\n`;
-    client.send(request.replace("Host: localhost\r\n", `Host: ${front.host}\r\n${fields}`));
-    // bcrypt takes its time.
-    return (await nextResponse(client, "GET", 10_000)).status;
-  };
-  const page = head("GET / HTTP/1.1", "Host: localhost");
-  const shell = upgrade("/mux", `Origin: ${front.origin}`);
-  expect([await as(undefined, page), await as(undefined, shell)]).toEqual([401, 401]);
-  expect(await as("guessed", shell)).toBe(401);
-  expect(opened()).toBe(0);
-  expect([await as("open sesame", page), await as("open sesame", shell)]).toEqual([200, 101]);
-  expect(opened()).toBe(1);
-});
+test.skipIf(noFront("Caddy"))(
+  "Caddy with a password: without it neither the page nor a shell",
+  { timeout: 90_000 },
+  async () => {
+    const { web, mux, opened } = await upstreams();
+    const daemon = await startDaemon(["--http", String(web), "--mux", `${mux}/mux`]);
+    const caddyfile = caddyfileWithPassword(daemon.port, "open sesame");
+    const front = await FRONTS["Caddy with TLS"](daemon.port, { caddyfile });
+    const as = async (password: string | undefined, request: string): Promise<number> => {
+      const client = await front.dial();
+      const word = Buffer.from(`you:${password}`).toString("base64");
+      const fields = password === undefined ? "" : `Authorization: Basic ${word}\r\n`;
+      client.send(request.replace("Host: localhost\r\n", `Host: ${front.host}\r\n${fields}`));
+      // bcrypt takes its time.
+      return (await nextResponse(client, "GET", 10_000)).status;
+    };
+    const page = head("GET / HTTP/1.1", "Host: localhost");
+    const shell = upgrade("/mux", `Origin: ${front.origin}`);
+    expect([await as(undefined, page), await as(undefined, shell)]).toEqual([401, 401]);
+    expect(await as("guessed", shell)).toBe(401);
+    expect(opened()).toBe(0);
+    expect([await as("open sesame", page), await as("open sesame", shell)]).toEqual([200, 101]);
+    expect(opened()).toBe(1);
+  },
+);
 
 /** The steps of a Dockerfile, in order; a line that ends with a backslash goes on. */
 function steps(dockerfile: string): [instruction: string, rest: string][] {
