@@ -113,7 +113,8 @@ describe.skipIf(missing)(title, () => {
   test("on a port of its own, by WebSocket alone, while the web server is elsewhere", async () => {
     const web = await httpUpstream((_req, res) => res.end("the dashboard"));
     const server = await socketIo();
-    const [, recipe = ""] = /^single-port --port 3000 (.*socket\.io.*)$/m.exec(readmeBlock("sh", "socket.io")) ?? [];
+    const [, recipe = ""] =
+      /^single-port --port 3000 (.*socket\.io.*)$/m.exec(readmeBlock("sh", "4001/socket.io/")) ?? [];
     const args = substitute(recipe, { "4000": String(web.port), "4001": String(server.port) }).split(" ");
     const daemon = await startDaemon([...args, "--admin", "127.0.0.1:0"]);
     const one = client(daemon.port, { transports: ["websocket"] });
