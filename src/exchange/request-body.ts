@@ -88,7 +88,8 @@ export class RequestBody {
     for (const piece of read.pieces()) this.#write(piece);
     this.#waiting.clear();
     if (this.complete) this.#end();
-    else this.resume();
+    // The client may have been paused before there was an upstream, and its next request comes behind a complete body.
+    this.resume();
   }
 
   /** Copies a body that is complete, kept, and not chunked into `buffer`; returns its length in bytes. */
@@ -96,6 +97,7 @@ export class RequestBody {
     let at = from;
     for (const piece of this.#copy?.pieces() ?? []) at += piece.copy(buffer, at);
     this.#waiting.clear();
+    this.#client.readOn();
     return at - from;
   }
 

@@ -100,7 +100,10 @@ export class Connection implements Client {
   }
 
   release(occupant: Occupant): void {
-    if (this.occupant === occupant) this.occupant = undefined;
+    if (this.occupant !== occupant) return;
+    this.occupant = undefined;
+    // An upload that was paused until the end would keep the next request, and the client's FIN, unread.
+    this.readOn();
   }
 
   /** Tells the current exchange about invalid or late bytes; false when they do not belong to its request. */
