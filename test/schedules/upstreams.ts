@@ -29,6 +29,8 @@ async function arrival(stage: Stage, exchange: PlayedExchange): Promise<void> {
 export function advance(stage: Stage, exchange: PlayedExchange): boolean {
   const one = exchange.arrivals.at(-1);
   if (!one || one.on.closed || one.closed) return false;
+  // Nor does it say a word more to whoever came meanwhile.
+  if (one.on.leaves) return false;
   const { spec } = exchange;
   // Not before its turn: nobody answers what has not come.
   if (one.completeAt === Infinity && !spec.answer.early) return false;
