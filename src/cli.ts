@@ -81,7 +81,10 @@ function usageLine(error: CommanderError): string {
     return `there is no command '${program.args.join(" ").replace(/^help /, "")}'. Accepted: options and commands as in --help.`;
   }
   const said = error.message.replace(/^error: /, "");
-  return said.includes("Accepted: ") ? said : `${said}. Accepted: options and commands as in --help.`;
+  if (said.includes("Accepted: ")) return said;
+  const command = program.commands.find((one) => one.name() === process.argv[2])?.name();
+  if (command === undefined) return `${said}. Accepted: options and commands as in --help.`;
+  return `${command}: ${said}. Accepted: options as in single-port ${command} --help.`;
 }
 
 function portOf(text: string): number {

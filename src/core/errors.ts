@@ -33,7 +33,7 @@ const failures: Record<FailureCode, readonly [status: number, message: string]> 
     502,
     "The response headers of the upstream server are larger than this server allows (--max-header-size).",
   ],
-  upstream_unavailable: [503, "The upstream server cannot be reached (yet)."],
+  upstream_unavailable: [503, "The upstream server cannot be reached at the moment."],
   too_many: [503, "Too many connections at the moment."],
   draining: [503, "This server is shutting down."],
   upstream_timeout: [504, "The upstream server took too long to respond."],

@@ -46,13 +46,20 @@ export function parseTarget(text: string, minPort: 0 | 1 = 1): Target {
   const path = slash < 0 || (scheme && rest.slice(slash) === "/") ? undefined : rest.slice(slash);
   const match = HOST_PORT.exec(authority);
   const port = Number(match?.groups?.["port"]);
-  if (!match || port < minPort || port > 65535) throw new Error(`not an address with a port from ${minPort} to 65535`);
+  if (!match) throw new Error(whyNoAddress(authority));
+  if (port < minPort || port > 65535) throw new Error(`here the port is ${port}, not one from ${minPort} to 65535`);
   checkPath(path);
   const written = match.groups?.["host"] || "127.0.0.1";
   const host = written.startsWith("[") ? written.slice(1, -1) : written;
   const target: Target = { address: { host, port }, label: `${written}:${port}`, path };
   if (!match.groups?.["host"]) target.other = { host: "::1", port };
   return target;
+}
+
+/** What is missing or not supported in a text that is no `host:port`. */
+function whyNoAddress(authority: string): string {
+  if (authority.includes("@")) return "here a user or password is given, which is not supported";
+  return /:\d+$/.test(authority) ? "here the host is not a name or address" : "here the port is missing";
 }
 
 /** An address as text: `127.0.0.1:3000`, `[::1]:3000` (RFC 3986 3.2.2). */

@@ -1,6 +1,5 @@
-// One HTTP exchange: a request, its attempts, and then the response, or the tunnel that a 101 opens. Plain requests
-// come from http-proxy (plain.ts), upgrades from gate.ts. Never logs: leaves an Outcome. Every path ends in #leave,
-// once.
+// One HTTP exchange: a request, its attempts, and then the response, or the tunnel of a 101. Plain requests come from
+// http-proxy (plain.ts), upgrades from gate.ts. Never logs: leaves an Outcome. Every path ends in #leave, once.
 
 import type { Occupant } from "../core/client.ts";
 import { Failure, type FailureCode, type How, type Side } from "../core/errors.ts";
@@ -101,18 +100,16 @@ export class Exchange implements Asker, Caller, Occupant, Live, Waiting {
     const { upstream, head, text } = this.#in;
     this.#giveUp = undefined;
     this.#record.connected(connection.reused, connection.idleMs);
-    const body = this.#body;
-    const uploads = body !== undefined && !body.complete && !head.expectsContinue;
+    const uploads = this.#body?.complete === false && !head.expectsContinue;
     this.#phase = uploads ? "request_body" : "waiting";
     this.#waitsSince = performance.now();
     this.#limits.await(this.isHandshake ? "handshake" : uploads ? "body" : "response");
     this.#call = new Call(upstream, connection, this, this.#sending, this.#parts.options.maxHeaderBytes);
-    this.#call.send(text, body);
+    this.#call.send(text, this.#body);
   }
 
   onBroken(how: How, code: string, stale: boolean, proof: Proof | undefined): void {
     const responded = this.#call?.responded ?? false;
-    // `limit` is a limit of this proxy.
     const by = how === "limit" ? "proxy" : "upstream";
     this.#record.failed(code, this.#answer ? undefined : this.#phase, proof);
     if (this.#answer) return this.#settle(by, how);
@@ -156,8 +153,7 @@ export class Exchange implements Asker, Caller, Occupant, Live, Waiting {
     this.lastByte = this.#parts.clock.now;
     this.#call?.answered(this.lastByte);
     res.on("finish", this.#onAnswered);
-    // An event stream that begins during the drain: its head is sent, and then it is ended, so that the client
-    // reconnects.
+    // An event stream that begins during the drain is ended behind its head, so that the client reconnects.
     if (this.#draining && this.#eventStream) process.nextTick(() => this.drain());
     this.#awaitBody();
   }
@@ -197,7 +193,7 @@ export class Exchange implements Asker, Caller, Occupant, Live, Waiting {
   readonly #onBodyProgress = (): void => {
     const complete = this.#body?.complete;
     if (complete) this.#call?.requestSent();
-    // The last piece of the body may come after its attempt has failed.
+    // The body may be complete only after its attempt has failed.
     if (this.#phase === "connect" || this.#settled) return;
     if (this.#answer) {
       if (this.#answer.finished && complete) this.#settle("upstream", "done");
@@ -263,7 +259,7 @@ export class Exchange implements Asker, Caller, Occupant, Live, Waiting {
     else this.#fail("draining", "proxy", "drain");
   }
 
-  /** The upstream's link was lost. A response without a byte since the first failure is dead. */
+  /** An upstream was lost. Ends a response from it without a byte since the outage began, unless its client is slow. */
   onLinkLost(upstream: string, since: number): void {
     const isSilent = this.#answer !== undefined && this.lastByte < since && !this.waitsForClient;
     if (isSilent && upstream === this.upstream) this.#settle("upstream", "timeout");
@@ -318,7 +314,7 @@ export class Exchange implements Asker, Caller, Occupant, Live, Waiting {
   #account(ending: Omit<Ending, "phase" | "bytesIn">): void {
     const phase = this.#phase;
     const left = this.#eventStream && phase === "response_body" && ending.by === "client" && ending.how === "rst";
-    const outcome = { ...ending, phase, left, bytesIn: this.#body?.bytes ?? 0 };
-    this.#parts.observer.ended(this.#record.outcome(outcome));
+    const bytesIn = this.#body?.bytes ?? 0;
+    this.#parts.observer.ended(this.#record.outcome({ ...ending, phase, left, bytesIn }));
   }
 }

@@ -37,7 +37,7 @@ export function afterBroken(broken: Broken): "again" | FailureCode {
   return how === "rst" || (unanswered && !stale) ? "upstream_reset" : "upstream_bad_response";
 }
 
-/** How an exchange ended that got no connection, by the code that the client gets. */
+/** How an exchange ended that got no connection to its upstream: follows from the error code for the client. */
 export function howRefused(code: FailureCode): How {
   if (code === "upstream_unavailable") return "timeout";
   return code === "draining" ? "drain" : "limit";

@@ -24,13 +24,13 @@ interface Handle {
   listen(backlog: number): number;
 }
 
-/** Whether a successor takes over, and how to close. */
+/** How a listener is retired. `shared` and `alone` are both false when a successor can bind only after the close. */
 export interface Retirement {
   /** A successor listens on the port already (SO_REUSEPORT), and gets its share of the connections. */
   shared: boolean;
   /** There is no successor. */
   alone: boolean;
-  /** Stops listening, at once. */
+  /** Closes the listener at once. */
   close: () => void;
   /** After so many milliseconds the listener is closed in any case. Until then it goes on accepting. */
   withinMs: number;

@@ -48,7 +48,7 @@ export function readEnvironment(env: NodeJS.ProcessEnv, args: readonly string[])
       const why = dropIn ? "as the replaced server does" : "since it is not an IP address or localhost";
       notices.push({
         level: "info",
-        text: `environment HOST=${host} is ignored, ${why}; to set the address use --host or SINGLE_PORT_HOST`,
+        text: `environment HOST=${host} is ignored, ${why}; to set the listening address use --host or SINGLE_PORT_HOST`,
       });
     }
   }

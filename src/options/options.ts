@@ -136,7 +136,7 @@ export function completeOptions(given: Given): Options {
   const twice = paths.find((path, index) => paths.indexOf(path) !== index);
   if (twice !== undefined) {
     throw new UsageError(
-      `option '--mux' claims ${twice} twice. Accepted: one mux for each path, as in --mux /term=14801/mux.`,
+      `option '--mux' gives the public path ${twice} to two muxes. Accepted: one mux for each path, as in --mux /term=14801/mux.`,
     );
   }
   return options;

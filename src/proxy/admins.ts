@@ -126,7 +126,7 @@ export class Admins {
     for (const { remove } of this.#open) remove();
   }
 
-  /** Stops listening, for a successor, which renames its control socket over this one's. */
+  /** Stops listening, and leaves the control socket's file: a successor has renamed its own over it. */
   release(): void {
     this.#closing.abort();
     for (const { server } of this.#open) server.close();

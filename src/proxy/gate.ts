@@ -185,7 +185,7 @@ export class Gate implements Handlers {
     refuse(res, failure, knownOf(req).id ?? nextId(), link?.monitor.away);
   }
 
-  /** Answers OPTIONS and TRACE that must not be forwarded. */
+  /** Answers an OPTIONS or TRACE whose `Max-Forwards` is 0: such a request must not be forwarded (RFC 9110 7.6.2). */
   #answer(req: IncomingMessage, res: ServerResponse): void {
     const { method, url, httpVersion, rawHeaders } = req;
     answerSelf(res, method === "TRACE" ? traceOf(`${method} ${url} HTTP/${httpVersion}`, rawHeaders) : undefined);

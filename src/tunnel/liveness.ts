@@ -5,7 +5,7 @@
 export interface LivenessOptions {
   /** A ping is sent after this much silence; 0 turns pings off. */
   intervalMs: number;
-  /** After this much silence behind a ping the side is half-open. */
+  /** A side from which no byte comes for this long after a ping counts as half-open. */
   timeoutMs: number;
 }
 

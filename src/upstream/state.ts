@@ -32,8 +32,9 @@ export const UNSEEN: LinkFacts = {
 };
 
 /**
- * Failures that are closer together count as one, in milliseconds. While requests are held, a dial fails every 250 ms;
- * and when an upstream only restarts its listener, its tunnels need time to answer a ping before they are cut.
+ * Failures within this time count as one, in milliseconds. Several failures make an upstream lost, and then its silent
+ * tunnels are cut. While requests are held, the proxy dials every 250 ms, and each of those dials may fail; and when an
+ * upstream only restarts its listener, its tunnels need time to answer a ping first.
  */
 const APART_MS = 1000;
 

@@ -34,7 +34,7 @@ test("a file of one import is the replaced server, and ends with the process tha
   onTestFinished(() => void parent.kill("SIGKILL"));
   const [, port] = await until(() => /listening on (\d+)/.exec(stdout), "the ready line");
   expect(stdout).toContain("/ao-terminal-mux → 127.0.0.1:14801/mux; /mux → 127.0.0.1:14801/mux");
-  expect(stdout).toContain("environment HOST=mylaptop.invalid is not read");
+  expect(stdout).toContain("environment HOST=mylaptop.invalid is ignored");
   expect((await ask(Number(port), head("GET / HTTP/1.1", "Host: a"))).body).toBe("served");
   parent.kill("SIGKILL");
   await until(() => stdout.includes('"stopped"'), "its end after its parent's");

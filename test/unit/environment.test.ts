@@ -41,7 +41,7 @@ describe("a drop-in for the replaced server", () => {
   test("does not read HOST, and says so", () => {
     expect(read({ ...env, HOST: "0.0.0.0" })).not.toHaveProperty("SINGLE_PORT_HOST");
     expect(notices({ ...env, HOST: "0.0.0.0" })).toEqual([
-      "info: environment HOST=0.0.0.0 is ignored, as the replaced server does; to set the address use --host or SINGLE_PORT_HOST",
+      "info: environment HOST=0.0.0.0 is ignored, as the replaced server does; to set the listening address use --host or SINGLE_PORT_HOST",
     ]);
   });
   test("reads SINGLE_PORT_HOST", () =>
@@ -57,7 +57,7 @@ describe("HOST elsewhere", () => {
   test.each(["x86_64-conda-linux-gnu", "mylaptop"])("%s, the name of a machine, is not read", (host) => {
     expect(read({ HOST: host })).not.toHaveProperty("SINGLE_PORT_HOST");
     expect(notices({ HOST: host })).toEqual([
-      `info: environment HOST=${host} is ignored, since it is not an IP address or localhost; to set the address use --host or SINGLE_PORT_HOST`,
+      `info: environment HOST=${host} is ignored, since it is not an IP address or localhost; to set the listening address use --host or SINGLE_PORT_HOST`,
     ]);
   });
 });

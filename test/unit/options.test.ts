@@ -241,7 +241,7 @@ describe("options of a program", () => {
     ["'--admin' is 127.0.0.1:3000, the address this proxy listens on", { http: 1, admin: "localhost:3000" }],
     ["'--http' is 127.0.0.1:4000, and so is --admin", { http: 4000, admin: 4000 }],
     ["'--mux' is unix:/a, and so is --admin", { http: 1, mux: ["unix:/a:/mux"], admin: "unix:/a" }],
-    ["claims /a twice", { http: 1, mux: ["/a=1", "/a=2"] }],
+    ["gives the public path /a to two muxes", { http: 1, mux: ["/a=1", "/a=2"] }],
   ])("refuse with %s", (message, settings) => {
     expect(() => optionsFrom(settings)).toThrow(UsageError);
     expect(() => optionsFrom(settings)).toThrow(message);
