@@ -64,7 +64,8 @@ function judgeClient(played: Played, client: PlayedClient, known: Set<Account>):
       askedAt: sentAt(client, (request?.from ?? 0) + 1),
       askedBy: sentAt(client, request?.end ?? 0),
       askedTurn: client.log.find(({ upTo }) => upTo >= (request?.end ?? 0))?.turn ?? Infinity,
-      innocent: client.fault === "none",
+      // Of one that did not read for a while, node drops with a RST what had come before it.
+      innocent: client.fault === "none" && !(client.ended === "rst" && client.faultAt !== Infinity),
       untroubled,
       behindLast,
     };
