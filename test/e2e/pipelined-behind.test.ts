@@ -4,7 +4,7 @@ import { expect, test } from "vitest";
 import { dial, head, upgrade } from "../kit/client.ts";
 import { startDaemon } from "../kit/daemon.ts";
 import { nextResponse } from "../kit/messages.ts";
-import { rawUpstream } from "../kit/upstream.ts";
+import { deadPort, httpUpstream, rawUpstream } from "../kit/upstream.ts";
 import { until } from "../kit/until.ts";
 
 const SWITCHING = head("HTTP/1.1 101 Switching Protocols", "Upgrade: websocket", "Connection: Upgrade");
@@ -59,3 +59,22 @@ test("a request behind an upload that waits for a large answer is answered, thou
     expect((await nextResponse(client)).body).toBe("yy");
   }
 });
+
+test.each([
+  ["length", `Content-Length: ${BIG}`, "x".repeat(BIG)],
+  ["chunks", "Transfer-Encoding: chunked", `${BIG.toString(16)}\r\n${"x".repeat(BIG)}\r\n0\r\n\r\n`],
+])(
+  "a request behind an upload by %s that was complete before its upstream was there is answered",
+  async (_, field, body) => {
+    const port = await deadPort();
+    const daemon = await startDaemon(["--http", String(port)]);
+    const client = await dial(daemon.port);
+    client.send(head("PUT / HTTP/1.1", "Host: a", field));
+    client.send(body);
+    await until(() => daemon.unread(client.socket.localPort ?? 0) === 0, "all of it to be read");
+    await httpUpstream((req, res) => void req.resume().on("end", () => res.end(req.method)), port);
+    expect((await nextResponse(client)).body).toBe("PUT");
+    client.send(head("GET / HTTP/1.1", "Host: a"));
+    expect((await nextResponse(client)).body).toBe("GET");
+  },
+);

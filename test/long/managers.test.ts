@@ -204,7 +204,7 @@ describe("a Node program", () => {
 describe("a shell script with npx", () => {
   test.each(["SIGTERM", "SIGKILL"] as const)("the script ends by %s: all of it is gone within 3 s", async (signal) => {
     const { ports, folder, env } = await stage();
-    writeFileSync(join(folder, "start.sh"), commandBlock("sh", "npx single-port", ports));
+    writeFileSync(join(folder, "start.sh"), commandBlock("sh", "--parent-pid $$", ports));
     const script = launch("sh", ["start.sh"], { cwd: folder, env: cleanEnv(env) });
     const pid = await served(env, ports[3000]);
     const family = descendants(script.pid);
