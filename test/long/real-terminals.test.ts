@@ -1,4 +1,4 @@
-// Terminals that people have: wetty, shells of node-pty, and noVNC's websockify; where the README has a recipe, by
+// Terminals that people have: wetty, shells of node-pty, and noVNC behind websockify; where the README has a recipe, by
 // that.
 
 import { createHash } from "node:crypto";
@@ -16,8 +16,8 @@ import { launch } from "../kit/launch.ts";
 import { nextResponse } from "../kit/messages.ts";
 import { fromNpm, NODE_PTY } from "../kit/npm.ts";
 import { accepts, controlSocket, ownRuntime, statusOf } from "../kit/ops.ts";
-import { startChild, type Peer } from "../kit/peer.ts";
-import { childCalled, endFamily } from "../kit/processes.ts";
+import { startChild, startPeer, type Peer } from "../kit/peer.ts";
+import { childCalled, endFamily, familyOf, killAll } from "../kit/processes.ts";
 import { project } from "../kit/project.ts";
 import { readmeBlock, substitute } from "../kit/readme.ts";
 import { closed, openWs, rawSocket } from "../kit/tunnel.ts";
@@ -27,6 +27,7 @@ import { deadPort } from "../kit/upstream.ts";
 const TEST_MS = 180_000;
 const SOON_MS = 60_000;
 const WEBSOCKIFY = "/usr/bin/websockify";
+const NOVNC = "/usr/share/novnc";
 
 const versions = { wetty: "3.2.0", ws: "8.23.0", ...NODE_PTY.versions };
 const { folder, missing } = await fromNpm("terminals", versions, { ...NODE_PTY, omitOptional: true });
@@ -148,6 +149,25 @@ describe.skipIf(noWetty)(noWetty === undefined ? "wetty" : `wetty (${noWetty})`,
 });
 
 const noWebsockify = existsSync(WEBSOCKIFY) ? undefined : `there is no ${WEBSOCKIFY}`;
+
+/** websockify before a screen, and the proxy before it, by the recipe. */
+async function websockify(
+  screen: number,
+  pages: string,
+  env: Record<string, string> = {},
+): Promise<{ port: number; web: number; control: string; recipe: string }> {
+  const [port, web] = [await deadPort(), await deadPort()];
+  const recipe = substitute(readmeBlock("sh", "websockify"), {
+    "3000": `${port}`,
+    "4000": `${web}`,
+    [NOVNC]: pages,
+    "localhost:5900": `127.0.0.1:${screen}`,
+  });
+  const control = await runs(recipe, port, project(), env);
+  await until(() => accepts(web), "websockify to listen", SOON_MS);
+  return { port, web, control, recipe };
+}
+
 const title = "websockify, by the recipe, whose first process is killed";
 const skipped = noWebsockify === undefined ? title : `${title} (skipped: ${noWebsockify})`;
 test.skipIf(noWebsockify)(skipped, { timeout: TEST_MS }, async () => {
@@ -157,18 +177,10 @@ test.skipIf(noWebsockify)(skipped, { timeout: TEST_MS }, async () => {
   });
   await new Promise<void>((resolve) => screen.listen(0, "127.0.0.1", resolve));
   onTestFinished(() => void screen.close());
-  const [port, web] = [await deadPort(), await deadPort()];
   const page = tempFolder();
   writeFileSync(join(page, "vnc.html"), "noVNC");
-  const recipe = substitute(readmeBlock("sh", "websockify"), {
-    "3000": `${port}`,
-    "4000": `${web}`,
-    "/usr/share/novnc": page,
-    "localhost:5900": `127.0.0.1:${(screen.address() as AddressInfo).port}`,
-  });
   const env = { SINGLE_PORT_PROBE_INTERVAL: "500ms", SINGLE_PORT_HANDSHAKE_TIMEOUT: "2s" };
-  const control = await runs(recipe, port, project(), env);
-  await until(() => accepts(web), "websockify to listen", SOON_MS);
+  const { port, web, control } = await websockify((screen.address() as AddressInfo).port, page, env);
   const daemon = { port } as TestDaemon;
   const session = await openWs(daemon, "/websockify", {}, ["binary"]);
   expect(session.protocol).toBe("binary");
@@ -195,4 +207,59 @@ test.skipIf(noWebsockify)(skipped, { timeout: TEST_MS }, async () => {
   session.close();
   await closed(session);
   expect((await statusOf(control)).pid).toBe(pid);
+});
+
+const noNovnc = existsSync(NOVNC) ? (noWebsockify ?? noChromium) : `there is no ${NOVNC}`;
+describe.skipIf(noNovnc)(noNovnc === undefined ? "noVNC" : `noVNC (${noNovnc})`, () => {
+  const browser = browserForFile();
+
+  test("in Chromium, by the recipe, whose websockify is killed and started again", { timeout: TEST_MS }, async () => {
+    const screen = startPeer("rfb.mjs");
+    const { port, web, control, recipe } = await websockify(await screen.printed("port", SOON_MS), NOVNC);
+    const page = await browser.newPage();
+    const status = (): Promise<string | null> => page.locator("#noVNC_status").textContent({ timeout: SOON_MS });
+    const says = (words: string): Promise<boolean> =>
+      until(async () => (await status())?.includes(words), `noVNC to say ${words}`, SOON_MS);
+    // The last pixel, and how large the screen is.
+    const pixel = (): Promise<string> =>
+      page.evaluate<string>(`(() => {
+        const canvas = document.querySelector("#noVNC_container canvas");
+        if (canvas === null || canvas.width === 0) return "";
+        const { width, height } = canvas;
+        return [width, height, ...canvas.getContext("2d").getImageData(width - 1, height - 1, 1, 1).data].join();
+      })()`);
+    const shows = (rgb: string): Promise<boolean> =>
+      until(async () => (await pixel()) === `64,64,${rgb},255`, `the screen to be ${rgb}`, SOON_MS);
+
+    await page.goto(`http://127.0.0.1:${port}/vnc.html?autoconnect=true`, { timeout: SOON_MS });
+    await says("Connected (unencrypted) to screen");
+    await shows("0,0,255");
+    await page.keyboard.press("g");
+    await shows("0,255,0");
+    expect((await statusOf(control)).tunnels).toMatchObject([{ route: "mux", path: "/websockify" }]);
+
+    const { pid } = await statusOf(control);
+    const [command = ""] = recipe.split(" &\n");
+    const first = childCalled(process.pid, `/usr/bin/${command}`) ?? 0;
+    expect(first).toBeGreaterThan(0);
+    // Stopped, so that it starts no further process meanwhile.
+    process.kill(first, "SIGSTOP");
+    killAll([...familyOf(first), first]);
+    await says("Disconnected");
+    await until(async () => !(await accepts(web)), "the port to be free", SOON_MS);
+
+    endFamily(launch("sh", ["-c", command]).pid);
+    const up = async (): Promise<boolean> => (await statusOf(control)).links.every(({ state }) => state === "up");
+    await until(
+      async () => (await accepts(web)) && (await up()),
+      "websockify to listen again, and the proxy to see it",
+      SOON_MS,
+    );
+    await page.reload({ timeout: SOON_MS });
+    await shows("0,255,0");
+    await page.keyboard.press("r");
+    await shows("255,0,0");
+    expect(screen.stdout().match(/down .*/g), "each key once").toEqual(["down 103", "down 114"]);
+    expect((await statusOf(control)).pid).toBe(pid);
+  });
 });
