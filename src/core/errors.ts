@@ -40,14 +40,22 @@ const failures: Record<FailureCode, readonly [status: number, message: string]> 
   loop_detected: [508, "The request has passed through this proxy before: it runs in a loop."],
 };
 
-/** Why a request was refused with 403: for the user, who reads the answer, and for the operator, who reads the log. */
+/** Why a request was refused with 400 or 403: for its user (in the answer) and for the operator (in the log). */
 export interface Why {
   /** What the request said: `origin https://a.example`. */
   seen: string;
   /** What is accepted. */
   expected: string;
-  /** The option that would accept what was seen. */
-  option: string;
+  /** The option that would accept what was seen; undefined when none would. */
+  option: string | undefined;
+}
+
+/** More of what a request said, in characters, is not repeated. */
+const MAX_SEEN = 200;
+
+/** The explanation of a request that no option would let in. */
+export function whyInvalid(seen: string, expected: string): Why {
+  return { seen: seen.length > MAX_SEEN ? `${seen.slice(0, MAX_SEEN)}…` : seen, expected, option: undefined };
 }
 
 /** One refusal: what the client is told, which upstream it was for, and after how many attempts. */

@@ -2,7 +2,7 @@
 // this machine, and then is of the same origin. Used by front/router.ts for tunnels and by ops/admin.ts; pure.
 
 import { isIPv4 } from "node:net";
-import type { Why } from "./errors.ts";
+import { whyInvalid, type Why } from "./errors.ts";
 import { holdsHost, hostName, type HostList } from "./names.ts";
 
 /**
@@ -32,7 +32,8 @@ export function whyHost(host: string): Why {
   return whyNot(`host ${host}`, expected, "--allow-host", hostName(host) ?? "");
 }
 
-const MAX_SEEN = 200;
+/** A longer value, in characters, is not printed to be pasted. */
+const MAX_VALUE = 200;
 // Characters that are safe to paste into a shell unquoted.
 const PLAIN = /^[\w.+:/[\]-]+$/;
 
@@ -42,10 +43,6 @@ const PLAIN = /^[\w.+:/[\]-]+$/;
  * @param value the option's value that would accept it. It is left out when it is not safe to paste into a shell.
  */
 export function whyNot(seen: string, expected: string, option: string, value: string): Why {
-  const shown = seen.length > MAX_SEEN ? `${seen.slice(0, MAX_SEEN)}…` : seen;
-  return {
-    seen: shown,
-    expected,
-    option: PLAIN.test(value) && value.length <= MAX_SEEN ? `${option} ${value}` : option,
-  };
+  const isShown = PLAIN.test(value) && value.length <= MAX_VALUE;
+  return { ...whyInvalid(seen, expected), option: isShown ? `${option} ${value}` : option };
 }

@@ -4,7 +4,7 @@
 import type { IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
 import type { Client, Occupant } from "../core/client.ts";
-import type { FailureCode, How } from "../core/errors.ts";
+import type { FailureCode, How, Failure } from "../core/errors.ts";
 import { cut, guard, type Fate } from "../core/sockets.ts";
 import type { ClientLimits } from "./client-limits.ts";
 import type { TrustedPeers } from "./trusted-peers.ts";
@@ -47,7 +47,7 @@ export class Connection implements Client {
   readonly address: string;
   readonly trusted: boolean;
   /** The client sent invalid bytes or was too late: the error that it gets once earlier requests are answered. */
-  broken: FailureCode | undefined;
+  broken: Failure | undefined;
   /** The time limits; undefined when the connection was refused because of --max-connections. */
   limits: ClientLimits | undefined;
   /** The last request that node parsed on this connection. */

@@ -91,9 +91,8 @@ export function errorPage(failure: Failure, facts: PageFacts): string {
   const rows = [`<dt>Server</dt><dd>${escape(server)}</dd>`];
   rows.push(...(asks ? waitingRows(facts.away) : []));
   const { why } = failure;
-  if (why) {
-    rows.push(`<dt>Received</dt><dd>${escape(why.seen)}</dd>`, `<dt>To allow it</dt><dd>${escape(why.option)}</dd>`);
-  }
+  if (why) rows.push(`<dt>Received</dt><dd>${escape(why.seen)}</dd>`);
+  if (why?.option !== undefined) rows.push(`<dt>To allow it</dt><dd>${escape(why.option)}</dd>`);
   rows.push(`<dt>Error</dt><dd>${failure.status} ${failure.code}</dd>`, `<dt>Request</dt><dd>${escape(facts.id)}</dd>`);
   const state = asks
     ? `<p class="state" id="state" role="status">Waiting for it to come back…</p><button id="try">Try now</button><noscript><meta http-equiv="refresh" content="5"><style>#try{display:none}</style></noscript>`

@@ -4,7 +4,7 @@
 import { ServerResponse, type IncomingMessage, type Server } from "node:http";
 import { Server as NetServer, Socket, type BlockList } from "node:net";
 import type { Client } from "../core/client.ts";
-import { codeOf, Failure, howOf, type FailureCode, type How } from "../core/errors.ts";
+import { codeOf, Failure, howOf, whyInvalid, type How } from "../core/errors.ts";
 import { nextId } from "../core/outcome.ts";
 import { refuseSocket } from "./refuse.ts";
 import { cut, finish, linger } from "../core/sockets.ts";
@@ -144,7 +144,7 @@ export class Listener implements ConnectionListener, ClientJudge {
     this.#turnedAway += 1;
     socket.once("close", () => (this.#turnedAway -= 1));
     connection.busy = true;
-    this.#refuse(connection, "too_many");
+    this.#refuse(connection, new Failure("too_many"));
   }
 
   /** Node's HTTP server has attached its parser to a connection. */
@@ -162,10 +162,9 @@ export class Listener implements ConnectionListener, ClientJudge {
     this.#connections.delete(connection);
   }
 
-  #refuse(connection: Connection, code: FailureCode, brokeOff?: How): void {
-    const failure = new Failure(code);
+  #refuse(connection: Connection, failure: Failure, brokeOff?: How): void {
     const id = nextId();
-    connection.broken = code;
+    connection.broken = failure;
     refuseSocket(connection.socket, failure, id);
     this.#handlers.refused(failure, id, brokeOff);
   }
@@ -267,17 +266,18 @@ export class Listener implements ConnectionListener, ClientJudge {
   }
 
   /** The client sent bytes that are not valid HTTP, or was too slow. */
-  #onBroken(connection: Connection, code: FailureCode, brokeOff?: How): void {
-    connection.broken = code;
+  #onBroken(connection: Connection, failure: Failure, brokeOff?: How): void {
+    connection.broken = failure;
     // Earlier requests of this connection get their answers first.
-    if (connection.brokeOccupant(code) || connection.busy) return;
+    if (connection.brokeOccupant(failure.code) || connection.busy) return;
     // The request was answered already: a second answer would be taken for the answer to the next request.
     if (connection.owesBody) linger(connection.socket);
-    else this.#refuse(connection, code, brokeOff);
+    else this.#refuse(connection, failure, brokeOff);
   }
 
   onLate(connection: Connection): void {
-    if (connection.broken === undefined && !connection.isEnded) this.#onBroken(connection, "request_timeout");
+    if (connection.broken === undefined && !connection.isEnded)
+      this.#onBroken(connection, new Failure("request_timeout"));
   }
 
   onIdle(connection: Connection): void {
@@ -290,12 +290,12 @@ export class Listener implements ConnectionListener, ClientJudge {
     if (!connection) return cut(socket);
     // Node's parser emits an error for every further chunk after the first.
     if (connection.broken !== undefined) return;
-    const code = failureOf(error);
-    if (!code) {
+    const failure = failureOf(error);
+    if (!failure) {
       if (connection.isInHead) this.#handlers.refused(undefined, nextId(), connection.fate.how ?? howOf(error));
       return cut(socket);
     }
-    this.#onBroken(connection, code, codeOf(error) === "HPE_INVALID_EOF_STATE" ? "fin" : undefined);
+    this.#onBroken(connection, failure, codeOf(error) === "HPE_INVALID_EOF_STATE" ? "fin" : undefined);
   }
 }
 
@@ -325,13 +325,24 @@ function hasPort(server: Server): boolean {
   return address !== null && typeof address === "object";
 }
 
+/** An error of node's parser: `reason` is what the parser says, `rawPacket` the bytes that it was given. */
+interface ParserError extends Error {
+  reason?: string;
+  rawPacket?: Buffer;
+}
+
+/** The first bytes of a TLS connection: a handshake record (RFC 8446 5.1). */
+const TLS_RECORD = [0x16, 0x03];
+
 /** The failure for an error of node's parser; undefined for socket errors, when the client cannot be told anything. */
-function failureOf(error: Error): FailureCode | undefined {
-  switch (codeOf(error)) {
-    case "HPE_HEADER_OVERFLOW":
-    case "HPE_CHUNK_EXTENSIONS_OVERFLOW":
-      return "header_too_large";
-    default:
-      return howOf(error) === "protocol" ? "bad_request" : undefined;
-  }
+function failureOf(error: ParserError): Failure | undefined {
+  const code = codeOf(error);
+  if (code === "HPE_HEADER_OVERFLOW" || code === "HPE_CHUNK_EXTENSIONS_OVERFLOW")
+    return new Failure("header_too_large");
+  if (howOf(error) !== "protocol") return undefined;
+  const isTls = TLS_RECORD.every((byte, at) => error.rawPacket?.[at] === byte);
+  const why = isTls
+    ? whyInvalid("a TLS handshake", "plain HTTP, because TLS ends at the server in front")
+    : whyInvalid(`bytes that break HTTP${error.reason ? ` (${error.reason})` : ""}`, "HTTP/1.1");
+  return new Failure("bad_request", { why });
 }

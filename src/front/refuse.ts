@@ -18,7 +18,8 @@ const PAGE_POLICY =
 function jsonOf(failure: Failure, id: string): string {
   const { code, status, upstream, attempts, why } = failure;
   // `why.expected` is only logged: it may name hosts of this machine.
-  const message = why ? `${failure.message} Received: ${why.seen}. Set ${why.option} to allow it.` : failure.message;
+  const remedy = why?.option === undefined ? "" : ` Set ${why.option} to allow it.`;
+  const message = why ? `${failure.message} Received: ${why.seen}.${remedy}` : failure.message;
   return `${JSON.stringify({ error: { code, status, message, upstream, attempts, id } })}\n`;
 }
 

@@ -2,7 +2,7 @@
 // Called by proxy/gate.ts for each request and each upgrade; pure, so every decision is a unit test.
 
 import { METHODS } from "node:http";
-import type { FailureCode, Why } from "../core/errors.ts";
+import { whyInvalid, type FailureCode, type Why } from "../core/errors.ts";
 import { isHostAllowed, whyHost, whyNot } from "../core/hosts.ts";
 import { holdsOrigin, type HostList, type OriginList } from "../core/names.ts";
 import { DEFAULT_MUX_PATH } from "../core/target.ts";
@@ -65,6 +65,9 @@ export interface Routes {
 
 const refuse = (code: FailureCode, why?: Why): Decision => ({ to: "refuse", code, why });
 
+/** The refusal of a request that is not valid, or cannot be forwarded as it is. */
+const invalid = (seen: string, expected: string): Decision => refuse("bad_request", whyInvalid(seen, expected));
+
 /** The path of a request target: everything before `?`, not decoded and not normalised. */
 export function pathOf(url: string): string {
   const query = url.indexOf("?");
@@ -94,26 +97,33 @@ function announcesBody(facts: Facts): boolean {
  */
 export function route(line: RequestLine, facts: Facts, trusted: boolean, routes: Routes): Decision {
   if (line.method === "CONNECT") return refuse("method_not_allowed");
-  if (!HTTP_METHODS.has(line.method)) return refuse("bad_request");
+  if (!HTTP_METHODS.has(line.method)) return invalid(`the method ${line.method}`, "a method of HTTP");
   // Node's parser also accepts versions 0.9 and 2.0, whose framing differs.
-  if (line.version !== "1.1" && line.version !== "1.0") return refuse("bad_request");
+  if (line.version !== "1.1" && line.version !== "1.0") {
+    return invalid(`HTTP/${line.version}`, "HTTP/1.1 or HTTP/1.0");
+  }
   // With two Host fields, or none, the front may choose another host than this proxy (RFC 9112 3.2).
   const [host, another] = facts.hosts;
   if (another !== undefined || (host === undefined ? line.version === "1.1" : !HOST.test(host))) {
-    return refuse("bad_request");
+    const seen = another !== undefined ? "two Host fields" : host === undefined ? "no Host field" : `Host: ${host}`;
+    return invalid(seen, "one Host field with a host");
   }
   // The authority of an absolute-form target replaces Host, which has to be valid all the same (RFC 9112 3.2.2).
   const { authority } = facts;
   if (line.path === undefined || (authority !== undefined && (!HOST.test(authority) || /^(:|$)/.test(authority)))) {
-    return refuse("bad_request");
+    return invalid("a request target that is not valid", "a path, or http:// with a host");
   }
   // Only a single `chunked` can be relayed. Node's parser also accepts `gzip, chunked`.
   const [coding, second] = facts.codings;
-  if (coding !== undefined && (coding !== "chunked" || second !== undefined)) return refuse("bad_request");
-  if (line.hops !== undefined && !(line.hops > 0)) return line.hops === 0 ? { to: "self" } : refuse("bad_request");
+  if (coding !== undefined && (coding !== "chunked" || second !== undefined)) {
+    return invalid(`Transfer-Encoding: ${facts.codings.join(", ")}`, "chunked alone");
+  }
+  if (line.hops !== undefined && !(line.hops > 0)) {
+    return line.hops === 0 ? { to: "self" } : invalid("Max-Forwards that is no number", "a whole number");
+  }
   if (!wantsTunnel(line, facts)) return { to: "plain" };
   // Bytes behind such a head could be its body or the first bytes of the tunnel: request smuggling (RFC 9112 11.2).
-  if (announcesBody(facts)) return refuse("bad_request");
+  if (announcesBody(facts)) return invalid("a WebSocket handshake with a body", "one without");
   const path = pathOf(line.path);
   // The web server would leave it without an answer (Next.js does), and look hung.
   if (path === DEFAULT_MUX_PATH && routes.mux.size === 0) return refuse("no_mux");

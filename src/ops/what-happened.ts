@@ -60,13 +60,14 @@ const BEFORE_ANSWER: Partial<Record<How, string>> = {
 function notLetIn(what: string): (outcome: Outcome) => string {
   return ({ why }) => {
     if (!why) return `refused: ${what}`;
-    return `refused: received ${why.seen}, accepted is ${why.expected}; to allow it: ${why.option}`;
+    const remedy = why.option === undefined ? "" : `; to allow it: ${why.option}`;
+    return `refused: received ${why.seen}, accepted is ${why.expected}${remedy}`;
   };
 }
 
 /** The sentence for each error answer of this proxy. */
 const REFUSALS: Record<FailureCode, (outcome: Outcome, target: string) => string> = {
-  bad_request: () => "refused: the request is not valid HTTP, or uses something that is not supported",
+  bad_request: notLetIn("the request is not valid HTTP, or uses something that is not supported"),
   origin_not_allowed: notLetIn("pages of this origin may not open the terminal (--allow-origin)"),
   host_not_allowed: notLetIn("pages may not open the terminal by this host (--allow-host)"),
   no_mux: () => "refused: the client asked for the terminal mux, and no --mux is given",

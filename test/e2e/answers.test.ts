@@ -1,6 +1,6 @@
 // Error answers to plain requests: status, shape of the body, and no internal detail.
 
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { dial, head, upgrade, type RawClient } from "../kit/client.ts";
 import { startDaemon } from "../kit/daemon.ts";
 import { ask, endOf, nextResponse, type WireResponse } from "../kit/messages.ts";
@@ -239,4 +239,34 @@ test("503 for what is still held when the drain is over, and exit 0", async () =
     expect(await endOf(client)).toBe("fin");
   }
   expect(await stopped).toBe(0);
+});
+
+describe("a 400 says what was wrong, to the client and in the log", () => {
+  const cases: [string, Buffer | string, string][] = [
+    ["two hosts", head("GET / HTTP/1.1", "Host: a", "Host: b"), "two Host fields"],
+    ["no host", head("GET / HTTP/1.1"), "no Host field"],
+    [
+      "another coding",
+      head("POST / HTTP/1.1", "Host: a", "Transfer-Encoding: gzip, chunked"),
+      "Transfer-Encoding: gzip, chunked",
+    ],
+    ["RTSP", head("ANNOUNCE /x RTSP/1.0", "CSeq: 1"), "the method ANNOUNCE"],
+    [
+      "an invalid length",
+      head("POST / HTTP/1.1", "Host: a", "Content-Length: x"),
+      "bytes that break HTTP (Invalid character in Content-Length)",
+    ],
+    ["TLS", Buffer.from("16030100050100000100", "hex"), "a TLS handshake"],
+  ];
+
+  test.each(cases)("%s", async (_, bytes, seen) => {
+    const daemon = await startDaemon(["--http", "1"]);
+    const client = await dial(daemon.port);
+    client.send(bytes);
+    const { status, body } = await nextResponse(client);
+    expect(status).toBe(400);
+    expect(JSON.parse(body)).toMatchObject({ error: { message: expect.stringContaining(` Received: ${seen}.`) } });
+    const line = await daemon.logged(({ what }) => String(what).startsWith("refused: received"), "the refusal");
+    expect(line["what"]).toContain(`refused: received ${seen}, accepted is `);
+  });
 });
