@@ -35,6 +35,13 @@ export interface Link {
 
 /** The log level of a change to this state. */
 const LEVELS = { connecting: "info", up: "info", suspect: "warn", reconnecting: "error" } as const;
+/** What a state means for requests, for the operator. */
+const MEANS = {
+  connecting: "",
+  up: "",
+  suspect: ": a request or probe failed; it is asked again, and requests still go there",
+  reconnecting: ": it cannot be reached; requests wait for it, for up to --hold",
+} as const;
 
 /** Time limit of one probe, in milliseconds. */
 const PROBE_TIMEOUT_MS = 3000;
@@ -155,7 +162,10 @@ export class Links {
       events: {
         changed: (state, reason) => {
           const { reconnectCount, reconnectTries } = monitor.status;
-          log[LEVELS[state]]({ state, reason, reconnectCount, reconnectTries }, `upstream ${name} is ${state}`);
+          log[LEVELS[state]](
+            { state, reason, reconnectCount, reconnectTries },
+            `upstream ${name} is ${state}${MEANS[state]}`,
+          );
           if (state === "up") {
             hook?.cancel();
             upstream.isBack();

@@ -11,8 +11,11 @@ import { HALF_PAYLOAD, scriptOf, type Script } from "./moments.ts";
 import type { Stage } from "./stage.ts";
 import { until, within } from "./until.ts";
 
-/** After a FIN or a RST the other side has its outcome within this time, in milliseconds. */
-const SOON_MS = 2000;
+/**
+ * After a FIN or a RST the other side has its outcome within this time, in milliseconds. It is there at once; but a RST
+ * that comes at once can look like a dial that failed, which is tried again four times a second.
+ */
+const SOON_MS = 5000;
 /** The same after a peer vanished, where only TCP keepalive notices. */
 const KEEP_ALIVE_MS = 14_000;
 // A stalled peer gets 1 s to answer before it is cut; a pooled connection is idle for less.

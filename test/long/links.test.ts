@@ -17,7 +17,7 @@ vi.setConfig({ testTimeout: 30_000 });
 const isState =
   (name: string, state: string, after = 0) =>
   (line: LogLine, index: number): boolean =>
-    index >= after && line.msg === `upstream ${name} is ${state}`;
+    index >= after && line.msg.startsWith(`upstream ${name} is ${state}`);
 
 /** The change of a link, waited for; `after` skips that many lines of the log. */
 async function becomes(daemon: TestDaemon, name: string, state: string, after = 0, ms = 8000): Promise<LogLine> {
