@@ -16,7 +16,7 @@ function failuresOf({ attempts }: Outcome): string[] {
   for (const { code, reused, idleMs, times, proof } of attempts) {
     if (code === undefined) continue;
     const known = proof === undefined ? "" : `, the request was ${proof}`;
-    const failure = reused ? `${code} on a connection idle for ${elapsed(idleMs)}${known}` : code;
+    const failure = reused ? `${code} on a connection reused after ${elapsed(idleMs)} idle${known}` : code;
     failures.set(failure, (failures.get(failure) ?? 0) + times);
   }
   return [...failures].map(([failure, times]) => (times > 1 ? `${times} times ${failure}` : failure));

@@ -243,7 +243,7 @@ test("a line on a terminal is a sentence of who did what, and what was tried", (
   const text = sentence({ ...given, what: "gave up after 10.0 s: 127.0.0.1:4000 refuses connections" });
   expect(text).toBe(
     "http: GET /x → 503 upstream_unavailable; gave up after 10.0 s: 127.0.0.1:4000 refuses connections; " +
-      "ECONNRESET on a connection idle for 3.9 s; 39 times ECONNREFUSED; a-1; ray 8a-FRA",
+      "ECONNRESET on a connection reused after 3.9 s idle; 39 times ECONNREFUSED; a-1; ray 8a-FRA",
   );
 });
 
