@@ -4,7 +4,7 @@
 import { ServerResponse, type IncomingMessage, type Server } from "node:http";
 import { Server as NetServer, Socket, type BlockList } from "node:net";
 import type { Client } from "../core/client.ts";
-import { codeOf, Failure, howOf, whyInvalid, type How } from "../core/errors.ts";
+import { codeOf, Failure, howOf, type How } from "../core/errors.ts";
 import { nextId } from "../core/outcome.ts";
 import { refuseSocket } from "./refuse.ts";
 import { cut, finish, linger } from "../core/sockets.ts";
@@ -13,6 +13,7 @@ import { ClientLimits, type ClientJudge, type ClientTimes } from "./client-limit
 import { Connection, connectionOf, type ConnectionListener } from "./connection.ts";
 import { endIdle } from "./idle.ts";
 import { createHttpServer, deferRequests, type ServerLimits } from "./http-server.ts";
+import { failureOf } from "./parser-failure.ts";
 import { TrustedPeers } from "./trusted-peers.ts";
 
 /** Limits on the client side, in milliseconds and bytes. */
@@ -323,26 +324,4 @@ function keep(socket: Socket, first: Buffer): () => Buffer {
 function hasPort(server: Server): boolean {
   const address = server.address();
   return address !== null && typeof address === "object";
-}
-
-/** An error of node's parser: `reason` is what the parser says, `rawPacket` the bytes that it was given. */
-interface ParserError extends Error {
-  reason?: string;
-  rawPacket?: Buffer;
-}
-
-/** The first bytes of a TLS connection: a handshake record (RFC 8446 5.1). */
-const TLS_RECORD = [0x16, 0x03];
-
-/** The failure for an error of node's parser; undefined for socket errors, when the client cannot be told anything. */
-function failureOf(error: ParserError): Failure | undefined {
-  const code = codeOf(error);
-  if (code === "HPE_HEADER_OVERFLOW" || code === "HPE_CHUNK_EXTENSIONS_OVERFLOW")
-    return new Failure("header_too_large");
-  if (howOf(error) !== "protocol") return undefined;
-  const isTls = TLS_RECORD.every((byte, at) => error.rawPacket?.[at] === byte);
-  const why = isTls
-    ? whyInvalid("a TLS handshake", "plain HTTP, because TLS ends at the server in front")
-    : whyInvalid(`bytes that break HTTP${error.reason ? ` (${error.reason})` : ""}`, "HTTP/1.1");
-  return new Failure("bad_request", { why });
 }

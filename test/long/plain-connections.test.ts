@@ -91,7 +91,7 @@ test("without a promise of Keep-Alive a POST or PATCH gets a connection of its o
   const ports: (number | undefined)[] = [];
   const web = await httpUpstream((req, res) => {
     ports.push(req.socket.remotePort);
-    // Who says this gets no Keep-Alive from node.
+    // Node adds a Keep-Alive field only to responses that have no Connection field of their own.
     res.setHeader("Connection", "keep-alive").end("ok");
   });
   const daemon = await startDaemon(["--http", String(web.port), "--recycle", "60s"]);
