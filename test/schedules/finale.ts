@@ -11,7 +11,8 @@ import { advance } from "./upstreams.ts";
 
 /** Far more than a schedule needs when nobody waits for a limit. */
 const FINALE_MS = 2 * LIMIT_MS + 400;
-const CLOSING_MS = 1400;
+/** More than the two seconds after which the proxy looks for a client that it does not read (core/departed.ts). */
+const CLOSING_MS = 3000;
 
 /** Ends a play; what does not end is a finding. */
 export async function finale(stage: Stage, draining: Promise<void> | undefined): Promise<void> {
