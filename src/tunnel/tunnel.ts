@@ -4,7 +4,6 @@
 //   client ==> [follower] ==> upstream      each `==>` stops reading while the far end takes nothing;
 //   client <== [follower] <== upstream      pings and Closes of this proxy are inserted where a frame has just ended
 
-import type { Socket } from "node:net";
 import type { How, Side as SideName } from "../core/errors.ts";
 import { writeLent } from "../core/lent.ts";
 import type { Live, LiveSet } from "../core/live-set.ts";
@@ -12,6 +11,7 @@ import { cut, finish, guard } from "../core/sockets.ts";
 import type { Clock, Deadline } from "../core/timer.ts";
 import { closeFrame, nextPing, pingFrame } from "./control-frames.ts";
 import { End, type EndListener } from "./end.ts";
+import type { TunnelEnds } from "./ends.ts";
 import { TunnelLimits, type TunnelOptions } from "./limits.ts";
 import { Liveness } from "./liveness.ts";
 
@@ -20,28 +20,6 @@ export interface TunnelParts {
   clock: Clock;
   tunnels: LiveSet<Tunnel>;
   options: TunnelOptions;
-}
-
-/** The two sockets of a tunnel, and what it calls. */
-export interface TunnelEnds {
-  client: Socket;
-  /** Its 'data' chunks are borrowed: valid until the listener returns. */
-  upstream: Socket;
-  /** Was an extension negotiated (RFC 6455 9)? */
-  extensions: boolean;
-  id: string;
-  route: string;
-  path: string;
-  /** The client's address, for the report. */
-  from: string;
-  /**
-   * Called once, when the tunnel has ended.
-   *
-   * @param left did the client reset the connection while nothing waited for it, and no frame had begun?
-   */
-  ended(by: SideName, how: How, bytesIn: number, bytesOut: number, left: boolean): void;
-  /** A ping was answered. */
-  ponged(side: "client" | "upstream", rttMs: number): void;
 }
 
 /** After a FIN was passed on, the other direction may go on for this long, in milliseconds. */
