@@ -60,6 +60,7 @@ export class Connection implements Client {
   idleSince: number = performance.now();
   #idleAt = 0;
   #turns: (() => void)[] | undefined;
+  #keepsBytes = false;
   readonly #listener: ConnectionListener;
 
   constructor(socket: ClientSocket, trusted: TrustedPeers, listener: ConnectionListener) {
@@ -171,9 +172,24 @@ export class Connection implements Client {
     const socket: HttpSocket = this.socket;
     if (!socket._paused) return;
     socket._paused = false;
-    this.limits?.onReadOn();
+    if (!this.#keepsBytes) this.limits?.onReadOn();
     socket.parser?.resume();
     socket.resume();
+  }
+
+  /**
+   * A request waits for its turn as bytes, and pauses the socket (listener.ts). The current exchange may still read on
+   * for its own body: the socket is then paused again by the next bytes, so the client is watched until `keptOver`.
+   */
+  keeping(): void {
+    this.#keepsBytes = true;
+    this.limits?.onUnread();
+  }
+
+  /** The turn of the request that waited as bytes has come. */
+  keptOver(): void {
+    this.#keepsBytes = false;
+    this.limits?.onReadOn();
   }
 
   /**

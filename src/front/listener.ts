@@ -227,9 +227,9 @@ export class Listener implements ConnectionListener, ClientJudge {
       return this.#tooLate(req, connection);
     }
     const kept = keep(socket, early);
-    connection.limits?.onUnread();
+    connection.keeping();
     connection.takeTurn(() => {
-      connection.limits?.onReadOn();
+      connection.keptOver();
       const bytes = kept();
       if (this.#deferred.has(req)) return this.#putBack(req, connection, bytes);
       if (req.method !== "CONNECT" && !this.#handlers.isUpgrade(req))
