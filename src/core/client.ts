@@ -2,7 +2,7 @@
 // Implemented by front/connection.ts; declared here because exchange and tunnel may not import front.
 
 import type { Socket } from "node:net";
-import type { FailureCode, How } from "./errors.ts";
+import type { Failure, How } from "./errors.ts";
 import type { Fate } from "./sockets.ts";
 
 /** One accepted connection. */
@@ -32,8 +32,8 @@ export interface Occupant {
   /** The client half-closed, closed or reset the connection. Called at most once for FIN and once for the close. */
   onClientGone(how: How): void;
   /**
-   * The client sent bytes that are not valid HTTP, or sent them too slowly. Returns whether they belong to the request
-   * of this exchange (and not to a pipelined one behind it).
+   * The client sent bytes that are not valid HTTP, or sent them too slowly; `failure` is what it is told. Returns
+   * whether they belong to the request of this exchange (and not to a pipelined one behind it).
    */
-  onClientBroke(code: FailureCode): boolean;
+  onClientBroke(failure: Failure): boolean;
 }

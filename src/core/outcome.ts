@@ -39,7 +39,7 @@ export interface Outcome {
   /** The status of the answer; 101 for a tunnel, 0 if the client left before an answer. */
   status: number;
   error: FailureCode | undefined;
-  /** The explanation of a 403. */
+  /** What was wrong with the request: for 400 and 403. */
   why?: Why | undefined;
   /** Body or tunnel bytes from the client. */
   bytesIn: number;
@@ -55,7 +55,7 @@ export interface Outcome {
    */
   left?: true | undefined;
   /** The client's address as a trusted front states it, else the peer's; empty on a unix socket. */
-  client?: string;
+  client?: string | undefined;
   /** Cloudflare's id of the request, when the front gave one. */
   ray: string | undefined;
 }

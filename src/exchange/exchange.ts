@@ -2,7 +2,7 @@
 // http-proxy (plain.ts), upgrades from gate.ts. Never logs: leaves an Outcome. Every path ends in #leave, once.
 
 import type { Occupant } from "../core/client.ts";
-import { Failure, type FailureCode, type How, type Side } from "../core/errors.ts";
+import { Failure, type FailureCode, type How, type Side, type Why } from "../core/errors.ts";
 import { acceptsOnlyEvents } from "../core/event-source.ts";
 import type { Live } from "../core/live-set.ts";
 import type { Phase, Proof } from "../core/outcome.ts";
@@ -230,11 +230,11 @@ export class Exchange implements Asker, Caller, Occupant, Live, Waiting {
     this.#settle("client", how);
   }
 
-  onClientBroke(code: FailureCode): boolean {
+  onClientBroke({ code, why }: Failure): boolean {
     if (this.#in.req.complete) return false;
     const how = code === "request_timeout" ? "timeout" : "protocol";
     if (this.#answer) this.#settle("client", how);
-    else this.#fail(code, "client", how);
+    else this.#fail(code, "client", how, why);
     return true;
   }
 
@@ -275,12 +275,12 @@ export class Exchange implements Asker, Caller, Occupant, Live, Waiting {
   }
 
   /** Ends the exchange without a response from the upstream: the client gets an error answer. */
-  #fail(code: FailureCode, by: Side, how: How): void {
+  #fail(code: FailureCode, by: Side, how: How, why?: Why): void {
     if (this.#settled) return;
-    const failure = new Failure(code, { upstream: this.upstream, attempts: this.#record.attempts });
+    const failure = new Failure(code, { upstream: this.upstream, attempts: this.#record.attempts, why });
     this.#leave();
     this.#body?.discard();
-    this.#account({ by, how, status: failure.status, error: code, bytesOut: 0 });
+    this.#account({ by, how, status: failure.status, error: code, why, bytesOut: 0 });
     this.#in.refused(failure);
   }
 

@@ -1,7 +1,7 @@
 // Records the attempts of an exchange, and makes its Outcome at the end. Made by exchange.ts. Of the exchange that
 // opened it, a tunnel keeps only this.
 
-import type { FailureCode, How, Side } from "../core/errors.ts";
+import type { FailureCode, How, Side, Why } from "../core/errors.ts";
 import { nextId, type Attempt, type Outcome, type Phase, type Proof } from "../core/outcome.ts";
 import { clientOf } from "../http/request-head.ts";
 import type { Admitted, Progress } from "./parts.ts";
@@ -14,6 +14,8 @@ export interface Ending {
   /** The status that the client got; 0 if it left before. */
   status: number;
   error?: FailureCode | undefined;
+  /** What was wrong with the request. */
+  why?: Why | undefined;
   bytesIn: number;
   bytesOut: number;
   /** Did the client leave, by a reset, something that has no end (an event stream, an idle tunnel)? */
@@ -84,7 +86,7 @@ export class ExchangeRecord {
     if (proof !== undefined) attempt.proof = proof;
   }
 
-  outcome({ by, how, phase, status, error, bytesIn, bytesOut, left }: Ending): Outcome {
+  outcome({ by, how, phase, status, error, why, bytesIn, bytesOut, left }: Ending): Outcome {
     const { route, method, ray, client } = this.#asked;
     return {
       id: this.id,
@@ -94,6 +96,7 @@ export class ExchangeRecord {
       path: this.path,
       status,
       error,
+      why,
       bytesIn,
       bytesOut,
       ms: Math.round(performance.now() - this.#started),

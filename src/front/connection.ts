@@ -4,7 +4,7 @@
 import type { IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
 import type { Client, Occupant } from "../core/client.ts";
-import type { FailureCode, How, Failure } from "../core/errors.ts";
+import type { How, Failure } from "../core/errors.ts";
 import { cut, guard, type Fate } from "../core/sockets.ts";
 import type { ClientLimits } from "./client-limits.ts";
 import type { TrustedPeers } from "./trusted-peers.ts";
@@ -108,8 +108,8 @@ export class Connection implements Client {
   }
 
   /** Tells the current exchange about invalid or late bytes; false when they do not belong to its request. */
-  brokeOccupant(code: FailureCode): boolean {
-    return this.occupant?.onClientBroke(code) ?? false;
+  brokeOccupant(failure: Failure): boolean {
+    return this.occupant?.onClientBroke(failure) ?? false;
   }
 
   /** Is the body of the last request incomplete? */

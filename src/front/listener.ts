@@ -36,9 +36,9 @@ export interface Handlers {
    * @param failure what the client was told; undefined when it could not be told anything.
    * @param brokeOff how the client left, if it did.
    */
-  refused(failure: Failure | undefined, id: string, brokeOff?: How): void;
+  refused(failure: Failure | undefined, id: string, client: Client, brokeOff?: How): void;
   /** A request came after this proxy had sent FIN on the connection, for the reason `why`. It is not forwarded. */
-  tooLate(req: IncomingMessage, why: How): void;
+  tooLate(req: IncomingMessage, client: Client, why: How): void;
 }
 
 /** Replaces socket.setTimeout: node's HTTP server would set idle timeouts, which are client-limits.ts's. */
@@ -167,7 +167,7 @@ export class Listener implements ConnectionListener, ClientJudge {
     const id = nextId();
     connection.broken = failure;
     refuseSocket(connection.socket, failure, id);
-    this.#handlers.refused(failure, id, brokeOff);
+    this.#handlers.refused(failure, id, connection, brokeOff);
   }
 
   #onRequest(req: IncomingMessage, res: ServerResponse): void {
@@ -198,10 +198,10 @@ export class Listener implements ConnectionListener, ClientJudge {
    * Drops a request that came after our FIN: its answer could not be delivered. A client that finds its connection
    * closed may send the request again, and relies on it that the request was not acted on (RFC 9112 9.3.1, 9.6).
    */
-  #tooLate(req: IncomingMessage, { socket }: Connection): void {
+  #tooLate(req: IncomingMessage, connection: Connection): void {
     // The body is read and discarded, like all that still comes (see linger in core/sockets.ts).
     req.resume();
-    if (!socket.destroyed) this.#handlers.tooLate(req, this.#stopping ? "drain" : "limit");
+    if (!connection.socket.destroyed) this.#handlers.tooLate(req, connection, this.#stopping ? "drain" : "limit");
   }
 
   /**
@@ -270,7 +270,7 @@ export class Listener implements ConnectionListener, ClientJudge {
   #onBroken(connection: Connection, failure: Failure, brokeOff?: How): void {
     connection.broken = failure;
     // Earlier requests of this connection get their answers first.
-    if (connection.brokeOccupant(failure.code) || connection.busy) return;
+    if (connection.brokeOccupant(failure) || connection.busy) return;
     // The request was answered already: a second answer would be taken for the answer to the next request.
     if (connection.owesBody) linger(connection.socket);
     else this.#refuse(connection, failure, brokeOff);
@@ -293,7 +293,8 @@ export class Listener implements ConnectionListener, ClientJudge {
     if (connection.broken !== undefined) return;
     const failure = failureOf(error);
     if (!failure) {
-      if (connection.isInHead) this.#handlers.refused(undefined, nextId(), connection.fate.how ?? howOf(error));
+      if (connection.isInHead)
+        this.#handlers.refused(undefined, nextId(), connection, connection.fate.how ?? howOf(error));
       return cut(socket);
     }
     this.#onBroken(connection, failure, codeOf(error) === "HPE_INVALID_EOF_STATE" ? "fin" : undefined);

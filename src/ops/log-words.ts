@@ -24,13 +24,15 @@ function failuresOf({ attempts }: Outcome): string[] {
 
 /** `mux: GET /mux → 101; the client reset the connection after 12.3 s; 12 B in, 3400 B out; a-1` */
 function ofOutcome(outcome: Outcome & { what?: string }): string {
-  const { route, method, path, status, error, bytesIn, bytesOut, id, ray } = outcome;
+  const { route, method, path, status, error, by, bytesIn, bytesOut, id, ray, client = "" } = outcome;
   const answer = status === 0 ? "no answer" : `${status}${error === undefined ? "" : ` ${error}`}`;
   // A connection that broke before its first head was complete has no method and no path.
   const asked = method === "" ? "connection" : `${method} ${path}`;
   const parts = [`${asked} → ${answer}`, outcome.what ?? whatHappened(outcome, route)];
   if (bytesIn + bytesOut > 0) parts.push(`${bytesIn} B in, ${bytesOut} B out`);
   parts.push(...failuresOf(outcome), id);
+  // Whose request was wrong. Elsewhere the address would only make the line longer.
+  if (by === "client" && error !== undefined && client !== "") parts.push(`from ${client}`);
   if (ray !== undefined) parts.push(`ray ${ray}`);
   return `${route === "" ? "" : `${route}: `}${parts.join("; ")}`;
 }

@@ -14,7 +14,7 @@ import { Exchange } from "../exchange/exchange.ts";
 import type { RelayParts } from "../exchange/parts.ts";
 import { createPlainRelay, type PlainRelay } from "../exchange/plain.ts";
 import { loadFrames } from "../tunnel/control-frames.ts";
-import { hopsLeft, isLoop, readRequestHead, type RequestHead } from "../http/request-head.ts";
+import { clientOf, hopsLeft, isLoop, readRequestHead, type RequestHead } from "../http/request-head.ts";
 import { readTarget } from "../http/request-target.ts";
 import { traceOf } from "../http/trace.ts";
 import { toUpstream, type Adds } from "../http/upstream-head.ts";
@@ -131,12 +131,12 @@ export class Gate implements Handlers {
   }
 
   /** The listener refused a connection, or its client broke off in a head: outside of any exchange. */
-  refused(failure: Failure | undefined, id: string, brokeOff?: How): void {
-    this.#account(failure, id, undefined, brokeOff);
+  refused(failure: Failure | undefined, id: string, client: Client, brokeOff?: How): void {
+    this.#account(failure, id, client, undefined, brokeOff);
   }
 
-  tooLate(req: IncomingMessage, why: How): void {
-    this.#account(undefined, nextId(), req, why, "proxy");
+  tooLate(req: IncomingMessage, client: Client, why: How): void {
+    this.#account(undefined, nextId(), client, req, why, "proxy");
   }
 
   #open(
@@ -189,7 +189,12 @@ export class Gate implements Handlers {
   #answer(req: IncomingMessage, res: ServerResponse): void {
     const { method, url, httpVersion, rawHeaders } = req;
     answerSelf(res, method === "TRACE" ? traceOf(`${method} ${url} HTTP/${httpVersion}`, rawHeaders) : undefined);
-    this.#parts.relay.observer.ended({ ...this.#outcomeOf(nextId(), req), status: 200, by: "proxy", how: "done" });
+    this.#parts.relay.observer.ended({
+      ...this.#outcomeOf(nextId(), knownOf(req).client, req),
+      status: 200,
+      by: "proxy",
+      how: "done",
+    });
   }
 
   /** Refuses a request before an exchange is opened. */
@@ -197,18 +202,30 @@ export class Gate implements Handlers {
     const failure = new Failure(code, { why });
     const id = nextId();
     refuse(res, failure, id);
-    this.#account(failure, id, req);
+    this.#account(failure, id, knownOf(req).client, req);
   }
 
-  #account(failure: Failure | undefined, id: string, req?: IncomingMessage, brokeOff?: How, side?: Side): void {
+  #account(
+    failure: Failure | undefined,
+    id: string,
+    client: Client | undefined,
+    req?: IncomingMessage,
+    brokeOff?: How,
+    side?: Side,
+  ): void {
     const { code, status = 0, why } = failure ?? {};
     const by = side ?? (status === 503 ? "proxy" : "client");
     const how = brokeOff ?? (code === "request_timeout" ? "timeout" : code === "bad_request" ? "protocol" : "limit");
-    this.#parts.relay.observer.ended({ ...this.#outcomeOf(id, req), status, error: code, why, by, how });
+    this.#parts.relay.observer.ended({ ...this.#outcomeOf(id, client, req), status, error: code, why, by, how });
   }
 
   /** The common fields of an outcome without an exchange. */
-  #outcomeOf(id: string, req: IncomingMessage | undefined): Omit<Outcome, "status" | "by" | "how"> {
+  #outcomeOf(
+    id: string,
+    client: Client | undefined,
+    req: IncomingMessage | undefined,
+  ): Omit<Outcome, "status" | "by" | "how"> {
+    const head = req && knownOf(req).head;
     return {
       id,
       kind: "request",
@@ -221,7 +238,9 @@ export class Gate implements Handlers {
       ms: 0,
       attempts: [],
       phase: "head",
-      ray: req && knownOf(req).head.ray,
+      // As in #meet, which requests that come too late do not reach.
+      ray: client?.trusted ? head?.ray : undefined,
+      client: client && (head ? clientOf(head, client) : client.address),
     };
   }
 }

@@ -257,6 +257,11 @@ describe("a 400 says what was wrong, to the client and in the log", () => {
       "bytes that break HTTP (Invalid character in Content-Length)",
     ],
     ["TLS", Buffer.from("16030100050100000100", "hex"), "a TLS handshake"],
+    [
+      "a body that breaks while its request waits",
+      `${head("POST / HTTP/1.1", "Host: a", "Transfer-Encoding: chunked")}x\r\n`,
+      "bytes that break HTTP (Invalid character in chunk size)",
+    ],
   ];
 
   test.each(cases)("%s", async (_, bytes, seen) => {
@@ -268,5 +273,6 @@ describe("a 400 says what was wrong, to the client and in the log", () => {
     expect(JSON.parse(body)).toMatchObject({ error: { message: expect.stringContaining(` Received: ${seen}.`) } });
     const line = await daemon.logged(({ what }) => String(what).startsWith("refused: received"), "the refusal");
     expect(line["what"]).toContain(`refused: received ${seen}, accepted is `);
+    expect(line["client"]).toBe("127.0.0.1");
   });
 });

@@ -47,7 +47,9 @@ test("a request behind our FIN is not begun, and accounted as ours", async () =>
     asked += 1;
     res.end("ok");
   });
-  const daemon = await startDaemon(["--http", String(web.port), "--drain", "1s"], ownRuntime());
+  // Nobody is trusted, so the CF-Ray of the late request may be made up.
+  const trust = ["--trust-proxy", "192.0.2.1/32"];
+  const daemon = await startDaemon(["--http", String(web.port), "--drain", "1s", ...trust], ownRuntime());
   const [plain, upgrade] = [await dial(daemon.port), await dial(daemon.port)];
   for (const one of [plain, upgrade]) {
     one.send(POST);
@@ -56,10 +58,14 @@ test("a request behind our FIN is not begun, and accounted as ours", async () =>
   daemon.child.kill("SIGTERM");
   expect([await endOf(plain), await endOf(upgrade)]).toEqual(["fin", "fin"]);
   plain.send(POST);
-  upgrade.send(head("GET /hmr HTTP/1.1", "Host: a", "Connection: Upgrade", "Upgrade: websocket"));
+  upgrade.send(head("GET /hmr HTTP/1.1", "Host: a", "CF-Ray: a-FRA", "Connection: Upgrade", "Upgrade: websocket"));
   const late = (method: string) =>
     daemon.logged((one) => one.msg === "request ended" && one["method"] === method && one["status"] === 0, method);
-  for (const method of ["POST", "GET"]) expect(await late(method)).toMatchObject({ by: "proxy", how: "drain" });
+  for (const method of ["POST", "GET"]) {
+    const account = await late(method);
+    expect(account).toMatchObject({ by: "proxy", how: "drain", client: "127.0.0.1" });
+    expect(account).not.toHaveProperty("ray");
+  }
   expect(await within(daemon.exited, "the end")).toBe(0);
   expect(asked).toBe(2);
 });

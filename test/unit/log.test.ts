@@ -247,6 +247,14 @@ test("a line on a terminal is a sentence of who did what, and what was tried", (
   );
 });
 
+test("a line about a wrong request names its client", () => {
+  const refused = { ...outcome, route: "", status: 400, error: "bad_request" as const, by: "client" as const };
+  const text = sentence({ ...refused, bytesOut: 0, client: "203.0.113.9" });
+  expect(text).toContain("; a-1; from 203.0.113.9");
+  expect(sentence({ ...refused, client: "" })).not.toContain("from ");
+  expect(sentence({ ...outcome, by: "client", how: "rst", client: "203.0.113.9" })).not.toContain("from ");
+});
+
 test("bytes of a peer never reach a terminal as commands", () => {
   expect(printable("a\x1b[2J\u009b2J\r\nb")).toBe("a\\x1b[2J\\x9b2J\\x0d\\x0ab");
   expect(sentence({ ...outcome, path: "/\x1b]0;owned\x07" })).toContain("/\\x1b]0;owned\\x07");
