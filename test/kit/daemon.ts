@@ -137,9 +137,26 @@ export async function startDaemon(
 /** Bytes in the kernel's receive queue, of the connection between two ports in the process's network (proc_net_tcp). */
 function unreadBytes(pid: number, port: number, peerPort: number): number {
   const hex = (n: number): string => n.toString(16).toUpperCase().padStart(4, "0");
-  const line = new RegExp(`^.*\\w+:${hex(port)} \\w+:${hex(peerPort)} \\w+ \\w+:(\\w+) `, "m");
-  const found = line.exec(readFileSync(`/proc/${pid}/net/tcp`, "latin1"))?.[1];
-  return Number.parseInt(found ?? "0", 16);
+  return Number.parseInt(queuesOf(pid).get(`${hex(port)} ${hex(peerPort)}`) ?? "0", 16);
+}
+
+/** ` 0: 0100007F:0BB8 0100007F:C350 01 00000000:0000002A `: both ports, the state, the queues to send and to read. */
+const CONNECTION = /:([\dA-F]{4}) [\dA-F]+:([\dA-F]{4}) \w\w \w{8}:(\w{8})/g;
+let queues: { pid: number; unread: Map<string, string> } | undefined;
+
+/** All receive queues, read once for all that ask in the same turn: the table may have tens of thousands of lines. */
+function queuesOf(pid: number): Map<string, string> {
+  if (queues?.pid !== pid) {
+    const unread = new Map<string, string>();
+    const table = readFileSync(`/proc/${pid}/net/tcp`, "latin1");
+    for (const [, local = "", remote = "", bytes = ""] of table.matchAll(CONNECTION)) {
+      // Most lines are of connections that have closed (TIME_WAIT), and have nothing.
+      if (bytes !== "00000000") unread.set(`${local} ${remote}`, bytes);
+    }
+    queues = { pid, unread };
+    setImmediate(() => (queues = undefined));
+  }
+  return queues.unread;
 }
 
 /** Counts the sockets a process has open. */
