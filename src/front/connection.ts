@@ -58,9 +58,10 @@ export class Connection implements Client {
   occupant: Occupant | undefined;
   /** When the connection was accepted, or its last answer was complete. */
   idleSince: number = performance.now();
+  /** Does an upgrade, or a deferred request, wait for its turn? Nothing is read before that. */
+  #upgradeWaits = false;
   #idleAt = 0;
   #turns: (() => void)[] | undefined;
-  #keepsBytes = false;
   readonly #listener: ConnectionListener;
 
   constructor(socket: ClientSocket, trusted: TrustedPeers, listener: ConnectionListener) {
@@ -168,28 +169,26 @@ export class Connection implements Client {
     this.limits?.onUnread();
   }
 
+  /**
+   * Stops reading until `readAgain()`: what comes behind an upgrade belongs to it, and node has detached its parser.
+   * The exchange in front of it may still call `stopReading` and `readOn`, which then change nothing.
+   */
+  awaitUpgrade(): void {
+    this.#upgradeWaits = true;
+    this.socket.pause();
+    this.limits?.onUnread();
+  }
+
   readOn(): void {
     const socket: HttpSocket = this.socket;
     if (!socket._paused) return;
     socket._paused = false;
-    if (!this.#keepsBytes) this.limits?.onReadOn();
+    // Not resumed: the handle of such a socket stands still (see readAgain), so the client's FIN would never be seen.
+    // The checks of a socket that is not read go on, and see it.
+    if (this.#upgradeWaits) return;
+    this.limits?.onReadOn();
     socket.parser?.resume();
     socket.resume();
-  }
-
-  /**
-   * A request waits for its turn as bytes, and pauses the socket (listener.ts). The current exchange may still read on
-   * for its own body: the socket is then paused again by the next bytes, so the client is watched until `keptOver`.
-   */
-  keeping(): void {
-    this.#keepsBytes = true;
-    this.limits?.onUnread();
-  }
-
-  /** The turn of the request that waited as bytes has come. */
-  keptOver(): void {
-    this.#keepsBytes = false;
-    this.limits?.onReadOn();
   }
 
   /**
@@ -199,7 +198,9 @@ export class Connection implements Client {
    */
   readAgain(): void {
     const socket: HttpSocket = this.socket;
+    this.#upgradeWaits = false;
     socket._paused = false;
+    this.limits?.onReadOn();
     socket.resume();
     socket._read(0);
   }

@@ -226,10 +226,9 @@ export class Listener implements ConnectionListener, ClientJudge {
       socket.resume();
       return this.#tooLate(req, connection);
     }
+    connection.awaitUpgrade();
     const kept = keep(socket, early);
-    connection.keeping();
     connection.takeTurn(() => {
-      connection.keptOver();
       const bytes = kept();
       if (this.#deferred.has(req)) return this.#putBack(req, connection, bytes);
       if (req.method !== "CONNECT" && !this.#handlers.isUpgrade(req))
@@ -314,7 +313,6 @@ function keep(socket: Socket, first: Buffer): () => Buffer {
     chunks.push(chunk);
     socket.pause();
   };
-  socket.pause();
   socket.on("data", onData);
   return () => {
     socket.off("data", onData);

@@ -10,6 +10,8 @@ import { until } from "../kit/until.ts";
 const SWITCHING = head("HTTP/1.1 101 Switching Protocols", "Upgrade: websocket", "Connection: Upgrade");
 /** More than a stream takes before its source has to stop: 16 KiB. */
 const BIG = 20_000;
+/** More than one read. */
+const LARGE = 70_000;
 
 test("an upgrade in one read with the upload in front of it, which was answered early, opens a tunnel that is read", async () => {
   let tunnel = "";
@@ -78,3 +80,23 @@ test.each([
     expect((await nextResponse(client)).body).toBe("GET");
   },
 );
+
+test("a client that leaves is noticed although a request waits behind its upload, whose answer is an event stream", async () => {
+  const web = await rawUpstream((peer) => {
+    let bytes = 0;
+    peer.socket.on("data", (chunk: Buffer) => {
+      bytes += chunk.length;
+      if (bytes < LARGE || peer.socket.bytesWritten > 0) return;
+      peer.send(head("HTTP/1.1 200 OK", "Content-Type: text/event-stream", "Transfer-Encoding: chunked"));
+    });
+  });
+  const daemon = await startDaemon(["--http", String(web.port), "--access-log"]);
+  const client = await dial(daemon.port);
+  // Read in two pieces while the upstream is being dialled: both pause the client, and the second ends with a request.
+  client.send(head("POST /1 HTTP/1.1", "Host: a", `Content-Length: ${LARGE}`) + "x".repeat(LARGE));
+  client.send(`${head("POST /2 HTTP/1.1", "Host: a", "Content-Length: 2")}ab`);
+  await client.readUntil("event-stream");
+  client.halfClose();
+  const account = await daemon.logged((line) => line["path"] === "/1", "the end of the exchange", 10_000);
+  expect(account).toMatchObject({ by: "client", how: "fin", phase: "response_body" });
+});

@@ -148,6 +148,12 @@ export const FAULTS = [
     put: "  return () => {",
   },
   {
+    name: "a client that waits behind an upload is not looked after",
+    file: "front/connection.ts",
+    find: "if (this.#upgradeWaits) return;",
+    put: "",
+  },
+  {
     name: "an upgrade behind an upload has a socket that nobody reads",
     file: "front/connection.ts",
     find: "    socket._read(0);\n",
