@@ -2,7 +2,7 @@
 // server"), and warnings about misspelt names. Called by cli.ts.
 
 import { isIP } from "node:net";
-import { isOff } from "./options.ts";
+import { isOff, longOf } from "./options.ts";
 import { declared, type Declared } from "./table.ts";
 
 /** A message about the environment, for the log. */
@@ -98,31 +98,39 @@ function slipsOf(name: string): number {
 /** The variable that was probably meant: that of the option with this name, or one that is spelt nearly the same. */
 function nearest(name: string, known: readonly string[], isOurs: boolean): string | undefined {
   const rest = name.replace(/^SINGLE[_-]?PORT[_-]/, "");
-  const isOption = ({ flags }: Declared): boolean => {
-    const [, long = ""] = /--([a-z-]+)/.exec(flags) ?? [];
-    return rest === long.toUpperCase().replaceAll("-", "_");
-  };
+  const isOption = (option: Declared): boolean => rest === longOf(option).slice(2).toUpperCase().replaceAll("-", "_");
   const option = isOurs ? declared.find(isOption) : undefined;
   if (option) return option.env;
-  // Without the short names (PORT), which are near to too many others.
-  const candidates = known.filter((one) => one.length > 2 * MAX_SLIPS + 4 && sharesPart(name, one));
+  if (!anyPart.test(name)) return undefined;
+  const candidates = known.filter((one) => isDistinct(one) && partsOf(one).some((part) => name.includes(part)));
   const distances = candidates.map((one) => [distance(name, one), one] as const).sort(([a], [b]) => a - b);
   const [best] = distances;
   return best !== undefined && best[0] <= slipsOf(best[1]) ? best[1] : undefined;
 }
 
-/**
- * Is one of the parts of `right` in `name`? MAX_SLIPS slips leave one of MAX_SLIPS + 1 parts as it is. The distance to
- * each option of each variable of a usual environment would take as long as all else of the start.
- */
-function sharesPart(name: string, right: string): boolean {
-  const length = Math.floor(right.length / (MAX_SLIPS + 1));
-  for (let part = 0; part <= MAX_SLIPS; part++) {
-    const from = part * length;
-    if (name.includes(right.slice(from, part === MAX_SLIPS ? right.length : from + length))) return true;
-  }
-  return false;
+/** Without the short names (PORT), which are near to too many others. */
+function isDistinct(name: string): boolean {
+  return name.length > 2 * MAX_SLIPS + 4;
 }
+
+/**
+ * A name in parts: MAX_SLIPS slips leave one of MAX_SLIPS + 1 parts as it is. The distance to each option of each
+ * variable of a usual environment would take as long as all else of the start.
+ */
+function partsOf(name: string): string[] {
+  const length = Math.floor(name.length / (MAX_SLIPS + 1));
+  const starts = Array.from({ length: MAX_SLIPS + 1 }, (_, part) => part * length);
+  return starts.map((from, part) => name.slice(from, part === MAX_SLIPS ? name.length : from + length));
+}
+
+/** Is there any of these parts in a name? Hardly any variable has one. */
+const anyPart = new RegExp(
+  declared
+    .map((option) => option.env)
+    .filter(isDistinct)
+    .flatMap(partsOf)
+    .join("|"),
+);
 
 /** The edit distance (Levenshtein); Infinity when it is surely above MAX_SLIPS. */
 function distance(a: string, b: string): number {
