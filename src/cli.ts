@@ -1,29 +1,24 @@
-// The command line: options, subcommands, exit codes. Entry point of bin/single-port.js.
+// The command line: runs the proxy; exit codes. Entry point of bin/single-port.js. All that is no usual command line
+// goes to command-line.ts.
 
-import type { Command, CommanderError } from "commander";
 import { createLog, LineLimit } from "./ops/log.ts";
-import { load } from "./core/packages.ts";
-import { logDropped, Proxy, VERSION } from "./proxy/proxy.ts";
+import { logDropped, Proxy } from "./proxy/proxy.ts";
 import type { Demo } from "./demo/demo.ts";
 import { CannotListen } from "./life/bind.ts";
 import { notifyReady, notifyStopping } from "./life/notify.ts";
 import { keepDebuggerShut } from "./life/signals.ts";
 import { installStop } from "./life/stop.ts";
-import { integer } from "./options/types.ts";
-import type { StatusOptions } from "./ops/status.ts";
 import { readEnvironment } from "./options/environment.ts";
-import { commanderOptions, completeOptions, UsageError, type Options } from "./options/options.ts";
-
-const commander = load("commander") as typeof import("commander");
+import type { Options } from "./options/options.ts";
+import { readUsual } from "./options/usual.ts";
 
 // Exit codes of sysexits.h. Supervisors can be told not to restart after 78 (RestartPreventExitStatus).
-const EXIT_USAGE = 64;
 const EXIT_NOPERM = 77;
 const EXIT_CONFIG = 78;
 
 const environment = readEnvironment(process.env, process.argv.slice(2));
-/** The command that runs; undefined while the command line is parsed. */
-let running: Command | undefined;
+/** The variable of each option whose value came from the environment, by its flag. Empty until that is known. */
+let fromEnv: ReadonlyMap<string, string> = new Map();
 
 /** Prints one line on stderr and exits. Control characters, which a given value may hold, become spaces. */
 function fail(code: number, line: string): never {
@@ -37,10 +32,15 @@ function withSources(line: string): string {
   return line
     .replace(/ from env '(\w+)'/, (_, name: string) => ` from environment ${variable(name)}`)
     .replaceAll(/option '(--[a-z-]+)'/g, (named, flag: string) => {
-      const option = declared.find(({ long }) => long === flag);
-      const isSet = option?.envVar && running?.getOptionValueSource(option.attributeName()) === "env";
-      return isSet ? `${named} (from environment ${variable(option.envVar ?? "")})` : named;
+      const name = fromEnv.get(flag);
+      return name === undefined ? named : `${named} (from environment ${variable(name)})`;
     });
+}
+
+/** The command line is read: from now on errors say which option the environment gave, and it is as it was given. */
+function begins(read: ReadonlyMap<string, string>): void {
+  fromEnv = read;
+  environment.restore();
 }
 
 /** Runs the proxy. With `demo`, its upstreams are those of the demo, and closed after the proxy. */
@@ -74,107 +74,15 @@ async function run(options: Options, demo?: Demo): Promise<void> {
   }
 }
 
-/** Commander's message as one line, with what was given and what is accepted. */
-function usageLine(error: CommanderError): string {
-  // The second code is for `help nonsense`.
-  if (error.code === "commander.excessArguments" || error.code === "commander.help") {
-    return `there is no command '${program.args.join(" ").replace(/^help /, "")}'. Accepted: options and commands as in --help.`;
-  }
-  const said = error.message.replace(/^error: /, "");
-  if (said.includes("Accepted: ")) return said;
-  const command = program.commands.find((one) => one.name() === process.argv[2])?.name();
-  if (command === undefined) return `${said}. Accepted: options and commands as in --help.`;
-  return `${command}: ${said}. Accepted: options as in single-port ${command} --help.`;
-}
-
-function portOf(text: string): number {
-  try {
-    return integer(1, 65535)(text);
-  } catch (error) {
-    throw new commander.InvalidArgumentError(`Accepted: ${(error as Error).message}.`);
-  }
-}
-
-// Made once and shared by all commands: making an option parses its default.
-const declared = commanderOptions();
-
-function addOptions(command: Command, without: string[] = []): Command {
-  for (const option of declared) {
-    if (!without.includes(option.attributeName())) command.addOption(option);
-  }
-  return command;
-}
-
-const program = addOptions(new commander.Command("single-port"))
-  .description(
-    "Serves a web server and its WebSocket mux on one port. What a peer does to a socket ends that connection only.",
-  )
-  .version(VERSION, "-V, --version")
-  // Options are declared on the program and on commands. Without this, the program would take those behind a command.
-  .enablePositionalOptions()
-  .helpCommand("help [command]", "display help for a command")
-  .exitOverride()
-  .configureOutput({ outputError: () => {}, writeErr: () => {} })
-  .action(async (given: Partial<Options>) => run(completeOptions(given)));
-
-// Modules that only some commands need are loaded by those commands, so that the proxy starts faster.
-addOptions(program.command("check"))
-  .description(
-    "bind the addresses, send one request to each upstream, print the results; exit 0, or 78 when it would not work",
-  )
-  .action(async (given: Partial<Options>) => {
-    const { check } = await import("./ops/check.ts");
-    const print = (line: string): void => void process.stdout.write(`${line}\n`);
-    for (const { level, text } of environment.notices) print(`${level}: ${text}`);
-    const ok = await check(completeOptions(given), print);
-    process.exitCode = ok ? 0 : EXIT_CONFIG;
-  });
-
-program
-  .command("status")
-  .description("show what a running single-port does, read from its control socket")
-  .option("-p, --port <n>", "public port of the instance to ask; not needed if only one runs", portOf)
-  .option("--watch", "update every second")
-  .option("--json", "print the whole report as JSON; with --watch one line each second, with the latest 200 tunnels")
-  .action(async (given: StatusOptions) => {
-    const { status } = await import("./ops/status.ts");
-    const { whoListens } = await import("./life/holder.ts");
-    await status(given, fail, whoListens);
-  });
-
-addOptions(program.command("demo"), ["http", "mux"])
-  .description("run in front of a built-in web server and mux")
-  .action(async (given: Partial<Options>) => {
-    const { startDemo } = await import("./demo/demo.ts");
-    const demo = await startDemo();
-    const options = completeOptions({ ...given, http: demo.http, mux: demo.mux });
-    // With --admin: the live page shows what the demo's buttons do.
-    await run({ ...options, admin: options.admin ?? { host: "127.0.0.1", port: 0 } }, demo);
-  });
-
-// Otherwise options before the subcommand would be silently ignored.
-program.hook("preSubcommand", (_, command) => {
-  const early = program.options.find((one) => program.getOptionValueSource(one.attributeName()) === "cli");
-  if (early) throw new UsageError(`option '${early.long}' is given before '${command.name()}'. Accepted: after it.`);
-});
-
-program.hook("preAction", (_, command) => {
-  running = command;
-  environment.restore();
-});
-
 async function main(): Promise<void> {
   keepDebuggerShut();
-  try {
-    await program.parseAsync();
-  } catch (error) {
-    if (error instanceof commander.CommanderError) {
-      if (error.exitCode === 0) process.exit(0);
-      fail(EXIT_USAGE, usageLine(error));
-    }
-    if (error instanceof UsageError) fail(EXIT_USAGE, error.message);
-    throw error;
+  const usual = readUsual(process.argv.slice(2), process.env);
+  if (usual) {
+    begins(usual.fromEnv);
+    return await run(usual.options);
   }
+  const { runCommand } = await import("./command-line.ts");
+  await runCommand({ environment, run, fail, begins });
 }
 
 // An error that main() throws is a bug (life/stop.ts).

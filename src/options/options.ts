@@ -9,7 +9,7 @@ import type { Settings } from "./settings.ts";
 import type { LogFormat } from "./types.ts";
 import { hostPort, isSameAddress, TARGET_FORMS, type Address, type MuxTarget, type Target } from "../core/target.ts";
 
-const commander = load("commander") as typeof import("commander");
+type Commander = typeof import("commander");
 
 /** The options of a running proxy. Durations are milliseconds, sizes bytes. */
 export interface Options {
@@ -61,7 +61,7 @@ export class UsageError extends Error {
 }
 
 /** An option for commander. Errors name the option, what was given and what is accepted. */
-function toCommander(option: Declared): Option {
+function toCommander(commander: Commander, option: Declared): Option {
   const made = new commander.Option(option.flags, option.text).env(option.env).helpGroup(option.group);
   const { parse } = option;
   if (!parse) return made;
@@ -85,9 +85,10 @@ export function isOff(text: string | undefined): boolean {
   return /^(0|false|no|off)?$/i.test(text ?? "");
 }
 
-/** The options of `single-port [options]`, for commander. */
+/** The options of `single-port [options]`, for commander, which is loaded here (usual.ts says why). */
 export function commanderOptions(): Option[] {
-  return declared.map(toCommander);
+  const commander = load("commander") as Commander;
+  return declared.map((option) => toCommander(commander, option));
 }
 
 /**
@@ -181,10 +182,16 @@ function readSetting({ flags, parse }: Declared, value: unknown): unknown {
   return parse(typeof value === "number" && flags.endsWith("<time>") ? `${value}ms` : String(value));
 }
 
+/** The long flag of an option: `--port` from `-p, --port <n>`. */
+export function longOf({ flags }: Declared): string {
+  return /--[a-z-]+/.exec(flags)?.[0] ?? "";
+}
+
 /** The name of an option in `Options` and `Settings`: `maxHeld` from `--max-held <n>`. */
-export function nameOf({ flags }: Declared): string {
-  const [, words = ""] = /--([a-z-]+)/.exec(flags) ?? [];
-  return words.replaceAll(/-([a-z])/g, (_, letter: string) => letter.toUpperCase());
+export function nameOf(option: Declared): string {
+  return longOf(option)
+    .slice(2)
+    .replaceAll(/-([a-z])/g, (_, letter: string) => letter.toUpperCase());
 }
 
 /** Checks that the public address, that of --admin, and those of the upstreams differ. */

@@ -53,7 +53,9 @@ const LOOK_MS = 10;
 const IDLE_MS = 1000;
 
 /** The version of this package. Found by the package's name: a relative path would differ in `dist/cli.cjs`. */
-export const VERSION: string = (load("single-port/package.json") as { version: string }).version;
+export function version(): string {
+  return (load("single-port/package.json") as { version: string }).version;
+}
 
 /** Starts a proxy within another program: without a control socket, and without signal handlers. */
 export async function startDaemon(options: Options, log: Log): Promise<Proxy> {
@@ -80,6 +82,11 @@ function routesOf({ http, mux }: Options): RouteReport[] {
     return paths.map((path) => ({ path, upstream, target: `${target.label}${target.path ?? ""}` }));
   });
   return [...toMux, { path: "*", upstream: "http", target: http.label }];
+}
+
+/** The live page, which a start does not wait for. */
+async function loadPage(): Promise<typeof import("../ops/page.ts")> {
+  return await import("../ops/page.ts");
 }
 
 /** A proxy. It is made, started once, and closed once. */
@@ -115,7 +122,7 @@ export class Proxy {
         report: () => this.report(),
         history: this.#history,
         metrics: () => this.metrics.text(),
-        page: async () => (await import("../ops/page.ts")).livePage(),
+        page: async () => (await loadPage()).livePage(),
         allowHost: new Set(options.allowHost),
         refused: (why) => this.#onAdminRefused(why),
       },
@@ -229,9 +236,12 @@ export class Proxy {
     this.#warmUp();
   }
 
+  /** Loads what is read from files, while there are descriptors, and before an update of the package replaces them. */
   #warmUp(): void {
     this.#gate.warmUp();
     this.metrics.load();
+    version();
+    void loadPage();
   }
 
   /** Binds --admin. False when a previous instance holds the address, which it gives up together with the port. */
@@ -330,7 +340,7 @@ export class Proxy {
   /** The report for /status. */
   report(): Report {
     return reportOf(this.#rooms(), {
-      version: VERSION,
+      version: version(),
       state: this.#state,
       started: this.#started,
       address: this.#address,
