@@ -8,11 +8,11 @@ import { LiveSet } from "../core/live-set.ts";
 import type { Log } from "../ops/late-log.ts";
 import { levelOf } from "../ops/ending.ts";
 import { LineLimit } from "../ops/log.ts";
-import type { Outcome } from "../core/outcome.ts";
+import type { Observer, Outcome } from "../core/outcome.ts";
 import { load } from "../core/packages.ts";
 import { Clock, sleep } from "../core/timer.ts";
 import { Listener } from "../front/listener.ts";
-import type { MuxRoute } from "../front/router.ts";
+import { listenerOptionsOf, relayOptionsOf, routeReportsOf, routesOf, targetsOf } from "./from-options.ts";
 import { Gate } from "./gate.ts";
 import { bind, type Bound } from "../life/bind.ts";
 import { isOlderSelf } from "../life/older-self.ts";
@@ -23,15 +23,13 @@ import { Metrics } from "../ops/metrics.ts";
 import type { Report, RouteReport } from "../ops/report.ts";
 import type { Options } from "../options/options.ts";
 import type { Exchange } from "../exchange/exchange.ts";
-import type { RelayParts } from "../exchange/parts.ts";
 import { whatHappened } from "../ops/what-happened.ts";
 import { viaOf } from "../http/request-head.ts";
 import { QUIET_VIA } from "../http/upstream-head.ts";
 import type { Tunnel } from "../tunnel/tunnel.ts";
 import { readingsOf, reportOf, type Rooms } from "./reports.ts";
 import type { Why } from "../core/errors.ts";
-import { hostsOf } from "../core/hosts.ts";
-import { isSameAddress, urlOf, type Target } from "../core/target.ts";
+import { urlOf } from "../core/target.ts";
 
 /** What the process of a proxy provides. */
 export interface Process {
@@ -73,15 +71,6 @@ export async function startDaemon(options: Options, log: Log): Promise<Proxy> {
 /** Logs how many lines of a kind were left out. */
 export function logDropped(log: Log, kind: string, dropped: number, level: "info" | "warn" | "error" | "fatal"): void {
   log[level]({ kind, dropped }, "further lines of this kind were not logged");
-}
-
-/** The upstream of each path; `*` is for all other paths, which go to the web server. */
-function routesOf({ http, mux }: Options): RouteReport[] {
-  const toMux = mux.flatMap(({ target, paths }, index) => {
-    const upstream = index === 0 ? "mux" : `mux${index + 1}`;
-    return paths.map((path) => ({ path, upstream, target: `${target.label}${target.path ?? ""}` }));
-  });
-  return [...toMux, { path: "*", upstream: "http", target: http.label }];
 }
 
 /** The live page, which a start does not wait for. */
@@ -128,43 +117,18 @@ export class Proxy {
       },
       log,
     );
-    this.#routes = routesOf(options);
-    const targets: [string, Target][] = [["http", options.http]];
-    const mux = new Map<string, MuxRoute>();
-    for (const [index, one] of options.mux.entries()) {
-      const name = index === 0 ? "mux" : `mux${index + 1}`;
-      targets.push([name, one.target]);
-      for (const path of one.paths) mux.set(path, { upstream: name, path: one.target.path });
-    }
+    this.#routes = routeReportsOf(options);
     const live = { clock: this.#clock, exchanges: this.#exchanges, tunnels: this.#tunnels };
-    this.#links = new Links({ ...live, options, log }, targets);
-    const relay: RelayParts = {
-      ...live,
-      observer: {
-        ended: (outcome) => this.#onEnded(outcome),
-        opened: (route) => this.metrics.opened(route),
-        ponged: (side, rttMs) => this.metrics.ponged(side, rttMs),
-      },
-      options: {
-        responseTimeoutMs: options.responseTimeout,
-        handshakeTimeoutMs: options.handshakeTimeout,
-        bodyTimeoutMs: options.bodyTimeout,
-        replayBytes: options.replayBuffer,
-        maxHeaderBytes: options.maxHeaderSize,
-        stallMs: options.stallTimeout,
-        pingIntervalMs: options.pingInterval,
-        pingTimeoutMs: options.pingTimeout,
-      },
+    this.#links = new Links({ ...live, options, log }, targetsOf(options));
+    const observer: Observer = {
+      ended: (outcome) => this.#onEnded(outcome),
+      opened: (route) => this.metrics.opened(route),
+      ponged: (side, rttMs) => this.metrics.ponged(side, rttMs),
     };
     this.#gate = new Gate({
-      routes: {
-        mux,
-        allowOrigin: new Set(options.allowOrigin),
-        allowHost: hostsOf(options.allowHost, options.host),
-        httpIsMux: options.mux.some(({ target }) => isSameAddress(target.address, options.http.address)),
-      },
+      routes: routesOf(options),
       links: this.#links,
-      relay,
+      relay: { ...live, observer, options: relayOptionsOf(options) },
       adds: {
         via: viaOf(Math.floor(Math.random() * 2 ** 32).toString(16)),
         viaField: options.via ? "Via" : QUIET_VIA,
@@ -174,19 +138,7 @@ export class Proxy {
       navigationHoldMs: Math.min(options.hold, NAVIGATION_HOLD_MS),
       http: options.http,
     });
-    this.#listener = new Listener(
-      {
-        headersTimeoutMs: options.headersTimeout,
-        requestTimeoutMs: options.requestTimeout,
-        clientKeepAliveMs: options.clientKeepAlive,
-        maxHeaderBytes: options.maxHeaderSize,
-        maxConnections: options.maxConnections,
-        keepAliveMs: options.tcpKeepAlive,
-        trusted: options.trustProxy,
-      },
-      this.#gate,
-      this.#clock,
-    );
+    this.#listener = new Listener(listenerOptionsOf(options), this.#gate, this.#clock);
   }
 
   /** The URL of the live page, if --admin is an address that a browser can open. */
