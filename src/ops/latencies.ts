@@ -1,5 +1,5 @@
-// Counts request durations by upstream, in the buckets of /metrics, and estimates p50, p95 and p99 from them.
-// Fed by metrics.ts, read for /status.
+// Counts durations in the buckets of /metrics: of requests by upstream, of pings by side. Estimates p50, p95 and p99
+// from them. Fed by metrics.ts, read for /status and /metrics.
 
 /** Upper bounds of the buckets, in seconds. Longer durations are in one more bucket, without a bound. */
 export const SECONDS: readonly number[] = [
@@ -14,21 +14,39 @@ export interface Quantiles {
   p99?: number | undefined;
 }
 
-/** Counts durations by upstream. */
-export class Latencies {
-  readonly #counts = new Map<string, number[]>();
+/** The durations of one upstream, or of one side. */
+export interface Durations {
+  /** How many there were in each bucket; the last one has no bound. */
+  readonly counts: number[];
+  /** All durations together, in seconds. */
+  sum: number;
+}
 
-  observe(route: string, seconds: number): void {
-    let counts = this.#counts.get(route);
-    if (!counts) this.#counts.set(route, (counts = Array.from({ length: SECONDS.length + 1 }, () => 0)));
+/** Counts durations by upstream, or by side. */
+export class Latencies {
+  readonly #of = new Map<string, Durations>();
+
+  observe(name: string, seconds: number): void {
+    let durations = this.#of.get(name);
+    if (!durations) {
+      durations = { counts: Array.from({ length: SECONDS.length + 1 }, () => 0), sum: 0 };
+      this.#of.set(name, durations);
+    }
+    const { counts } = durations;
     let bucket = 0;
     while (bucket < SECONDS.length && seconds > (SECONDS[bucket] ?? 0)) bucket += 1;
     counts[bucket] = (counts[bucket] ?? 0) + 1;
+    durations.sum += seconds;
+  }
+
+  /** All durations by name. */
+  entries(): Iterable<[name: string, durations: Durations]> {
+    return this.#of.entries();
   }
 
   /** Undefined before the first request. Interpolates linearly within a bucket, as Prometheus does. */
-  quantiles(route: string): Quantiles | undefined {
-    const counts = this.#counts.get(route);
+  quantiles(name: string): Quantiles | undefined {
+    const counts = this.#of.get(name)?.counts;
     if (!counts) return undefined;
     const count = counts.reduce((sum, one) => sum + one, 0);
     return { count, p50: at(counts, count * 0.5), p95: at(counts, count * 0.95), p99: at(counts, count * 0.99) };

@@ -19,7 +19,7 @@ const LABELS: Record<string, string> = {
 
 /** Two tables in Markdown: the metrics with type, labels and meaning, then the labels. */
 export function metricsTable(): string {
-  const { registry } = new Metrics(() => ({}) as Report).load();
+  const registry = new Metrics(() => ({}) as Report).load();
   const own = registry.getMetricsAsArray().filter(({ name }) => name.startsWith("single_port_"));
   // prom-client's types leave out the label names and the kind of a metric, which the objects have.
   const rows = (own as unknown as { name: string; help: string; labelNames: string[]; constructor: { name: string } }[])

@@ -1,7 +1,9 @@
 import { createRequire } from "node:module";
+import { Histogram, Registry } from "prom-client";
 import { expect, onTestFinished, test, vi } from "vitest";
 import type { Attempt, Outcome } from "../../src/core/outcome.ts";
 import { History } from "../../src/ops/history.ts";
+import { SECONDS } from "../../src/ops/latencies.ts";
 import { Metrics } from "../../src/ops/metrics.ts";
 import type { Report } from "../../src/ops/report.ts";
 import { parseMetrics, sumOf } from "../kit/metrics.ts";
@@ -160,6 +162,27 @@ test("gauges and bytes are those of the report, ended tunnels included", async (
   expect(series.get("single_port_connections_open")).toBe(3);
   expect(series.get("single_port_uncaught_total")).toBe(0);
   expect(series.get('single_port_ping_rtt_seconds_sum{side="client"}')).toBe(0.012);
+});
+
+test("a histogram reads as one of prom-client with the same values", async () => {
+  const metrics = new Metrics(() => report);
+  const registry = new Registry();
+  const name = "single_port_request_duration_seconds";
+  const own = new Histogram({ name, help: "h", labelNames: ["route"], buckets: [...SECONDS], registers: [registry] });
+  for (const [route, ms] of [
+    ["http", 0],
+    ["http", 1],
+    ["http", 7],
+    ["mux", 119_999],
+    ["http", 121_000],
+  ] as const) {
+    metrics.ended(outcome({ route, ms }));
+    own.observe({ route }, ms / 1000);
+  }
+  const expected = parseMetrics(await registry.metrics());
+  const series = [...(await read(metrics))].filter(([key]) => key.startsWith(name));
+  expect(series).toEqual([...expected]);
+  expect(series).toHaveLength(2 * (SECONDS.length + 3));
 });
 
 test("what measures the process is started once, however many proxies it runs, and each of them tells of it", async () => {
