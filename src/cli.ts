@@ -1,6 +1,7 @@
-// The command line: runs the proxy; exit codes. Entry point of bin/single-port.js. All that is no usual command line
-// goes to command-line.ts.
+// Runs the proxy as a process, with its exit codes. Entry point of bin/single-port.js; command-line.ts parses the
+// command line.
 
+import { runCommand } from "./command-line.ts";
 import { createLog, LineLimit } from "./ops/log.ts";
 import { logDropped, Proxy } from "./proxy/proxy.ts";
 import type { Demo } from "./demo/demo.ts";
@@ -10,7 +11,6 @@ import { keepDebuggerShut } from "./life/signals.ts";
 import { installStop } from "./life/stop.ts";
 import { readEnvironment } from "./options/environment.ts";
 import type { Options } from "./options/options.ts";
-import { readUsual } from "./options/usual.ts";
 
 // Exit codes of sysexits.h. Supervisors can be told not to restart after 78 (RestartPreventExitStatus).
 const EXIT_NOPERM = 77;
@@ -76,12 +76,6 @@ async function run(options: Options, demo?: Demo): Promise<void> {
 
 async function main(): Promise<void> {
   keepDebuggerShut();
-  const usual = readUsual(process.argv.slice(2), process.env);
-  if (usual) {
-    begins(usual.fromEnv);
-    return await run(usual.options);
-  }
-  const { runCommand } = await import("./command-line.ts");
   await runCommand({ environment, run, fail, begins });
 }
 

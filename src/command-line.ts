@@ -1,5 +1,4 @@
-// The command line as commander parses it: subcommands, help, short options, and what is wrong. Loaded by cli.ts for
-// all that is not the usual command line (options/usual.ts).
+// The command line as commander parses it: options, subcommands, help, and what is wrong. Called by cli.ts.
 
 import type { Command, CommanderError } from "commander";
 import { load } from "./core/packages.ts";

@@ -9,7 +9,7 @@ import type { Settings } from "./settings.ts";
 import type { LogFormat } from "./types.ts";
 import { hostPort, isSameAddress, TARGET_FORMS, type Address, type MuxTarget, type Target } from "../core/target.ts";
 
-type Commander = typeof import("commander");
+const commander = load("commander") as typeof import("commander");
 
 /** The options of a running proxy. Durations are milliseconds, sizes bytes. */
 export interface Options {
@@ -61,7 +61,7 @@ export class UsageError extends Error {
 }
 
 /** An option for commander. Errors name the option, what was given and what is accepted. */
-function toCommander(commander: Commander, option: Declared): Option {
+function toCommander(option: Declared): Option {
   const made = new commander.Option(option.flags, option.text).env(option.env).helpGroup(option.group);
   const { parse } = option;
   if (!parse) return made;
@@ -85,10 +85,9 @@ export function isOff(text: string | undefined): boolean {
   return /^(0|false|no|off)?$/i.test(text ?? "");
 }
 
-/** The options of `single-port [options]`, for commander, which is loaded here (usual.ts says why). */
+/** The options of `single-port [options]`, for commander. */
 export function commanderOptions(): Option[] {
-  const commander = load("commander") as Commander;
-  return declared.map((option) => toCommander(commander, option));
+  return declared.map(toCommander);
 }
 
 /**
