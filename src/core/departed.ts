@@ -5,14 +5,13 @@ import type { Socket } from "node:net";
 import type { How } from "./errors.ts";
 import { isReset } from "./sockets.ts";
 import { CLOSE_WAIT, eachConnection, ESTABLISHED, keyOf, Snapshot } from "./tcp-table.ts";
-import type { Clock, Deadline } from "./timer.ts";
+import { Deadline, type Clock } from "./timer.ts";
 
 /** Time between two checks of a paused socket, in milliseconds. */
 const LOOK_MS = 2000;
 
 /** Checks repeatedly, while a socket is paused, whether its peer is still there. */
-export class UnreadWatch implements Deadline {
-  due: number = Infinity;
+export class UnreadWatch extends Deadline {
   /** Ends the watch for good; to be called when the socket is closed. */
   readonly forget: () => void;
   readonly #clock: Clock;
@@ -24,6 +23,7 @@ export class UnreadWatch implements Deadline {
    * @param onDeparted called with how the peer left, at most once for each `begin`.
    */
   constructor(clock: Clock, hasDeparted: () => How | undefined, onDeparted: (how: How) => void) {
+    super(clock);
     this.#clock = clock;
     this.#departed = hasDeparted;
     this.#onDeparted = onDeparted;

@@ -5,7 +5,7 @@ import type { Socket } from "node:net";
 import { Backlog } from "../core/backlog.ts";
 import type { Phase } from "../core/outcome.ts";
 import { takenBytes } from "../core/taken.ts";
-import type { Clock, Deadline } from "../core/timer.ts";
+import { Deadline, type Clock } from "../core/timer.ts";
 
 /** Time limits of an exchange in milliseconds; 0 means none. */
 export interface ExchangeTimes {
@@ -31,8 +31,7 @@ export interface Waiting {
 }
 
 /** The one deadline of an exchange. */
-export class Limits implements Deadline {
-  due: number = Infinity;
+export class Limits extends Deadline {
   readonly #clock: Clock;
   readonly #times: ExchangeTimes;
   readonly #waiting: Waiting;
@@ -41,6 +40,7 @@ export class Limits implements Deadline {
   readonly #forget: () => void;
 
   constructor(clock: Clock, times: ExchangeTimes, waiting: Waiting, client: Socket) {
+    super(clock);
     this.#clock = clock;
     this.#times = times;
     this.#waiting = waiting;

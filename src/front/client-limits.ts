@@ -3,7 +3,7 @@
 // that have arrived are read, and end connections that are in time. The shared clock lets node read first (timer.ts).
 
 import { departed, UnreadWatch } from "../core/departed.ts";
-import type { Clock, Deadline } from "../core/timer.ts";
+import { Deadline, type Clock } from "../core/timer.ts";
 import type { Connection } from "./connection.ts";
 
 /** Times in milliseconds; 0 means no limit. */
@@ -33,8 +33,7 @@ const GRACE_MS = 1000;
 const LOOK_MS = 5000;
 
 /** The deadlines of one connection. */
-export class ClientLimits implements Deadline {
-  due: number = Infinity;
+export class ClientLimits extends Deadline {
   readonly #times: ClientTimes;
   readonly #connection: Connection;
   readonly #judge: ClientJudge;
@@ -50,6 +49,7 @@ export class ClientLimits implements Deadline {
 
   /** Starts the timer for the first head. */
   constructor(clock: Clock, times: ClientTimes, connection: Connection, judge: ClientJudge) {
+    super(clock);
     this.#clock = clock;
     this.#times = times;
     this.#connection = connection;

@@ -8,7 +8,7 @@ import type { How, Side as SideName } from "../core/errors.ts";
 import { writeLent } from "../core/lent.ts";
 import type { Live, LiveSet } from "../core/live-set.ts";
 import { cut, finish, guard } from "../core/sockets.ts";
-import type { Clock, Deadline } from "../core/timer.ts";
+import { Deadline, type Clock } from "../core/timer.ts";
 import { closeFrame, nextPing, pingFrame } from "./control-frames.ts";
 import { End, type EndListener } from "./end.ts";
 import type { TunnelEnds } from "./ends.ts";
@@ -31,8 +31,7 @@ const GOING_AWAY = 1001;
 const SERVICE_RESTART = 1012;
 
 /** A tunnel in progress. */
-export class Tunnel implements EndListener, Live, Deadline {
-  due: number = Infinity;
+export class Tunnel extends Deadline implements EndListener, Live {
   readonly id: string;
   readonly route: string;
   readonly path: string;
@@ -51,6 +50,7 @@ export class Tunnel implements EndListener, Live, Deadline {
   #settled = false;
 
   constructor(parts: TunnelParts, ends: TunnelEnds) {
+    super(parts.clock);
     this.#parts = parts;
     this.#ends = ends;
     this.id = ends.id;

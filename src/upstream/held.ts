@@ -3,7 +3,7 @@
 // burst. Made by upstream.ts, which dials.
 
 import { Failure, type Fault } from "../core/errors.ts";
-import type { Clock, Deadline } from "../core/timer.ts";
+import { Deadline, type Clock } from "../core/timer.ts";
 import type { UpstreamConnection } from "./connection.ts";
 
 /**
@@ -45,10 +45,8 @@ const STOOD_STILL_MS = 500;
 // Max dials in progress. A server's accept queue has 128 to 511 places; a SYN that is dropped costs 1 s.
 const MAX_AT_ONCE = 64;
 
-/** The held requests of one upstream. */
-export class HeldQueue implements Deadline {
-  /** When the next dial is due. On the shared clock, which lets node read first after a pause of this process. */
-  due: number = Infinity;
+/** The held requests of one upstream. The next dial is due by the shared clock, which lets node read first. */
+export class HeldQueue extends Deadline {
   readonly #name: string;
   readonly #clock: Clock;
   readonly #count: HeldCount;
@@ -73,6 +71,7 @@ export class HeldQueue implements Deadline {
     about: { name: string; clock: Clock; count: HeldCount },
     dial: (halfOpen: boolean, done: Dialled) => () => void,
   ) {
+    super(about.clock);
     this.#name = about.name;
     this.#clock = about.clock;
     this.#count = about.count;

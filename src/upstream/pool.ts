@@ -2,7 +2,7 @@
 // The upstream may close an idle connection at any time, so the rules here decide when one is still safe to use.
 
 import { cut } from "../core/sockets.ts";
-import type { Clock, Deadline } from "../core/timer.ts";
+import { Deadline, type Clock } from "../core/timer.ts";
 import type { ConnectionUser, UpstreamConnection } from "./connection.ts";
 import { promisedFrom, type Promised, Trust } from "./trust.ts";
 
@@ -49,8 +49,7 @@ class Idle implements ConnectionUser {
 export const MAX_IDLE = 128;
 
 /** A stack of idle connections: the youngest is used first, and the oldest time out. */
-export class Pool implements Deadline {
-  due: number = Infinity;
+export class Pool extends Deadline {
   readonly #clock: Clock;
   readonly #recycleMs: number;
   readonly #idle: Idle[] = [];
@@ -59,6 +58,7 @@ export class Pool implements Deadline {
 
   /** @param recycleMs how long a connection may be idle before it is closed rather than reused. */
   constructor(clock: Clock, recycleMs: number) {
+    super(clock);
     this.#clock = clock;
     this.#recycleMs = recycleMs;
   }

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import { Clock, type Deadline } from "../../src/core/timer.ts";
+import { Clock, Deadline } from "../../src/core/timer.ts";
 
 beforeEach(() => vi.useFakeTimers({ toFake: ["setInterval", "clearInterval", "performance"] }));
 afterEach(() => {
@@ -8,14 +8,23 @@ afterEach(() => {
 });
 
 /** A deadline that notes when it was late. */
-function deadline(due: number): Deadline & { late: number[] } {
-  const late: number[] = [];
-  return { due, late, onDue: (now) => void late.push(Math.round(now)) };
+class Noted extends Deadline {
+  late: number[] = [];
+
+  onDue(now: number): void {
+    this.late.push(Math.round(now));
+  }
+}
+
+function deadline(clock: Clock, due: number): Noted {
+  const made = new Noted(clock);
+  made.due = due;
+  return made;
 }
 
 test("a deadline is met once, within a tick", () => {
   const clock = new Clock(50);
-  const one = deadline(performance.now() + 120);
+  const one = deadline(clock, performance.now() + 120);
   clock.watch(one);
   const start = performance.now();
   vi.advanceTimersByTime(1000);
@@ -24,7 +33,7 @@ test("a deadline is met once, within a tick", () => {
 
 test("one that is forgotten is never late, and the timer ends with the last one", () => {
   const clock = new Clock(50);
-  const one = deadline(performance.now() + 120);
+  const one = deadline(clock, performance.now() + 120);
   const forget = clock.watch(one);
   forget();
   expect(vi.getTimerCount()).toBe(1);
@@ -34,14 +43,14 @@ test("one that is forgotten is never late, and the timer ends with the last one"
 
 test("a thousand deadlines share one timer", () => {
   const clock = new Clock(50);
-  for (let i = 0; i < 1000; i += 1) clock.watch(deadline(i));
+  for (let i = 0; i < 1000; i += 1) clock.watch(deadline(clock, i));
   expect(vi.getTimerCount()).toBe(1);
 });
 
 test("after we stood still ourselves, nobody is late before the next tick", () => {
   const clock = new Clock(50);
-  const waits = deadline(performance.now() + 100);
-  const answers = deadline(performance.now() + 100);
+  const waits = deadline(clock, performance.now() + 100);
+  const answers = deadline(clock, performance.now() + 100);
   clock.watch(waits);
   clock.watch(answers);
   vi.advanceTimersByTime(50);
@@ -58,7 +67,7 @@ test("after we stood still ourselves, nobody is late before the next tick", () =
 
 test("on a machine where every tick is late, deadlines are met all the same", () => {
   const clock = new Clock(50);
-  const one = deadline(performance.now() + 100);
+  const one = deadline(clock, performance.now() + 100);
   clock.watch(one);
   let time = performance.now();
   vi.spyOn(performance, "now").mockImplementation(() => (time += 5000));
