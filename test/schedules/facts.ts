@@ -60,11 +60,11 @@ export function isUntroubled({ spec, answer, arrivals }: PlayedExchange): boolea
 }
 
 /** Bytes up to this size leave at once, in TCP's window. A RST discards bytes that have not left yet. */
-const WINDOW = 60_000;
+export const WINDOW = 60_000;
 
 /** Did its upstream do nothing wrong before all of an answer of so many bytes was on its way? */
-export function isDelivered({ wholeAt, faultAt, fault }: Arrival, bytes: number): boolean {
-  if (wholeAt === Infinity || wholeAt > faultAt) return false;
+export function isDelivered({ wholeAt, faultAt, soiledAt, fault }: Arrival, bytes: number): boolean {
+  if (wholeAt === Infinity || wholeAt > Math.min(faultAt, soiledAt)) return false;
   return fault === "none" || fault === "fin" || bytes < WINDOW;
 }
 

@@ -32,6 +32,8 @@ export interface Arrival {
   wholeAt: number;
   fault: FaultKind;
   faultAt: number;
+  /** When surplus bytes of an earlier answer were sent behind this request; Infinity for never. */
+  soiledAt: number;
   closed: boolean;
 }
 
@@ -175,6 +177,7 @@ export class Upstream {
           wholeAt: Infinity,
           fault: "none",
           faultAt: Infinity,
+          soiledAt: Infinity,
           closed: false,
         };
         one.arrivals.push(arrival);

@@ -1,6 +1,7 @@
 // What the upstream does in a play: send the next piece of an answer, cause a fault.
 
 import { tick, type Arrival, type UpstreamSocket } from "./upstream-server.ts";
+import { WINDOW } from "./facts.ts";
 import { end, reset, stopReading, turn } from "./loop.ts";
 import type { PlayedExchange } from "./played.ts";
 import type { Stage } from "./stage.ts";
@@ -108,11 +109,14 @@ function send(stage: Stage, exchange: PlayedExchange, one: Arrival): boolean {
     one.sent += piece.length;
     if (one.saidAt === Infinity) one.saidAt = tick();
     on.socket.write(piece, "latin1");
-    if (early && one.sent >= answer.wholeAt) on.spent ??= "an answer that came before its request";
+    // The end of a large answer leaves later, maybe behind the rest of the request.
+    const isAtOnce = one.sent <= WINDOW;
+    if (early && one.sent >= answer.wholeAt && isAtOnce) on.spent ??= "an answer that came before its request";
   }
   if (!answer.reusable) on.spent ??= "its answer did not allow that";
   if (one.sent > answer.wholeAt && !spec.answer.switches) {
     on.over ??= "more had come than its answer";
+    for (const other of on.arrivals) if (other.at > one.at) other.soiledAt = Math.min(other.soiledAt, tick());
     // What comes later may cross the next request on its way.
     if (one.sent - piece.length < answer.wholeAt) on.spent ??= on.over;
   }
