@@ -10,7 +10,7 @@ import type { Stage } from "./stage.ts";
 const CONNECT_MS = 1000;
 
 /** After these a peer takes no step any more. */
-export const LAST_FAULTS: ReadonlySet<FaultKind> = new Set<FaultKind>(["fin", "rst", "close", "stall"]);
+export const LAST_FAULTS: ReadonlySet<FaultKind> = new Set<FaultKind>(["fin", "rst", "close", "stall", "cross"]);
 
 /** A step: the next piece, a fault, or reading again. */
 export type Step = "piece" | "fault" | "read";
@@ -64,15 +64,33 @@ export async function clientStep(stage: Stage, client: PlayedClient, step: Step)
   const socket = client.socket ?? (await dial(stage, client));
   if (step === "read") return void socket.resume();
   if (step === "fault") return fail(client, socket);
+  if (!client.crosses) sendPiece(stage, client, socket);
+}
+
+/** A client that crosses sends what it has left: our FIN has come. */
+export function sendRest(stage: Stage, client: PlayedClient): void {
+  const { socket } = client;
+  if (!socket || !client.crosses || client.ended !== "fin") return;
+  client.crosses = false;
+  while (sendPiece(stage, client, socket));
+}
+
+/** Sends the next piece, if there is one. */
+function sendPiece(stage: Stage, client: PlayedClient, socket: Socket): boolean {
   const piece = client.pieces[client.log.length];
-  if (piece === undefined || !socket.writable) return;
+  if (piece === undefined || !socket.writable) return false;
   client.sent += piece.length;
   client.log.push({ at: tick(), turn: stage.turns, upTo: client.sent });
   socket.write(piece, "latin1");
+  return true;
 }
 
 function fail(client: PlayedClient, socket: Socket): void {
-  const { kind } = client.spec.fault;
+  const { requests, sent, spec } = client;
+  // In the middle of a request it would only be late.
+  const isBetween = sent === 0 || requests.some(({ end: at }) => at === sent);
+  if (spec.fault.kind === "cross" && isBetween) return void (client.crosses = true);
+  const kind = spec.fault.kind === "cross" ? "fin" : spec.fault.kind;
   client.faultAt = tick();
   if (kind === "pause" || kind === "nap") return void socket.pause();
   client.fault = kind;

@@ -2,6 +2,7 @@
 // nothing may be open any more.
 
 import { frameBytes } from "./bytes.ts";
+import { sendRest } from "./clients.ts";
 import { DRAIN_MS, LIMIT_MS } from "./lane.ts";
 import { end } from "./loop.ts";
 import { answersOf, isWorthReading, type PlayedClient } from "./played.ts";
@@ -28,6 +29,7 @@ export async function finale(stage: Stage, draining: Promise<void> | undefined):
   };
   await waiting.until(isSaid, FINALE_MS);
   await endStalled(stage, isSaid);
+  if (draining) await crossOurFin(stage);
   for (const { socket } of clients) if (socket) end(socket);
   // A tunnel's upstream goes when its client has gone.
   const leave = (): boolean => {
@@ -66,6 +68,18 @@ async function endStalled(stage: Stage, goOn: () => boolean): Promise<void> {
   for (const { socket } of stalled) socket?.resume();
 }
 
+/** Waits for the FIN that a drain sends on idle connections, and lets bytes of their clients cross it. */
+async function crossOurFin(stage: Stage): Promise<void> {
+  const crossing = stage.clients.filter(({ crosses, closed }) => crosses && !closed);
+  if (crossing.length === 0) return;
+  const isOver = (): boolean => {
+    for (const exchange of stage.exchanges) advance(stage, exchange);
+    for (const client of crossing) sendRest(stage, client);
+    return crossing.every(({ ended }) => ended !== "no");
+  };
+  await stage.waiting.until(isOver, DRAIN_MS + CLOSING_MS);
+}
+
 /** Open connections should be idle ones in the proxy's pool, which close after a FIN; any other was leaked. */
 async function emptyUpstream({ findings, lane, waiting }: Stage): Promise<void> {
   for (const one of lane.upstream.sockets) {
@@ -89,9 +103,11 @@ async function emptyUpstream({ findings, lane, waiting }: Stage): Promise<void> 
 /** Has a client everything it can wait for? */
 function hasAll({ exchanges }: Stage, client: PlayedClient, n: number): boolean {
   if (!client.socket || client.closed || client.ended !== "no" || client.fault !== "none") return true;
+  const asked = client.requests.filter(({ end: at }) => at <= client.sent).length;
+  const last = (client.crosses ? asked : client.spec.exchanges.length) - 1;
+  if (last < 0) return true;
   if (!isWorthReading(client)) return false;
   const { answers, end: read } = answersOf(client);
-  const last = client.spec.exchanges.length - 1;
   const exchange = exchanges.find((one) => one.client === n && one.index === last);
   const answer = answers.at(-1);
   if (exchange && answer && statusOf(answer) === 101) {

@@ -1,7 +1,7 @@
 // The record of a play that player.ts makes for the judges: which peer sent what and when, and what arrived.
 
 import type { Socket } from "node:net";
-import type { RenderedAnswer } from "./bytes.ts";
+import type { PlacedRequest, RenderedAnswer } from "./bytes.ts";
 import type { Account } from "./lane.ts";
 import type { Arrival, UpstreamSocket } from "./upstream-server.ts";
 import { readAnswer, statusOf, valuesOf, type ReadMessage } from "./reader.ts";
@@ -26,7 +26,7 @@ export interface PlayedClient {
   spec: ClientSpec;
   socket: Socket | undefined;
   pieces: string[];
-  requests: { from: number; head: number; end: number }[];
+  requests: PlacedRequest[];
   sent: number;
   /** When the last byte that was sent so far was sent, by offset; and in which turn of the script. */
   log: { at: number; turn: number; upTo: number }[];
@@ -37,6 +37,8 @@ export interface PlayedClient {
   ended: "no" | "fin" | "rst" | "refused" | "unclear";
   endedAt: number;
   closed: boolean;
+  /** Does it wait for a FIN of ours before it sends the rest? */
+  crosses: boolean;
   fault: FaultKind;
   faultAt: number;
 }

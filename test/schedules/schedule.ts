@@ -40,9 +40,10 @@ export interface AnswerSpec {
 /**
  * What a peer does: half-closes, resets, closes without reading on; stops reading until the script is over (pause), or
  * until its next step (nap); never reads again, but sends on (deaf: clients only); or does neither any more (stall).
- * An upstream that leaves reads no more, half-closes soon, and closes soon behind that.
+ * An upstream that leaves reads no more, half-closes soon, and closes soon behind that. A client that crosses sends the
+ * rest only when it has seen a FIN of ours, as if its bytes had crossed it.
  */
-export type FaultKind = "none" | "fin" | "rst" | "close" | "pause" | "nap" | "deaf" | "stall" | "leave";
+export type FaultKind = "none" | "fin" | "rst" | "close" | "pause" | "nap" | "deaf" | "stall" | "leave" | "cross";
 
 /** A fault comes after so many pieces of what a peer would have sent, or behind all of them. */
 export interface Fault {

@@ -54,6 +54,7 @@ export class Stage implements Audience {
       ended: "no",
       endedAt: Infinity,
       closed: false,
+      crosses: false,
       fault: "none",
       faultAt: Infinity,
     };
