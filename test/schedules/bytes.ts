@@ -179,21 +179,29 @@ export function tagOf(play: string, client: number, index: number): string {
   return `${play}.${client}.${index}`;
 }
 
+/** A request among all that its client sends: where it begins, where its head and all of it end; and its body. */
+export interface PlacedRequest {
+  from: number;
+  head: number;
+  end: number;
+  body: string;
+}
+
 /** Everything a client would send. */
 export function clientBytes(
   { exchanges }: ClientSpec,
   play: string,
   client: number,
-): { text: string; requests: { from: number; head: number; end: number }[] } {
+): { text: string; requests: PlacedRequest[] } {
   let text = "";
   const requests = exchanges.map((exchange, index) => {
     const tag = tagOf(play, client, index);
-    const { text: bytes, headEnd } = requestBytes(exchange.request, tag);
+    const { text: bytes, headEnd, body } = requestBytes(exchange.request, tag);
     const from = text.length;
     text += bytes;
     const end = text.length;
     if (exchange.request.upgrade !== "none") text += frameBytes(exchange, "client", tag);
-    return { from, head: from + headEnd, end };
+    return { from, head: from + headEnd, end, body };
   });
   return { text, requests };
 }

@@ -3,6 +3,9 @@
 
 /** @typedef {{ name: string; file: string; find: string; put: string }} Fault */
 
+/** An object of 104 bytes: three words of its own, and ten fields. */
+const SMALL = "{ a: 0, b: 1, c: 2, d: 3, e: 4, f: 5, g: 6, h: 7, i: 8, j: 9 }";
+
 /** @type {Fault[]} */
 export const FAULTS = [
   // -- bytes of one answer taken for the next
@@ -226,5 +229,18 @@ export const FAULTS = [
     file: "exchange/exchange.ts",
     find: "if (this.#answer) return this.#settle(by, how);",
     put: 'if (this.#answer) {\n      this.#settle(by, how === "protocol" ? "done" : how);\n      return;\n    }',
+  },
+  // -- leaks that only many schedules show
+  {
+    name: "100 bytes of each exchange stay in memory",
+    file: "exchange/exchange.ts",
+    find: "this.#forget = parts.exchanges.add(this);",
+    put: `this.#forget = parts.exchanges.add(this);\n    ((globalThis as { kept?: object[] }).kept ??= []).push(${SMALL});`,
+  },
+  {
+    name: "100 bytes of each exchange stay in its proxy's memory",
+    file: "exchange/exchange.ts",
+    find: "this.#forget = parts.exchanges.add(this);",
+    put: `this.#forget = parts.exchanges.add(this);\n    ((parts.exchanges as { kept?: object[] }).kept ??= []).push(${SMALL});`,
   },
 ];

@@ -1,6 +1,5 @@
 // Judges the proxy's outcome ("account") of an exchange: does it agree with what was seen on the wire? Pure.
 
-import { requestBytes } from "./bytes.ts";
 import { code, isComplete, isLate, seen, type Case } from "./facts.ts";
 import { LIMIT_MS, type Account } from "./lane.ts";
 import type { Arrival } from "./upstream-server.ts";
@@ -35,7 +34,7 @@ export function judgeAccount(one: Case): string[] {
   }
   if (answer && code(answer) !== undefined && account.bytesOut !== 0) say("a refusal has no bytes of an answer");
   const last = arrivals.at(-1);
-  const wanted = requestBytes(exchange.spec.request, exchange.tag).body.length;
+  const wanted = client.requests[exchange.index]?.body.length ?? 0;
   if (!tunnel && account.bytesIn > wanted) say(`its client sent ${wanted} bytes`);
   if (
     !tunnel &&

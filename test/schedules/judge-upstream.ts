@@ -1,6 +1,5 @@
 // Judges what the upstream got: each request at most as often as its method allows, complete or visibly cut. Pure.
 
-import { requestBytes } from "./bytes.ts";
 import { REPEATABLE } from "./facts.ts";
 import type { Arrival } from "./upstream-server.ts";
 import type { Played, PlayedExchange } from "./played.ts";
@@ -26,17 +25,18 @@ export function judgeArrivals(exchange: PlayedExchange, played: Played): string[
   for (const arrival of repeatable ? [] : arrivals)
     if (!isPromised(arrival, played))
       say(`${request.method} came on a used connection, and nobody had promised to keep it`);
-  const wanted = requestBytes(request, tag);
+  const client = played.clients[exchange.client];
+  const placed = client?.requests[exchange.index];
+  const wanted = placed?.body ?? "";
   for (const arrival of arrivals) {
     const { message } = arrival;
     const [method] = message.line.split(" ");
     if (method !== request.method) say(`it came as ${message.line}`);
-    if (!wanted.body.startsWith(message.body))
+    if (!wanted.startsWith(message.body))
       say(`its body is not what was sent: ${JSON.stringify(message.body.slice(0, 100))}`);
-    if (message.complete && message.body !== wanted.body)
-      say(`it looks complete with ${message.body.length} of ${wanted.body.length} bytes`);
-    const client = played.clients[exchange.client];
-    const sent = (client?.sent ?? 0) >= (client?.requests[exchange.index]?.end ?? 0);
+    if (message.complete && message.body !== wanted)
+      say(`it looks complete with ${message.body.length} of ${wanted.length} bytes`);
+    const sent = (client?.sent ?? 0) >= (placed?.end ?? 0);
     if (message.complete && !sent) say("it looks complete, and was not");
     if (
       message.complete &&

@@ -4,6 +4,7 @@
 import { pathToFileURL } from "node:url";
 import type { Outcome } from "../../src/core/outcome.ts";
 import type { Settings, SinglePort } from "../../src/index.ts";
+import type { World } from "./schedule.ts";
 import { tick, Upstream } from "./upstream-server.ts";
 
 /** Limits of the proxy, in milliseconds: long for a schedule, short for whoever waits for them. */
@@ -90,39 +91,62 @@ export class Lane {
   #built!: Built;
   /** One that was taken over. */
   #older: Running | undefined;
+  /** One that lasts, while a schedule is played that would end it. */
+  #aside: Running | undefined;
+  readonly #lasts: boolean;
 
   /**
    * Opens a lane.
    *
    * @param dist the built proxy.
    * @param host a loopback address that nobody else listens on, so that an upstream can come back to its port.
+   * @param lasts its proxy lasts as long as the lane, so that all that it keeps adds up; schedules that would end a
+   *   proxy are played with another one.
    */
-  static async open(dist: string, host: string): Promise<Lane> {
-    const lane = new Lane(host);
+  static async open(dist: string, host: string, lasts = false): Promise<Lane> {
+    const lane = new Lane(host, lasts);
     lane.#built = await load(dist);
     shorten(lane.#built);
     await lane.upstream.revive();
-    await lane.renew();
+    await lane.#start();
     return lane;
   }
 
-  private constructor(host: string) {
+  private constructor(host: string, lasts: boolean) {
     this.upstream = new Upstream(host);
+    this.#lasts = lasts;
   }
 
   get port(): number {
     return this.proxy.address.port;
   }
 
-  /** A new proxy. One that is to be taken over has a control socket, as only a process has it. */
-  async renew(control?: "with a control socket"): Promise<void> {
+  /** To be called before a schedule. One that is to be taken over has a control socket, as only a process has it. */
+  async prepare(world: World): Promise<void> {
+    if (world === "none" || (world !== "takeover" && !this.#lasts)) return;
+    if (this.#lasts) this.#aside = this.proxy;
+    else await this.proxy.close();
+    await this.#start(world);
+  }
+
+  /** To be called behind a schedule: the proxy is as good as new. */
+  async restore(world: World): Promise<void> {
+    if (world === "none") return;
     await this.#older?.close();
-    await this.proxy?.close();
+    await this.proxy.close();
     this.#older = undefined;
-    if (control === undefined) this.proxy = await this.#built.startSinglePort(this.#settings("0"), this.#log());
-    else this.proxy = await this.#startDaemon("0", false);
+    if (this.#aside) this.proxy = this.#aside;
+    else await this.#start();
+    this.#aside = undefined;
+  }
+
+  async #start(world: World = "none"): Promise<void> {
+    if (world === "takeover") this.proxy = await this.#startDaemon("0", false);
+    else this.proxy = await this.#built.startSinglePort(this.#settings("0"), this.#log());
     // On every address of loopback that port would be its own, and the next proxy would not start.
-    if (this.upstream.target.endsWith(`:${this.port}`)) await this.renew(control);
+    if (!this.upstream.target.endsWith(`:${this.port}`)) return;
+    await this.proxy.close();
+    await this.#start(world);
   }
 
   /** Another proxy takes over; resolves when the older one is gone. */
@@ -144,12 +168,13 @@ export class Lane {
 
   #settings(port: string): Settings {
     const { target } = this.upstream;
-    return { ...SETTINGS, port, http: target, mux: [0, 1, 2, 3].map((n) => `/mux${n}=${target}/mux`) };
+    return { ...SETTINGS, port, http: target, mux: [0, 1, 2].map((n) => `/mux${n}=${target}/mux`) };
   }
 
   async close(): Promise<void> {
     this.upstream.audience = undefined;
     await this.#older?.close();
+    await this.#aside?.close();
     await this.proxy.close();
     this.upstream.kill();
   }

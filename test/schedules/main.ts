@@ -3,14 +3,14 @@
 // Plays schedules, judges them, and prints each that fails as a script that replays it. Bundled and started by run.mjs;
 // its workers run the same file.
 
-import { fork } from "node:child_process";
+import { fork, spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { Lane } from "./lane.ts";
 import type { Schedule } from "./schedule.ts";
-import { playOnce, work, type Failed, type Job, type Progress } from "./worker.ts";
+import { CRASHED, playOnce, work, type Failed, type Job, type Progress } from "./worker.ts";
 
 const say = (text: string): void => void process.stdout.write(`${text}\n`);
 
@@ -47,6 +47,15 @@ async function replay(file: string, dist: string, times: number): Promise<number
   return failed === 0 ? 0 : 1;
 }
 
+/** Which of several schedules makes the process crash when it is played alone? */
+function findCrash(schedules: Schedule[], dist: string): Schedule | undefined {
+  const args = [process.argv[1] ?? "", "--replay", "-", "--times", "3", "--dist", dist];
+  return schedules.find((one) => {
+    const { stdout } = spawnSync(process.execPath, args, { input: JSON.stringify(one), encoding: "utf8" });
+    return !stdout.includes("plays failed");
+  });
+}
+
 function print({ findings, schedule, after }: Failed): void {
   say(`FAILED after ${after}:`);
   for (const finding of findings) say(`  ${finding}`);
@@ -60,7 +69,7 @@ async function main(): Promise<void> {
       seconds: { type: "string", default: "3600" },
       seed: { type: "string", default: String(Math.floor(Math.random() * 2 ** 31)) },
       workers: { type: "string", default: String(availableParallelism()) },
-      lanes: { type: "string", default: "24" },
+      lanes: { type: "string", default: "32" },
       replay: { type: "string" },
       times: { type: "string", default: "20" },
       dist: { type: "string", default: "dist" },
@@ -107,11 +116,12 @@ async function main(): Promise<void> {
             late[n] = message.late ?? 0;
             if (!message.failed) return;
             failed.push(message.failed);
-            print(message.failed);
+            if (!message.failed.inFlight) print(message.failed);
             if (values.first) for (const other of children) if (other !== child) other.kill();
           });
           child.once("exit", (code, signal) => {
-            if (!done && !(values.first && signal === "SIGTERM")) broken.push(`a worker ended with ${code ?? signal}`);
+            if (!done && code !== CRASHED && !(values.first && signal === "SIGTERM"))
+              broken.push(`a worker ended with ${code ?? signal}`);
             over();
           });
         }),
@@ -119,6 +129,11 @@ async function main(): Promise<void> {
   );
   clearInterval(report);
   const took = (performance.now() - began) / 1000;
+  for (const one of failed) {
+    if (!one.inFlight) continue;
+    const schedule = findCrash(one.inFlight, dist);
+    print(schedule ? { ...one, schedule } : one);
+  }
   for (const one of broken) say(`FAILED ${one}`);
   say(
     `${sum(played)} schedules in ${took.toFixed(1)} s, ${Math.round(sum(played) / took)} a second; ${sum(late)} were late and found nothing alone; ${failed.length} failed`,

@@ -34,7 +34,7 @@ export class Play {
   async run(): Promise<Played> {
     const { lane, schedule, clients, exchanges, sockets, findings } = this.#stage;
     const began = performance.now();
-    if (schedule.world === "takeover") await lane.renew("with a control socket");
+    await lane.prepare(schedule.world);
     lane.accounts = [];
     lane.alarms = [];
     lane.upstream.audience = this.#stage;
@@ -65,7 +65,7 @@ export class Play {
       scriptMs,
       lagMs: lagSince(began),
     };
-    if (schedule.world !== "none") await lane.renew();
+    await lane.restore(schedule.world);
     return played;
   }
 

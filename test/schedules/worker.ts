@@ -9,9 +9,11 @@ import { isLate } from "./facts.ts";
 import { judge } from "./judge.ts";
 import { Lane } from "./lane.ts";
 import { Leftovers } from "./leftovers.ts";
+import { Memory, WARM_UP } from "./memory.ts";
 import { Play } from "./player.ts";
 import { tell } from "./tell.ts";
 import type { Schedule } from "./schedule.ts";
+import { shrink } from "./shrink.ts";
 import { samples } from "./samples.ts";
 
 /** What a worker has to do. */
@@ -33,6 +35,8 @@ export interface Failed {
   schedule?: Schedule;
   /** How many schedules had been played when it failed. */
   after: number;
+  /** What was being played when the process crashed. */
+  inFlight?: Schedule[];
 }
 
 /** How far a worker is. */
@@ -49,13 +53,24 @@ export interface Found {
   late: boolean;
 }
 
-/** Behind so many schedules, and at the end, it is looked what they have left: that walks the whole heap. */
-const LOOK_EVERY = 10_000;
+interface FailedPlay extends Found {
+  value: fc.Value<Schedule>;
+}
+
+/** Behind so many schedules, and at the end, it is looked what they have left: all lanes wait for that. */
+const LOOK_EVERY = 5000;
+/** And for what walks the whole heap. */
+const WALK_EVERY = 25_000;
+/** One of so many lanes has a proxy that lasts as long as the lane. */
+const LASTING = 4;
 /** A worker that has found so many stops: something is wrong altogether. */
 const MANY = 10;
 /** So often a schedule is played again alone, until one play is not late; and so long behind the time of the job. */
 const TRIES_ALONE = 10;
 const GRACE_MS = 10_000;
+
+/** How a worker ends that has told of its crash. */
+export const CRASHED = 70;
 
 /** Plays a schedule once; returns what was found. */
 export async function playOnce(lane: Lane, schedule: Schedule, told?: string[]): Promise<Found> {
@@ -81,6 +96,8 @@ function askCheaply(): void {
   syncBuiltinESMExports();
   const usage = process.memoryUsage();
   process.memoryUsage = Object.assign(() => usage, { rss: () => usage.rss });
+  const cpu = process.cpuUsage();
+  process.cpuUsage = () => cpu;
 }
 
 /** Plays a job. */
@@ -88,11 +105,17 @@ export async function work(job: Job, tellProgress: (progress: Progress) => void)
   const leftovers = new Leftovers(job.dist);
   askCheaply();
   const worker = new Worker(job, tellProgress, leftovers);
+  process.once("uncaughtException", (error: Error) => {
+    worker.crashed(error);
+    process.exitCode = CRASHED;
+    if (process.connected) process.disconnect();
+    else process.exit();
+  });
   const timer = setInterval(() => worker.progress(), 1000);
   const lanes = await Promise.all(Array.from({ length: job.lanes }, (_, n) => worker.open(n)));
   const left = await Promise.all(lanes.map((lane, n) => worker.run(lane, n)));
   clearInterval(timer);
-  await worker.checkProxies();
+  await worker.look(true);
   await Promise.all(left.map((lane) => lane.close()));
   worker.check(await leftovers.inProcess());
   worker.progress();
@@ -102,6 +125,7 @@ class Worker {
   readonly #job: Job;
   readonly #tell: (progress: Progress) => void;
   readonly #leftovers: Leftovers;
+  readonly #memory = new Memory();
   readonly #alone = new Alone();
   readonly #deadline: number;
   #left: number;
@@ -110,6 +134,7 @@ class Worker {
   #failed = 0;
   #stopped = false;
   #opened = 0;
+  readonly #inFlight = new Set<Schedule>();
 
   constructor(job: Job, tell: (progress: Progress) => void, leftovers: Leftovers) {
     this.#job = job;
@@ -123,6 +148,13 @@ class Worker {
     this.#tell({ played: this.#played, late: this.#late, ...(failed && { failed }) });
   }
 
+  /** A crash is a finding: of one of those that are being played. */
+  crashed(error: Error): void {
+    this.#stopped = true;
+    const findings = [`the process crashed: ${error.stack ?? error.message}`];
+    this.progress({ findings, after: this.#played, inFlight: [...this.#inFlight] });
+  }
+
   /** What is left behind schedules. */
   check(findings: string[]): void {
     // Where a schedule has failed, its proxy was closed in the middle of something.
@@ -132,15 +164,22 @@ class Worker {
     this.progress({ findings, after: this.#played });
   }
 
-  /** What is left in proxies while nothing goes on in them. */
-  async checkProxies(): Promise<void> {
-    await this.#alone.alone(async () => this.check(await this.#leftovers.inProxies()));
+  /** Looks what is left while nothing goes on. */
+  async look(all: boolean): Promise<void> {
+    await this.#alone.alone(async () => {
+      this.check(await this.#memory.judge(this.#played));
+      if (all) this.check(await this.#leftovers.inProxies());
+    });
   }
 
   /** Opens a lane at an address that no other has had: what a schedule spoilt must not spoil the next. */
   async open(n: number): Promise<Lane> {
     this.#opened += 1;
-    return await Lane.open(this.#job.dist, `127.${20 + this.#job.worker}.${this.#opened % 256}.${1 + (n % 250)}`);
+    return await Lane.open(
+      this.#job.dist,
+      `127.${20 + this.#job.worker}.${this.#opened % 256}.${1 + (n % 250)}`,
+      n % LASTING === 0,
+    );
   }
 
   /** Plays in a lane until there is nothing left to play; returns the lane that it ends with. */
@@ -150,17 +189,25 @@ class Worker {
     const random = samples(schedules, seed * 1_000_003 + worker * 1009 + n);
     while (!this.#stopped && this.#left > 0 && performance.now() < this.#deadline) {
       this.#left -= 1;
-      const value = random();
-      const { findings, late } = await this.#alone.together(() => playOnce(lane, value.value));
+      const failed = await this.#alone.together(() => this.#playNext(lane, random));
       this.#played += 1;
-      if (this.#played % LOOK_EVERY === 0) await this.checkProxies();
-      if (findings.length === 0) continue;
+      if (this.#played === WARM_UP || this.#played % LOOK_EVERY === 0) await this.look(this.#played % WALK_EVERY === 0);
+      if (!failed) continue;
       await lane.close();
       lane = await this.open(n);
-      if (late && !(await this.#isFoundAlone(lane, value.value))) this.#late += 1;
-      else await this.#onFound(value, findings, n);
+      if (failed.late && !(await this.#isFoundAlone(lane, failed.value.value))) this.#late += 1;
+      else await this.#onFound(failed, n);
     }
     return lane;
+  }
+
+  /** Plays another schedule; undefined when nothing is found. A suspended caller would keep the schedule in memory. */
+  async #playNext(lane: Lane, random: () => fc.Value<Schedule>): Promise<FailedPlay | undefined> {
+    const value = random();
+    this.#inFlight.add(value.value);
+    const { findings, late } = await playOnce(lane, value.value);
+    this.#inFlight.delete(value.value);
+    return findings.length === 0 ? undefined : { value, findings, late };
   }
 
   async #isFoundAlone(lane: Lane, schedule: Schedule): Promise<boolean> {
@@ -174,47 +221,28 @@ class Worker {
     });
   }
 
-  async #onFound(value: fc.Value<Schedule>, findings: string[], n: number): Promise<void> {
+  async #onFound(failed: FailedPlay, n: number): Promise<void> {
     const after = this.#played;
     if (this.#job.first) this.#stopped = true;
     this.#failed += 1;
     if (this.#failed >= MANY) this.#stopped = true;
-    const smaller = this.#job.first ? { schedule: value.value, findings } : await this.#shrink(value, findings, n);
+    const { value, findings } = failed;
+    const smaller = this.#job.first ? { schedule: value.value, findings } : await this.#shrink(failed, n);
     this.progress({ ...smaller, after });
   }
 
-  /** Looks for a smaller schedule that fails, too. */
-  async #shrink(
-    value: fc.Value<Schedule>,
-    found: string[],
-    n: number,
-  ): Promise<{ schedule: Schedule; findings: string[] }> {
-    let [best, findings] = [value, found];
-    let tries = SHRINK_TRIES;
-    const deadline = performance.now() + SHRINK_MS;
+  /** A lane to look for smaller schedules in; a failed one has spoilt it. */
+  async #shrink({ value, findings }: FailedPlay, n: number): Promise<{ schedule: Schedule; findings: string[] }> {
     let lane = await this.open(n);
-    for (let smaller = true; smaller;) {
-      smaller = false;
-      for (const next of schedules.shrink(best.value, best.context)) {
-        if ((tries -= 1) <= 0 || performance.now() > deadline) break;
-        const now = await this.#alone.together(() => playOnce(lane, next.value));
-        if (now.findings.length === 0 || now.late || kindOf(now.findings) !== kindOf(findings)) continue;
+    const smaller = await shrink(value, findings, async (schedule) => {
+      const found = await this.#alone.together(() => playOnce(lane, schedule));
+      if (found.findings.length > 0) {
         await lane.close();
         lane = await this.open(n);
-        [best, findings] = [next, now.findings];
-        smaller = true;
-        break;
       }
-    }
+      return found;
+    });
     await lane.close();
-    return { schedule: best.value, findings };
+    return smaller;
   }
-}
-
-const SHRINK_TRIES = 300;
-const SHRINK_MS = 15_000;
-
-/** What kind of finding it is, whoever it is about: a smaller schedule has to show the same. */
-function kindOf(findings: string[]): string {
-  return (findings[0] ?? "").replaceAll(/[0-9a-z]+\.\d\.\d|\d+|"[^"]*"/g, "_");
 }
