@@ -87,8 +87,8 @@ function sendPiece(stage: Stage, client: PlayedClient, socket: Socket): boolean 
 
 function fail(client: PlayedClient, socket: Socket): void {
   const { requests, sent, spec } = client;
-  // In the middle of a request it would only be late.
-  const isBetween = sent === 0 || requests.some(({ end: at }) => at === sent);
+  // Before its first request, or in the middle of one, it would only be late.
+  const isBetween = requests.some(({ end: at }) => at === sent);
   if (spec.fault.kind === "cross" && isBetween) return void (client.crosses = true);
   const kind = spec.fault.kind === "cross" ? "fin" : spec.fault.kind;
   client.faultAt = tick();

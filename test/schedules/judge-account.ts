@@ -52,7 +52,7 @@ export function judgeAccount(one: Case): string[] {
 
 /** Does the account name the side that did end the exchange? */
 function judgeBlame(
-  { client, innocent, played, exchange, untroubled, answer }: Case,
+  { client, innocent, played, exchange, untroubled, answer, askedBy }: Case,
   account: Account,
   last: Arrival | undefined,
 ): string[] {
@@ -70,9 +70,12 @@ function judgeBlame(
     const inFinale = last !== undefined && last.wholeAt === Infinity;
     if (!inFinale) say("its client did nothing");
   }
+  // An upstream that is asked whether it wants the body has to answer that, whether the body comes or not.
+  const owesContinue = exchange.spec.request.extra === "expect" && askedBy === Infinity && account.how === "timeout";
   if (
     account.by === "upstream" &&
     account.how !== "done" &&
+    !owesContinue &&
     untroubled &&
     exchange.spec.answer.flaw === "none" &&
     !isAnyTroubled(played)
