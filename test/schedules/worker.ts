@@ -113,6 +113,7 @@ export async function work(job: Job, tellProgress: (progress: Progress) => void)
   });
   const timer = setInterval(() => worker.progress(), 1000);
   const lanes = await Promise.all(Array.from({ length: job.lanes }, (_, n) => worker.open(n)));
+  leftovers.begin();
   const left = await Promise.all(lanes.map((lane, n) => worker.run(lane, n)));
   clearInterval(timer);
   await worker.look(true);
