@@ -86,6 +86,8 @@ export class Stage implements Audience {
       return;
     }
     exchange.arrivals.push(arrival);
+    // What made the connection unusable crossed this request on its way.
+    if (arrival.on.over !== undefined) arrival.soiledAt = arrival.at;
     arrival.attempt = exchange.arrivals.length;
   }
 

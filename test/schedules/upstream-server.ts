@@ -32,7 +32,7 @@ export interface Arrival {
   wholeAt: number;
   fault: FaultKind;
   faultAt: number;
-  /** When surplus bytes of an earlier answer were sent behind this request; Infinity for never. */
+  /** When surplus bytes of an earlier answer came between this request and its answer; Infinity for never. */
   soiledAt: number;
   closed: boolean;
 }
