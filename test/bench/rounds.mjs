@@ -114,12 +114,15 @@ async function steadily(work, entries, results, { rounds, seconds, progress }) {
     for (const { key, peer } of entries) running.set(key, await startPeer(peer, upstream.port));
     for (const entry of entries) {
       progress(`${work.name}, warming up: ${entry.key}`);
-      // At a pace, more rounds would not make it warm.
-      const most = entry.options.perSecond === undefined ? MAX_WARM_ROUNDS : 1;
+      // At a pace, more rounds would not make it warm: new connections come as fast as they go before the first one.
+      const paced = entry.options.perSecond !== undefined;
+      const most = paced ? 1 : MAX_WARM_ROUNDS;
+      const warming =
+        work.kind === "arrivals" ? { ...entry, options: { ...entry.options, warmUp: WARM_UNITS } } : entry;
       const peer = running.get(entry.key);
       let units = 0;
       for (let round = 0; round < most && units < WARM_UNITS; round += 1) {
-        if (peer) units += (await once(load, work, entry, peer, seconds)).units;
+        if (peer) units += (await once(load, work, warming, peer, seconds)).units;
       }
     }
     for (let round = 0; round < rounds; round += 1) {
