@@ -2,6 +2,7 @@
 // Code that accepts or dials a socket calls guard() before any other statement. No other file calls destroy().
 
 import type { Socket } from "node:net";
+import { Bag } from "./bag.ts";
 import { codeOf, howOf, type How } from "./errors.ts";
 
 /** How the peer of a socket left. Filled in by the listeners of guard(), read when the exchange ends. */
@@ -86,22 +87,56 @@ export function finish(socket: Socket, graceMs = 1000): void {
 /** After its last answer a client is cut when it is silent for the first time, or still sends after the second. */
 const LINGER_SILENT_MS = 1000;
 const LINGER_MS = 10_000;
+/** Time between two checks of all sockets that linger, in milliseconds. */
+const LINGER_LOOK_MS = 250;
+
+/** A socket that lingers. */
+interface Lingering {
+  readonly socket: Socket;
+  readonly deadline: number;
+  /** The bytes it had sent at the last check, and when that number changed last. */
+  read: number;
+  readAt: number;
+}
+
+// One timer for all of them: a timer for each was a tenth of what such a close costs.
+const lingering = new Bag<Lingering>();
+let looks: NodeJS.Timeout | undefined;
+const LINGERS: unique symbol = Symbol("lingers");
+type LingeringSocket = Socket & { [LINGERS]?: () => void };
 
 /**
  * Half-closes after the last answer of a connection, while the client may still be uploading. What arrives is read and
  * discarded: closing with unread bytes makes the kernel send a RST, which can destroy the answer before the client has
  * read it (RFC 9112 9.6). Ends when the client closes, or after the times above.
  */
-export function linger(socket: Socket): void {
+export function linger(socket: LingeringSocket): void {
   if (socket.destroyed) return;
   socket.end();
   socket.resume();
-  const deadline = performance.now() + LINGER_MS;
-  let read = socket.bytesRead;
-  const timer = setInterval(() => {
-    if (socket.bytesRead === read || performance.now() > deadline) cut(socket);
-    read = socket.bytesRead;
-  }, LINGER_SILENT_MS);
-  timer.unref();
-  socket.once("close", () => clearInterval(timer));
+  if (socket[LINGERS]) return;
+  const now = performance.now();
+  const { bytesRead: read } = socket;
+  socket[LINGERS] = lingering.add({ socket, deadline: now + LINGER_MS, read, readAt: now });
+  socket.on("close", socketOnLingered);
+  looks ??= setInterval(lookAtLingering, LINGER_LOOK_MS).unref();
+}
+
+function socketOnLingered(this: LingeringSocket): void {
+  this[LINGERS]?.();
+}
+
+function lookAtLingering(): void {
+  const now = performance.now();
+  lingering.forEach((one) => {
+    const { bytesRead } = one.socket;
+    if (bytesRead !== one.read) {
+      one.read = bytesRead;
+      one.readAt = now;
+    }
+    if (now - one.readAt >= LINGER_SILENT_MS || now >= one.deadline) cut(one.socket);
+  });
+  if (lingering.size > 0) return;
+  clearInterval(looks);
+  looks = undefined;
 }

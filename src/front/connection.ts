@@ -48,6 +48,8 @@ export class Connection implements Client {
   readonly trusted: boolean;
   /** The client sent invalid bytes or was too late: the error that it gets once earlier requests are answered. */
   broken: Failure | undefined;
+  /** Takes the connection out of the listener's count; undefined before it is counted, and once it has closed. */
+  forget: (() => void) | undefined;
   /** The time limits; undefined when the connection was refused because of --max-connections. */
   limits: ClientLimits | undefined;
   /** The last request that node parsed on this connection. */
@@ -79,6 +81,8 @@ export class Connection implements Client {
 
   /** The client sent FIN. */
   onEnd(): void {
+    // Nothing is in flight, so one close(2) does what node's HTTP server would do by shutdown(2) and close(2).
+    if (this.isIdle && !this.owesBody && this.socket.writableLength === 0) return cut(this.socket);
     this.occupant?.onClientGone(this.fate.how ?? "fin");
   }
 

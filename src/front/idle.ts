@@ -11,9 +11,9 @@ const PER_TURN = 8;
  * the kernel's receive buffer must not be lost, so a turn of the event loop, in which node reads such requests,
  * precedes each few connections. Only a request that is on the wire in that moment can cross the FIN.
  */
-export async function endIdle(connections: Iterable<Connection>, idleMs: number): Promise<void> {
+export async function endIdle(connections: readonly Connection[], idleMs: number): Promise<void> {
   const before = performance.now() - idleMs;
-  const candidates = [...connections].filter((one) => one.isIdle && one.idleSince <= before);
+  const candidates = connections.filter((one) => one.isIdle && one.idleSince <= before);
   for (let at = 0; at < candidates.length; at += PER_TURN) {
     await new Promise((resolve) => setImmediate(resolve));
     for (const connection of candidates.slice(at, at + PER_TURN)) {
