@@ -36,9 +36,9 @@ export function writeLentChunk(to: Writable, bytes: Buffer): boolean {
 function writeCarried(to: Writable, bytes: Buffer, before: string, after: string): boolean {
   const length = before.length + bytes.length + after.length;
   const carrier = (length <= CARRIER_BYTES && spare.pop()) || Buffer.allocUnsafeSlow(Math.max(length, CARRIER_BYTES));
-  carrier.write(before, "latin1");
   bytes.copy(carrier, before.length);
-  carrier.write(after, before.length + bytes.length, "latin1");
+  if (before !== "") carrier.write(before, "latin1");
+  if (after !== "") carrier.write(after, before.length + bytes.length, "latin1");
   return to.write(carrier.subarray(0, length), () => {
     if (carrier.length === CARRIER_BYTES && spare.length < MAX_SPARE) spare.push(carrier);
   });
