@@ -140,7 +140,10 @@ const picks: fc.Arbitrary<Pick[]> = fc.array(
   { minLength: 4, maxLength: 40 },
 );
 
-/** More than all buffers on the way hold, for somebody who does not take it. */
+/** More than all buffers on the way hold, in bytes. */
+const LARGEST = 6_000_000;
+
+/** More than most buffers hold, for somebody who does not take it. */
 interface Flood {
   bytes: number;
   kind: Fault["kind"];
@@ -148,7 +151,7 @@ interface Flood {
 }
 
 const flood: fc.Arbitrary<Flood> = fc.record({
-  bytes: fc.constantFrom(500_000, 6_000_000),
+  bytes: fc.constantFrom(500_000, LARGEST),
   kind: often<Fault["kind"]>([2, "pause"], [1, "nap"], [2, "deaf"], [2, "stall"], [1, "rst"]),
   at: often([3, 0], [1, 1], [1, 2]),
 });
@@ -158,7 +161,12 @@ function flooded(one: ClientSpec, { bytes, kind, at }: Flood, up: boolean): Clie
   const [first, ...others] = one.exchanges;
   if (!first || first.request.upgrade !== "none") return one;
   const { request, answer } = first;
-  const fault: Fault = { kind: up && kind === "deaf" ? "stall" : kind, at, times: 4 };
+  // A client that takes nothing has to ask all the same.
+  const fault: Fault = {
+    kind: up && kind === "deaf" ? "stall" : !up && kind === "stall" ? "deaf" : kind,
+    at,
+    times: 4,
+  };
   if (up) {
     const framing = request.framing === "none" ? "length" : request.framing;
     const method = request.framing === "none" ? "PUT" : request.method;
@@ -170,8 +178,15 @@ function flooded(one: ClientSpec, { bytes, kind, at }: Flood, up: boolean): Clie
     };
   }
   const framing = answer.framing === "chunked" ? "length" : answer.framing;
-  const large: AnswerSpec = { ...answer, framing, status: 200, size: bytes, flaw: "none" };
-  return { ...one, fault, exchanges: [{ ...first, answer: large }, ...others] };
+  const large: AnswerSpec = {
+    ...answer,
+    framing,
+    status: 200,
+    size: fault.kind === "deaf" ? LARGEST : bytes,
+    flaw: "none",
+  };
+  const asks: RequestSpec = { ...request, method: request.method === "HEAD" ? "GET" : request.method };
+  return { ...one, fault, exchanges: [{ ...first, request: asks, answer: large }, ...others] };
 }
 
 /** A connection that its upstream promises to keep, and does not; a POST comes meanwhile, which must be done once. */
