@@ -51,6 +51,6 @@ export default defineConfig({
     ],
     // A test waits for several events in turn, each with a patience of its own (test/kit/until.ts): that one should
     // speak.
-    testTimeout: 20_000,
+    testTimeout: 60_000,
   },
 });

@@ -15,7 +15,7 @@ import { accepts, controlSocket, ownRuntime, statusOf } from "../kit/ops.ts";
 import { deadPort, httpUpstream } from "../kit/upstream.ts";
 import { until, within } from "../kit/until.ts";
 
-vi.setConfig({ testTimeout: 20_000 });
+vi.setConfig({ testTimeout: 60_000 });
 
 const GET = head("GET / HTTP/1.1", "Host: a", "Connection: close");
 

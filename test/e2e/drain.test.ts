@@ -13,7 +13,7 @@ import { accepts, ownRuntime } from "../kit/ops.ts";
 import { deadPort, httpUpstream, muxUpstream, rawUpstream } from "../kit/upstream.ts";
 import { every, until, within } from "../kit/until.ts";
 
-vi.setConfig({ testTimeout: 20_000 });
+vi.setConfig({ testTimeout: 60_000 });
 
 const GET = head("GET / HTTP/1.1", "Host: a");
 

@@ -10,7 +10,7 @@ import { line, shares, version } from "../kit/takeovers.ts";
 import { httpUpstream } from "../kit/upstream.ts";
 import { until, within } from "../kit/until.ts";
 
-vi.setConfig({ testTimeout: 20_000 });
+vi.setConfig({ testTimeout: 60_000 });
 
 const POST = `${head("POST / HTTP/1.1", "Host: a", "Content-Length: 4")}data`;
 /** Clients; the busiest never rest. Sixty of them, for longer: test/long/last-requests.test.ts. */

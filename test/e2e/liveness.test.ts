@@ -8,7 +8,7 @@ import { closed, openRaw, openWs, pinged } from "../kit/tunnel.ts";
 import { muxUpstream, rawUpstream } from "../kit/upstream.ts";
 import { until } from "../kit/until.ts";
 
-vi.setConfig({ testTimeout: 15_000 });
+vi.setConfig({ testTimeout: 60_000 });
 
 const INTERVAL = 200;
 // Longer than this process may be busy with something else.

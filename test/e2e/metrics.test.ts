@@ -10,7 +10,7 @@ import { ask, controlSocket, ownRuntime } from "../kit/ops.ts";
 import { until, within } from "../kit/until.ts";
 import { deadPort, httpUpstream, muxUpstream } from "../kit/upstream.ts";
 
-vi.setConfig({ testTimeout: 15_000 });
+vi.setConfig({ testTimeout: 60_000 });
 
 const promtool = spawnSync("promtool", ["--version"]).status === 0;
 

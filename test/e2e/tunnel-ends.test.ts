@@ -10,7 +10,7 @@ import { closed, openRaw, openWs, type RawTunnel } from "../kit/tunnel.ts";
 import { muxUpstream, rawUpstream } from "../kit/upstream.ts";
 import { every, until, within } from "../kit/until.ts";
 
-vi.setConfig({ testTimeout: 15_000 });
+vi.setConfig({ testTimeout: 60_000 });
 
 async function open(...more: string[]): Promise<RawTunnel & { daemon: TestDaemon; sockets: number }> {
   const upstream = await rawUpstream();

@@ -146,7 +146,7 @@ export function faultsBehind(name: keyof typeof FRONTS): void {
   }
   const opened = forFile(() => openFrontStage(FRONTS[name]));
   for (const cell of cells(SEEN_THROUGH, ["upstream"], ["fin", "rst"])) {
-    test(cell.title, { timeout: 20_000 }, () => play(opened().stage, opened().front, [cell]));
+    test(cell.title, { timeout: 60_000 }, () => play(opened().stage, opened().front, [cell]));
   }
   const stalls = cells(SEEN_THROUGH, ["upstream"], ["stall"]).filter(({ expected }) => expected.log !== undefined);
   const moments = stalls.map(({ moment }) => moment).join("; ");

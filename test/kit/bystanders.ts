@@ -53,7 +53,8 @@ export async function downloadBystander(
   client.send(head("GET /bystander HTTP/1.1", `Host: ${host}`));
   const upstream = await next();
   await upstream.readUntil("\r\n\r\n");
-  upstream.send(head("HTTP/1.1 200 OK", "Transfer-Encoding: chunked"));
+  // An event stream has no time limit of ours: one of a second would be met whenever the machine lets this test sleep.
+  upstream.send(head("HTTP/1.1 200 OK", "Content-Type: text/event-stream", "Transfer-Encoding: chunked"));
   let lines = 0;
   const line = (n: number): string => `${String(n).padStart(7, "0")}\n`;
   const timer = setInterval(() => upstream.send(`8\r\n${line(lines++)}\r\n`), TICK_MS);

@@ -15,11 +15,11 @@ import { until, within } from "./until.ts";
  * After a FIN or a RST the other side has its outcome within this time, in milliseconds. It is there at once; but a RST
  * that comes at once can look like a dial that failed, which is tried again four times a second.
  */
-const SOON_MS = 5000;
+const SOON_MS = 15_000;
 /** The same after a peer vanished, where only TCP keepalive notices. */
-const KEEP_ALIVE_MS = 14_000;
+const KEEP_ALIVE_MS = 30_000;
 // A stalled peer gets 1 s to answer before it is cut; a pooled connection is idle for less.
-const CLEAN_MS = 4000;
+const CLEAN_MS = 15_000;
 
 /** A cell whose moment is reached. */
 export interface Scene {

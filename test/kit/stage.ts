@@ -30,7 +30,7 @@ type Given = Record<string, string>;
 const wordsOf = (given: Given): string[] => Object.entries(given).flatMap(([name, value]) => [`--${name}`, value]);
 
 // Short enough to be waited for, and long enough that neither a cell nor the bystanders meet one on a busy machine.
-const SILENCE_MS = 4000;
+const SILENCE_MS = 15_000;
 const SHORT: Given = {
   "headers-timeout": "1s",
   "body-timeout": "1500ms",
@@ -43,7 +43,7 @@ const SHORT: Given = {
   "ping-timeout": "1400ms",
 };
 // All moments are reached before their side vanishes, so no limit may strike until then.
-const ALL_AT_ONCE_MS = 6000;
+const ALL_AT_ONCE_MS = 15_000;
 const ALL_AT_ONCE: Given = {
   ...Object.fromEntries(Object.keys(SHORT).map((name) => [name, "3s"])),
   "ping-interval": "1s",

@@ -5,7 +5,7 @@ import { onTestFinished } from "vitest";
 /**
  * The default limit, in milliseconds. Generous, because a loaded machine is slow; only a failing test waits that long.
  */
-const PATIENCE_MS = 5000;
+const PATIENCE_MS = 15_000;
 
 // The real ones, also where a test has put others in their place.
 const { setTimeout, clearTimeout } = globalThis;

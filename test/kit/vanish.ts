@@ -41,7 +41,7 @@ export function vanishing(side: Side): void {
   const all = cells(MOMENTS, [side], ["vanish"]);
   const played = forFile(() => playAll(side, all));
   for (const cell of all) {
-    test(cell.title, { timeout: 20_000 }, async () => {
+    test(cell.title, { timeout: 60_000 }, async () => {
       await played().outcomes.get(cell);
       await checkDaemon(played().stage);
     });

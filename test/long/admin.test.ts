@@ -12,7 +12,7 @@ import { resetWithinFrame } from "../kit/tunnel.ts";
 import { until, within } from "../kit/until.ts";
 import { deadPort, httpUpstream, muxUpstream } from "../kit/upstream.ts";
 
-vi.setConfig({ testTimeout: 15_000 });
+vi.setConfig({ testTimeout: 60_000 });
 
 /** A daemon whose upstreams are up, and what it is asked on. */
 async function serving(...args: string[]): Promise<{ daemon: TestDaemon; control: string }> {

@@ -8,7 +8,7 @@ import { startDemo } from "../kit/demo.ts";
 import { until } from "../kit/until.ts";
 
 // Restarts take their 1.5 s, and the waits have their own limits.
-vi.setConfig({ testTimeout: 25_000 });
+vi.setConfig({ testTimeout: 60_000 });
 
 const STREAMS = ["clock", "terminal", "download"] as const;
 type Stream = (typeof STREAMS)[number];

@@ -11,7 +11,7 @@ import { resetWithinFrame } from "../kit/tunnel.ts";
 import { until } from "../kit/until.ts";
 import { deadPort, httpUpstream, muxUpstream, type HttpUpstream } from "../kit/upstream.ts";
 
-vi.setConfig({ testTimeout: 25_000 });
+vi.setConfig({ testTimeout: 60_000 });
 
 /** A report each second, and what a loaded machine adds. */
 const SOON = 2500;

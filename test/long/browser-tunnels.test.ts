@@ -12,7 +12,7 @@ import { answer, talk } from "../kit/talk.ts";
 import { httpUpstream, muxUpstream } from "../kit/upstream.ts";
 import { until, within } from "../kit/until.ts";
 
-vi.setConfig({ testTimeout: 20_000 });
+vi.setConfig({ testTimeout: 60_000 });
 
 /** What became of a WebSocket of a page. */
 interface Fate {

@@ -11,7 +11,7 @@ import { until } from "../kit/until.ts";
 import { deadPort, httpUpstream, rawUpstream } from "../kit/upstream.ts";
 
 // It asks every second or two by itself, and that is what is waited for.
-vi.setConfig({ testTimeout: 25_000 });
+vi.setConfig({ testTimeout: 60_000 });
 
 describe.skipIf(noChromium)(IN_CHROMIUM, () => {
   const browser = browserForFile();

@@ -11,7 +11,7 @@ import { openWs } from "../kit/tunnel.ts";
 import { httpUpstream, muxUpstream } from "../kit/upstream.ts";
 import { until, within } from "../kit/until.ts";
 
-vi.setConfig({ testTimeout: 20_000 });
+vi.setConfig({ testTimeout: 60_000 });
 
 const GET = head("GET / HTTP/1.1", "Host: a");
 const FATAL = 60;

@@ -10,7 +10,7 @@ import { network, noNetwork } from "../kit/network.ts";
 import { controlSocket, ownRuntime, statusOf } from "../kit/ops.ts";
 import { until, within } from "../kit/until.ts";
 
-vi.setConfig({ testTimeout: 20_000 });
+vi.setConfig({ testTimeout: 60_000 });
 
 const isRoot = process.getuid?.() === 0;
 

@@ -8,7 +8,7 @@ import { startDemo, type Demo } from "../kit/demo.ts";
 import { until, within } from "../kit/until.ts";
 
 // Restarts take their 1.5 s, and the waits have their own limits.
-vi.setConfig({ testTimeout: 15_000 });
+vi.setConfig({ testTimeout: 60_000 });
 
 /** Presses a button, as the page or as somebody else's. */
 async function hurt(demo: Demo, path: string, headers: Record<string, string> = {}): Promise<number> {

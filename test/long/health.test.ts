@@ -14,7 +14,7 @@ import { until, within } from "../kit/until.ts";
 import { deadPort, httpUpstream, rawUpstream } from "../kit/upstream.ts";
 import type { LinkReport } from "../../src/ops/report.ts";
 
-vi.setConfig({ testTimeout: 20_000 });
+vi.setConfig({ testTimeout: 60_000 });
 
 /** What operators are told at one moment. */
 interface Health {

@@ -8,7 +8,7 @@ import { controlSocket, ownRuntime, statusOf } from "../kit/ops.ts";
 import { until } from "../kit/until.ts";
 import { deadPort, httpUpstream } from "../kit/upstream.ts";
 
-vi.setConfig({ testTimeout: 15_000 });
+vi.setConfig({ testTimeout: 60_000 });
 
 const HOLD_MS = 1000;
 const NAVIGATES = ["Sec-Fetch-Mode: navigate", "Accept: text/html"];

@@ -16,7 +16,7 @@ import { isAlive } from "../kit/processes.ts";
 import { deadPort, httpUpstream } from "../kit/upstream.ts";
 import { until, within } from "../kit/until.ts";
 
-vi.setConfig({ testTimeout: 20_000 });
+vi.setConfig({ testTimeout: 60_000 });
 
 const GET = head("GET / HTTP/1.1", "Host: a", "Connection: close");
 const has = (command: string): boolean => spawnSync(command, ["--version"]).status === 0;

@@ -17,7 +17,7 @@ import { noYaml, parseYaml, readmeBlock, ROOT, substitute } from "../kit/readme.
 import { until, within } from "../kit/until.ts";
 import { deadPort, httpUpstream, muxUpstream } from "../kit/upstream.ts";
 
-vi.setConfig({ testTimeout: 20_000 });
+vi.setConfig({ testTimeout: 60_000 });
 
 /** A dashboard and a mux, as the recipes expect them behind the proxy. */
 async function upstreams(): Promise<{ web: number; mux: number; opened: () => number }> {

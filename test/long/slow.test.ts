@@ -9,7 +9,7 @@ import { closed, openRaw, openWs, pinged, rawSocket, readSlowly } from "../kit/t
 import { httpUpstream, muxUpstream, rawUpstream } from "../kit/upstream.ts";
 import { until, within } from "../kit/until.ts";
 
-vi.setConfig({ testTimeout: 20_000 });
+vi.setConfig({ testTimeout: 60_000 });
 
 // Shorter than what follows is slow, longer than this process may be busy with 64 MB.
 const LIMITS = ["--ping-interval", "100ms", "--ping-timeout", "1s"];

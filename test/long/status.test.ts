@@ -11,7 +11,7 @@ import { ask, controlSocket, exitOf, ownRuntime } from "../kit/ops.ts";
 import { until, within } from "../kit/until.ts";
 import { deadPort, httpUpstream, muxUpstream } from "../kit/upstream.ts";
 
-vi.setConfig({ testTimeout: 20_000 });
+vi.setConfig({ testTimeout: 60_000 });
 
 type Env = ReturnType<typeof ownRuntime>;
 

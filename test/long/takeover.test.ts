@@ -15,7 +15,7 @@ import { deadPort, httpUpstream, muxUpstream, rawUpstream } from "../kit/upstrea
 import { line, shares, version } from "../kit/takeovers.ts";
 import { until, within } from "../kit/until.ts";
 
-vi.setConfig({ testTimeout: 20_000 });
+vi.setConfig({ testTimeout: 60_000 });
 
 /** A WebSocket that comes back whenever it is closed, as the dashboard's terminals do. */
 class Terminal {

@@ -10,7 +10,7 @@ import { closed, openRaw, openWs, SWITCHING } from "../kit/tunnel.ts";
 import { muxUpstream, rawUpstream } from "../kit/upstream.ts";
 import { until, within } from "../kit/until.ts";
 
-vi.setConfig({ testTimeout: 20_000 });
+vi.setConfig({ testTimeout: 60_000 });
 
 const text = (payload: string): Buffer => encode({ opcode: TEXT, payload: Buffer.from(payload) }, false);
 
