@@ -48,8 +48,8 @@ export const FAULTS = [
   {
     name: "bytes that are only lent are kept",
     file: "core/lent.ts",
-    find: "  fill(carrier);\n",
-    put: "  fill(carrier);\n  spare.push(carrier);\n",
+    find: "  bytes.copy(carrier, before.length);\n",
+    put: "  bytes.copy(carrier, before.length);\n  spare.push(carrier);\n",
   },
   // -- what is cut looks whole
   {
