@@ -8,6 +8,8 @@ import type { Fault, FaultKind } from "./schedule.ts";
 import type { Stage } from "./stage.ts";
 
 const CONNECT_MS = 1000;
+/** After this time, in milliseconds, the port of a proxy that drains may have been given to that of another lane. */
+const SURELY_OURS_MS = 20;
 
 /** After these a peer takes no step any more. */
 export const LAST_FAULTS: ReadonlySet<FaultKind> = new Set<FaultKind>(["fin", "rst", "close", "stall", "cross"]);
@@ -61,6 +63,11 @@ async function dial(stage: Stage, client: PlayedClient): Promise<Socket> {
 /** The next step of a client. */
 export async function clientStep(stage: Stage, client: PlayedClient, step: Step): Promise<void> {
   if (LAST_FAULTS.has(client.fault) || client.ended !== "no") return;
+  if (!client.socket && performance.now() - stage.drainsSince > SURELY_OURS_MS) {
+    client.ended = "refused";
+    client.endedAt = tick();
+    return;
+  }
   const socket = client.socket ?? (await dial(stage, client));
   if (step === "read") return void socket.resume();
   if (step === "fault") return fail(client, socket);

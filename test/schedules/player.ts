@@ -139,6 +139,7 @@ export class Play {
     const { lane, schedule, turns, findings } = this.#stage;
     this.#drainedAt = tick();
     this.#drainedTurn = turns;
+    if (schedule.world === "drain") this.#stage.drainsSince = performance.now();
     const over = schedule.world === "takeover" ? lane.takeOver() : lane.proxy.close();
     this.#draining = over.catch((error: Error) => void findings.push(`it cannot be ${schedule.world}: ${error.stack}`));
   }

@@ -24,6 +24,8 @@ export class Stage implements Audience {
   /** Is the upstream away? */
   dead = false;
   inFinale = false;
+  /** When the proxy was told to drain and nobody took over, in milliseconds. */
+  drainsSince = Infinity;
   readonly #name: string;
   readonly #byTag = new Map<string, PlayedExchange>();
 

@@ -7,6 +7,8 @@ import type { PlayedExchange } from "./played.ts";
 import type { Stage } from "./stage.ts";
 
 const ARRIVAL_MS = 40;
+/** In so many turns of the event loop the proxy has read what was sent to it. */
+const TURNS_TO_READ = 4;
 
 /** The next step of the upstream for an exchange: waits until it was asked, if it can be. */
 export async function upstreamStep(stage: Stage, exchange: PlayedExchange): Promise<void> {
@@ -89,6 +91,18 @@ async function leave(stage: Stage, on: UpstreamSocket, turns: number): Promise<v
   stage.changed();
 }
 
+/** Has the client not yet sent the whole request? */
+function owesRequest({ clients }: Stage, { client, index }: PlayedExchange): boolean {
+  const asking = clients[client];
+  return (asking?.sent ?? 0) < (asking?.requests[index]?.end ?? 0);
+}
+
+/** An answer was whole before its request. If the client sends the rest at once, the proxy may read that rest first. */
+async function spend(stage: Stage, exchange: PlayedExchange, on: UpstreamSocket): Promise<void> {
+  for (let n = 0; n < TURNS_TO_READ; n += 1) await turn();
+  if (owesRequest(stage, exchange)) on.spent ??= "an answer that came before its request";
+}
+
 function send(stage: Stage, exchange: PlayedExchange, one: Arrival): boolean {
   const { answer, spec } = exchange;
   const { on } = one;
@@ -104,14 +118,12 @@ function send(stage: Stage, exchange: PlayedExchange, one: Arrival): boolean {
       one.closed = true;
       return false;
     }
-    const client = stage.clients[exchange.client];
-    const early = (client?.sent ?? 0) < (client?.requests[exchange.index]?.end ?? 0);
     one.sent += piece.length;
     if (one.saidAt === Infinity) one.saidAt = tick();
     on.socket.write(piece, "latin1");
     // The end of a large answer leaves later, maybe behind the rest of the request.
     const isAtOnce = one.sent <= WINDOW;
-    if (early && one.sent >= answer.wholeAt && isAtOnce) on.spent ??= "an answer that came before its request";
+    if (one.sent >= answer.wholeAt && isAtOnce && owesRequest(stage, exchange)) void spend(stage, exchange, on);
   }
   if (!answer.reusable) on.spent ??= "its answer did not allow that";
   if (one.sent > answer.wholeAt && !spec.answer.switches) {
