@@ -19,7 +19,8 @@ export function judgeArrivals(exchange: PlayedExchange, played: Played): string[
   for (const arrival of arrivals.slice(1)) {
     const before = arrivals[arrivals.indexOf(arrival) - 1];
     // What came on a connection that was not read from was seen late: it may have been sent before.
-    if (before && before.saidAt < arrival.at && !arrival.on.paused && !before.on.paused && isFirst(before))
+    const wasSeen = before && !arrival.on.paused && !before.on.paused && isFirst(before) && !isLostByWriting(before);
+    if (wasSeen && before.saidAt < arrival.at)
       say(`it came again although ${before.sent} bytes of an answer had been sent`);
   }
   for (const arrival of repeatable ? [] : arrivals)
@@ -57,6 +58,14 @@ export function judgeArrivals(exchange: PlayedExchange, played: Played): string[
 function isPromised(arrival: Arrival, { exchanges }: Played): boolean {
   const before = arrival.on.arrivals[arrival.on.arrivals.indexOf(arrival) - 1];
   return !before || exchanges.find(({ tag }) => tag === before.tag)?.spec.answer.keeps === "hint";
+}
+
+/**
+ * May its answer be lost to the proxy? A write of the rest of a request that meets a RST fails, and what was not read
+ * before is gone.
+ */
+function isLostByWriting({ fault, message }: Arrival): boolean {
+  return (fault === "rst" || fault === "close") && !message.complete;
 }
 
 /** Was it the first on its connection? Bytes in front of a later answer may be left over from an earlier one. */
