@@ -84,22 +84,27 @@ export function finish(socket: Socket, graceMs = 1000): void {
   socket.once("close", () => clearTimeout(timer));
 }
 
-/** After its last answer a client is cut when it is silent for the first time, or still sends after the second. */
-const LINGER_SILENT_MS = 1000;
-const LINGER_MS = 10_000;
-/** Time between two checks of all sockets that linger, in milliseconds. */
+/** Time between two looks at all sockets that linger, in milliseconds. */
 const LINGER_LOOK_MS = 250;
+/**
+ * After its last answer a client is cut when so many looks in a row have seen no byte of it (a second), or after so
+ * many in all (ten seconds). Looks are counted, not time: after a pause of this process the first look comes before the
+ * bytes that have arrived are read.
+ */
+const LINGER_SILENT_LOOKS = 4;
+const LINGER_LOOKS = 40;
 
 /** A socket that lingers. */
 interface Lingering {
   readonly socket: Socket;
-  readonly deadline: number;
-  /** The bytes it had sent at the last check, and when that number changed last. */
+  /** The bytes it had sent at the last look. */
   read: number;
-  readAt: number;
+  looks: number;
+  /** Looks in a row that have seen no byte. */
+  silent: number;
 }
 
-// One timer for all of them: a timer for each was a tenth of what such a close costs.
+// One timer for all of them, and not an interval with its closures for each.
 const lingering = new Bag<Lingering>();
 let looks: NodeJS.Timeout | undefined;
 const LINGERS: unique symbol = Symbol("lingers");
@@ -115,9 +120,7 @@ export function linger(socket: LingeringSocket): void {
   socket.end();
   socket.resume();
   if (socket[LINGERS]) return;
-  const now = performance.now();
-  const { bytesRead: read } = socket;
-  socket[LINGERS] = lingering.add({ socket, deadline: now + LINGER_MS, read, readAt: now });
+  socket[LINGERS] = lingering.add({ socket, read: socket.bytesRead, looks: 0, silent: 0 });
   socket.on("close", socketOnLingered);
   looks ??= setInterval(lookAtLingering, LINGER_LOOK_MS).unref();
 }
@@ -127,14 +130,12 @@ function socketOnLingered(this: LingeringSocket): void {
 }
 
 function lookAtLingering(): void {
-  const now = performance.now();
   lingering.forEach((one) => {
     const { bytesRead } = one.socket;
-    if (bytesRead !== one.read) {
-      one.read = bytesRead;
-      one.readAt = now;
-    }
-    if (now - one.readAt >= LINGER_SILENT_MS || now >= one.deadline) cut(one.socket);
+    one.silent = bytesRead === one.read ? one.silent + 1 : 0;
+    one.read = bytesRead;
+    one.looks += 1;
+    if (one.silent >= LINGER_SILENT_LOOKS || one.looks >= LINGER_LOOKS) cut(one.socket);
   });
   if (lingering.size > 0) return;
   clearInterval(looks);

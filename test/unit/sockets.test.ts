@@ -1,9 +1,9 @@
 import { createServer, type AddressInfo, type Socket } from "node:net";
 import { expect, test } from "vitest";
-import { guard, reset } from "../../src/core/sockets.ts";
+import { guard, linger, reset } from "../../src/core/sockets.ts";
 import { dial } from "../kit/client.ts";
 import { atEnd } from "../kit/lifetime.ts";
-import { within } from "../kit/until.ts";
+import { every, within } from "../kit/until.ts";
 
 /** A connection that was accepted, and its client. */
 async function pair(): Promise<{ socket: Socket; client: Awaited<ReturnType<typeof dial>> }> {
@@ -39,4 +39,27 @@ test("a socket on which a FIN is just being sent is closed, not forgotten", asyn
   expect(guard(socket).code).toBe(undefined);
   await client.ended;
   expect(client.received()).toBe("all of it");
+});
+
+test("of sockets that linger, the silent one is closed, and one that still sends is read until it is silent", async () => {
+  const [silent, sends] = [await pair(), await pair()];
+  const order: string[] = [];
+  const over = [silent, sends].map(async ({ socket }, n) => {
+    await closed(socket);
+    order.push(n === 0 ? "silent" : "sends");
+  });
+  const stop = every(50, () => sends.client.send("x"));
+  for (const { socket } of [silent, sends]) {
+    // Twice, as from a last answer and a limit: the second time changes nothing.
+    linger(socket);
+    linger(socket);
+  }
+  expect([await silent.client.ended, await sends.client.ended]).toEqual(["fin", "fin"]);
+  await within(over[0] ?? Promise.reject(new Error("none")), "the silent one to close");
+  expect(sends.socket.destroyed).toBe(false);
+  const read = sends.socket.bytesRead;
+  expect(read).toBeGreaterThan(0);
+  stop();
+  await within(Promise.all(over), "the other one to close");
+  expect(order).toEqual(["silent", "sends"]);
 });
