@@ -84,8 +84,7 @@ export class RequestBody {
   /** Sends the body to `upstream`, behind the head: first the bytes that were read already, then the rest. */
   sendTo(upstream: Socket): void {
     this.#to = upstream;
-    const read = this.#copy ?? this.#waiting;
-    for (const piece of read.pieces()) this.#write(piece);
+    for (const piece of this.#waiting.pieces()) this.#write(piece);
     this.#waiting.clear();
     if (this.complete) this.#end();
     // The client may have been paused before there was an upstream, and its next request comes behind a complete body.
@@ -109,9 +108,13 @@ export class RequestBody {
     if (!this.blocked) this.#client.readOn();
   }
 
-  /** Stops sending: the attempt has failed; another may follow. */
+  /** Stops sending: the attempt has failed. If another follows, all bytes that were read so far are sent again. */
   suspend(): void {
     this.#to = undefined;
+    if (!this.#copy) return;
+    // Now, because the copy is dropped as soon as more comes than it may hold: before the next attempt has begun, too.
+    this.#waiting.clear();
+    for (const piece of this.#copy.pieces()) this.#waiting.add(piece);
   }
 
   /**

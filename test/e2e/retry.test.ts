@@ -2,6 +2,7 @@ import { expect, test, vi } from "vitest";
 import { dial, head, type RawClient } from "../kit/client.ts";
 import { startDaemon, type LogLine, type TestDaemon } from "../kit/daemon.ts";
 import { client } from "../kit/load.ts";
+import { controlSocket, ownRuntime, statusOf } from "../kit/ops.ts";
 import { until } from "../kit/until.ts";
 import { httpUpstream, rawUpstream, type RawUpstream } from "../kit/upstream.ts";
 
@@ -211,3 +212,40 @@ test.each(["fin", "rst"] as const)("once the client has left with a %s, no attem
   }
   expect(upstream.accepted).toHaveLength(1 + 2 + 3 + 3);
 });
+
+test.each([
+  ["length", `Content-Length: 8000`, (body: string) => body, (text: string) => text],
+  [
+    "chunks",
+    "Transfer-Encoding: chunked",
+    (body: string) => `${body.length.toString(16)}\r\n${body}\r\n`,
+    (text: string) =>
+      text
+        .split("\r\n")
+        .filter((_, n) => n % 2 === 1)
+        .join(""),
+  ],
+])(
+  "an upload by %s that outgrows the replay buffer while it waits for its next attempt is sent whole",
+  async (_, field, framed, unframed) => {
+    const first = await rawUpstream();
+    const env = ownRuntime();
+    const daemon = await startDaemon(["--http", String(first.port), "--replay-buffer", "4k"], env);
+    const control = controlSocket(env, daemon.port);
+    const from = await dial(daemon.port);
+    const body = "the first bytes, and ".padEnd(7999, "more ") + ".";
+    from.send(head("PUT / HTTP/1.1", "Host: a", field) + framed(body.slice(0, 9)));
+    const peer = await first.next();
+    await peer.readUntil(/the first/);
+    await first.kill();
+    await until(async () => (await statusOf(control)).held === 1, "the request to be held");
+    from.send(framed(body.slice(9)) + (field.startsWith("T") ? "0\r\n\r\n" : ""));
+    await until(() => daemon.unread(from.socket.localPort ?? 0) === 0, "the rest to be read");
+    const second = await rawUpstream(undefined, first.port);
+    const again = await second.next();
+    const text = await again.readUntil(/\.(\r\n0\r\n\r\n)?$/);
+    expect(unframed(text.slice(text.indexOf("\r\n\r\n") + 4))).toBe(body);
+    again.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    expect(await from.readUntil("ok")).toContain("200 OK");
+  },
+);

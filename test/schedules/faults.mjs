@@ -108,6 +108,12 @@ export const FAULTS = [
     put: "MAX_RETRIES = 6",
   },
   {
+    name: "a body that outgrows its copy before its next attempt begins there",
+    file: "exchange/request-body.ts",
+    find: "for (const piece of this.#copy.pieces()) this.#waiting.add(piece);",
+    put: "",
+  },
+  {
     name: "a body that was not kept is sent again as far as it is there",
     file: "exchange/sending.ts",
     find: "&& (this.body?.replayable ?? true)",
