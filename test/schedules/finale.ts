@@ -62,8 +62,9 @@ async function endStalled(stage: Stage, goOn: () => boolean): Promise<void> {
   const stalled = clients.filter((client) => isStalled(client) && !client.closed);
   if (stalled.length === 0) return;
   // An event stream may be silent for ever.
-  const isSilent = exchanges.some(({ spec, arrivals }) => spec.answer.events && arrivals.at(-1)?.fault === "stall");
-  if (!(await waiting.untilSeldom(() => isSilent || (goOn() && !lane.isBusy()), FINALE_MS)))
+  const isSilent = (): boolean =>
+    exchanges.some(({ spec, arrivals }) => spec.answer.events && arrivals.at(-1)?.fault === "stall");
+  if (!(await waiting.untilSeldom(() => isSilent() || (goOn() && !lane.isBusy()), FINALE_MS)))
     findings.push(`a client has stalled, and its request goes on: ${lane.open()}`);
   for (const { socket } of stalled) socket?.resume();
 }
