@@ -3,15 +3,32 @@
 import { createServer as createHttp, type RequestListener, type Server as HttpServer } from "node:http";
 import { createServer, type AddressInfo, type Server } from "node:net";
 import { WebSocketServer, type WebSocket } from "ws";
+import { codeOf } from "../../src/core/errors.ts";
 import { wrap, type RawClient } from "./client.ts";
 import { atEnd } from "./lifetime.ts";
 import { until } from "./until.ts";
 
+/**
+ * Listens. A given port was free before, and an outgoing connection of another test may have it for a moment: the
+ * kernel gives ports of one range to both.
+ */
 async function listen(server: Server, port = 0, host = "127.0.0.1"): Promise<number> {
-  await new Promise<void>((resolve, reject) => {
-    server.once("error", reject);
-    server.listen(port, host, resolve);
-  });
+  const isTaken = (error: unknown): boolean => port > 0 && error instanceof Error && codeOf(error) === "EADDRINUSE";
+  const once = (): Promise<boolean> =>
+    new Promise<void>((resolve, reject) => {
+      server.once("error", reject);
+      server.listen(port, host, () => {
+        server.off("error", reject);
+        resolve();
+      });
+    }).then(
+      () => true,
+      (error: unknown) => {
+        if (isTaken(error)) return false;
+        throw error;
+      },
+    );
+  await until(once, `port ${port} to be free`);
   return (server.address() as AddressInfo).port;
 }
 
