@@ -79,7 +79,9 @@ export function finish(socket: Socket, graceMs = 1000): void {
   if (socket.destroyed) return;
   socket.end();
   socket.resume();
-  const timer = setTimeout(cut, graceMs, socket);
+  // Not at once: after a pause of this process the timer fires before the bytes that have arrived are read, and closing
+  // with unread bytes makes the kernel send a RST.
+  const timer = setTimeout(() => setImmediate(cut, socket), graceMs);
   timer.unref();
   socket.once("close", () => clearTimeout(timer));
 }

@@ -1,6 +1,6 @@
 import { createServer, type AddressInfo, type Socket } from "node:net";
 import { expect, test } from "vitest";
-import { guard, linger, reset } from "../../src/core/sockets.ts";
+import { finish, guard, linger, reset } from "../../src/core/sockets.ts";
 import { dial } from "../kit/client.ts";
 import { atEnd } from "../kit/lifetime.ts";
 import { every, within } from "../kit/until.ts";
@@ -62,4 +62,16 @@ test("of sockets that linger, the silent one is closed, and one that still sends
   stop();
   await within(Promise.all(over), "the other one to close");
   expect(order).toEqual(["silent", "sends"]);
+});
+
+test("a socket whose grace ends in a pause of the process is read before it is closed", async () => {
+  const { socket, client } = await pair();
+  const over = closed(socket);
+  finish(socket, 20);
+  client.send("bytes");
+  const began = performance.now();
+  // oxlint-disable-next-line no-empty -- nothing may run meanwhile
+  while (performance.now() - began < 60) {}
+  await within(over, "the socket to close");
+  expect(socket.bytesRead).toBe(5);
 });
