@@ -1,8 +1,8 @@
-import { connect, createServer, type AddressInfo, type Socket } from "node:net";
+import { createServer, type AddressInfo, type Socket } from "node:net";
 import { once } from "node:events";
 import { afterEach, beforeEach, expect, onTestFinished, test } from "vitest";
 import { Clock } from "../../src/core/timer.ts";
-import { UpstreamConnection, type ConnectionUser } from "../../src/upstream/connection.ts";
+import { dial, type ConnectionUser, type UpstreamConnection } from "../../src/upstream/connection.ts";
 import { MAX_ONCE_BYTES } from "../../src/upstream/once.ts";
 import { MAX_IDLE, Pool } from "../../src/upstream/pool.ts";
 import { DOUBT_MS } from "../../src/upstream/trust.ts";
@@ -21,10 +21,10 @@ beforeEach(async () => {
   await once(server, "listening");
   pair = async () => {
     const index = near.length;
-    const ours = connect((server.address() as AddressInfo).port, "127.0.0.1").on("error", () => {});
-    near.push(ours);
-    await once(ours, "connect");
-    return { ours: new UpstreamConnection(ours), theirs: await until(() => far[index], "accept") };
+    const ours = dial({ port: (server.address() as AddressInfo).port, host: "127.0.0.1" });
+    near.push(ours.socket);
+    await once(ours.socket, "connect");
+    return { ours, theirs: await until(() => far[index], "accept") };
   };
   onTestFinished(() => void server.close());
 });
