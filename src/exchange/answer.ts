@@ -53,6 +53,11 @@ export class Answer {
     return this.#res.socket?.writableNeedDrain ?? this.#res.writableNeedDrain;
   }
 
+  /** The client's socket, if whole chunks may be written to it from now on, past this answer. */
+  get takesChunks(): Socket | undefined {
+    return this.#chunked ? this.#behindHead : undefined;
+  }
+
   /** Has the kernel taken the whole response? */
   get finished(): boolean {
     return this.#res.writableFinished;

@@ -88,6 +88,10 @@ export class Call implements ConnectionUser {
     return this.#parser.complete;
   }
 
+  get isAtChunk(): boolean {
+    return this.#parser.isAtChunk;
+  }
+
   get over(): boolean {
     return this.#over;
   }
@@ -126,6 +130,11 @@ export class Call implements ConnectionUser {
     this.#connection.use(undefined);
     finish(this.#connection.socket, REST_MS);
     this.#caller.onOver();
+  }
+
+  /** Gives the connection's events to `first`, which passes on to this call what it does not take. */
+  follow(first: ConnectionUser): void {
+    this.#connection.use(first);
   }
 
   /** Aborts the attempt, and closes its connection. */

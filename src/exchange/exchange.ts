@@ -13,6 +13,7 @@ import { Call, type Caller } from "./call.ts";
 import { EarlyBytes } from "./early-bytes.ts";
 import { endCut } from "./ending.ts";
 import { lateSide, Limits, type Waiting } from "./limits.ts";
+import { EventRelay, type Relayed } from "./event-relay.ts";
 import { openTunnel } from "./opened.ts";
 import { patienceMs, type Admitted, type Progress, type RelayParts, type Waited } from "./parts.ts";
 import { recordOf, type Ending, type ExchangeRecord } from "./record.ts";
@@ -22,14 +23,12 @@ import { isWebSocket, type ResponseHead } from "../http/response-head.ts";
 import { afterBroken, howRefused } from "./retry.ts";
 
 /** An exchange in progress. */
-export class Exchange implements Asker, Caller, Occupant, Live, Waiting {
+export class Exchange implements Asker, Caller, Occupant, Live, Relayed, Waiting {
   readonly id: string;
   /** The name of the upstream. */
   readonly upstream: string;
   /** Is this a WebSocket handshake? */
   readonly isHandshake: boolean;
-  /** When the last byte of the response came, by the monotonic clock; -Infinity before the first. */
-  lastByte: number = -Infinity;
   readonly #parts: RelayParts;
   readonly #in: Admitted;
   readonly #record: ExchangeRecord;
@@ -42,6 +41,10 @@ export class Exchange implements Asker, Caller, Occupant, Live, Waiting {
   #giveUp: (() => void) | undefined;
   #call: Call | undefined;
   #answer: Answer | undefined;
+  /** The short way of an event stream. */
+  #relay: EventRelay | undefined;
+  /** When the last byte of the response came by the long way. */
+  #lastByte = -Infinity;
   #retries = 0;
   #waitsSince = 0;
   #eventStream = false;
@@ -63,6 +66,11 @@ export class Exchange implements Asker, Caller, Occupant, Live, Waiting {
     this.#forget = parts.exchanges.add(this);
     this.#limits = new Limits(parts.clock, parts.options, this, client.socket);
     client.occupy(this);
+  }
+
+  /** When the last byte of the response came, by the monotonic clock; -Infinity before the first. */
+  get lastByte(): number {
+    return Math.max(this.#lastByte, this.#relay?.lastByte ?? -Infinity);
   }
 
   /** The progress, for the report. */
@@ -150,8 +158,8 @@ export class Exchange implements Asker, Caller, Occupant, Live, Waiting {
     }
     this.#eventStream = head.eventStream;
     this.#phase = "response_body";
-    this.lastByte = this.#parts.clock.now;
-    this.#call?.answered(this.lastByte);
+    this.#lastByte = this.#parts.clock.now;
+    this.#call?.answered(this.#lastByte);
     res.on("finish", this.#onAnswered);
     // An event stream that begins during the drain is ended behind its head, so that the client reconnects.
     if (this.#draining && this.#eventStream) process.nextTick(() => this.drain());
@@ -165,20 +173,34 @@ export class Exchange implements Asker, Caller, Occupant, Live, Waiting {
   }
 
   onBody(piece: Buffer): void {
-    this.lastByte = this.#parts.clock.now;
+    this.#lastByte = this.#parts.clock.now;
     const flows = this.#answer?.write(piece) ?? true;
-    if (!flows) this.#call?.socket.pause();
-    // The time limit for a client that takes nothing is for event streams, too: they may be silent, but not unread.
     if (flows) this.#awaitBody();
-    else this.#limits.await("client");
+    else this.onBlocked();
   }
 
   onRead(): void {
     this.#answer?.flushHead();
+    if (this.#eventStream && !this.#relay) this.#shorten();
+  }
+
+  /** Sends the events that come from now on by the short way, once the head has gone. */
+  #shorten(): void {
+    const client = this.#answer?.takesChunks;
+    const call = this.#call;
+    if (!client || !call || call.complete || this.#settled) return;
+    this.#relay = new EventRelay(client, this.#parts.clock, call, this);
+    call.follow(this.#relay);
+  }
+
+  /** The client's socket is full. A client that takes nothing is late also when the events themselves may be silent. */
+  onBlocked(): void {
+    this.#call?.socket.pause();
+    this.#limits.await("client");
   }
 
   onComplete(last: Buffer | undefined, trailers: string[]): void {
-    this.lastByte = this.#parts.clock.now;
+    this.#lastByte = this.#parts.clock.now;
     // From now on the exchange waits for the client only; after an event stream, too.
     this.#limits.await("client");
     this.#answer?.end(last, trailers);
@@ -295,7 +317,8 @@ export class Exchange implements Asker, Caller, Occupant, Live, Waiting {
       this.#answer?.flush();
       endCut(client.socket, by, this.#answer);
     }
-    this.#account({ by, how, status: res.headersSent ? res.statusCode : 0, bytesOut: this.#answer?.bytes ?? 0 });
+    const bytesOut = (this.#answer?.bytes ?? 0) + (this.#relay?.bytes ?? 0);
+    this.#account({ by, how, status: res.headersSent ? res.statusCode : 0, bytesOut });
   }
 
   /** Releases everything that this exchange uses. The caller then answers the client, or ends its connection. */

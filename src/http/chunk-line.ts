@@ -32,6 +32,11 @@ export class ChunkLine {
   #digits = 0;
   #extensionBytes = 0;
 
+  /** Has nothing of the next line been read, but all that stands in front of it? */
+  get isAtStart(): boolean {
+    return this.#state === SIZE && this.#digits === 0;
+  }
+
   /** The data of a chunk was read: its CRLF follows, and then the next line. */
   afterData(): void {
     this.size = this.#digits = 0;
@@ -76,6 +81,33 @@ export class ChunkLine {
     this.#extensionBytes += 1;
     return this.#extensionBytes <= MAX_EXTENSION_BYTES;
   }
+}
+
+/**
+ * How many bytes of data are in `bytes`, if these are nothing but whole chunks without extensions. -1 when they are
+ * anything else: the last chunk is among them, or a part of a chunk, or a fault. Takes nothing that ChunkLine refuses.
+ */
+export function dataInWholeChunks(bytes: Buffer): number {
+  let data = 0;
+  let at = 0;
+  while (at < bytes.length) {
+    let size = 0;
+    let digits = 0;
+    for (let digit = hexOf(bytes[at] ?? 0); digit >= 0; digit = hexOf(bytes[at + digits] ?? 0)) {
+      size = size * 16 + digit;
+      digits += 1;
+    }
+    const end = at + digits + 2 + size;
+    if (size === 0 || digits > MAX_SIZE_DIGITS || end + 2 > bytes.length) return -1;
+    if (!isLineEnd(bytes, at + digits) || !isLineEnd(bytes, end)) return -1;
+    data += size;
+    at = end + 2;
+  }
+  return data;
+}
+
+function isLineEnd(bytes: Buffer, at: number): boolean {
+  return bytes[at] === CR && bytes[at + 1] === LF;
 }
 
 function hexOf(byte: number): number {

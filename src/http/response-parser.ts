@@ -84,6 +84,11 @@ export class ResponseParser {
     return this.#keepAliveMs;
   }
 
+  /** Does the next byte begin a chunk of a chunked body? */
+  get isAtChunk(): boolean {
+    return this.#state === CHUNK_LINE && (this.#line?.isAtStart ?? true);
+  }
+
   /** Stops calling the listener. */
   stop(): void {
     this.#state = OVER;

@@ -57,6 +57,82 @@ test("events that come in one read, with the head or behind it, keep their order
   expect(body).toBe(`${[...first, ...second].map(chunked).join("")}0\r\nX-Sum: 5\r\n\r\n`);
 });
 
+test("events in whole chunks, in parts and with extensions keep their order, and all of them are counted", async () => {
+  const web = await rawUpstream();
+  const daemon = await startDaemon(["--http", String(web.port)]);
+  const client = await dial(daemon.port);
+  client.send(head("GET /events HTTP/1.1", "Host: a"));
+  const server = await web.next();
+  await server.readUntil("\r\n\r\n");
+  server.send(head("HTTP/1.1 200 OK", "Content-Type: text/event-stream", "Transfer-Encoding: chunked"));
+  await client.readUntil("\r\n\r\n");
+  let body = "";
+  const come = async (bytes: string, data: string): Promise<void> => {
+    server.send(bytes);
+    body += data;
+    await until(() => bodyOf(client.received(), true).length >= body.length, `${JSON.stringify(bytes)} as ${data}`);
+  };
+  await come(chunked("one"), "one");
+  await come(chunked("two") + chunked("three"), "twothree");
+  await come("4\r\nfo", "fo");
+  await come("ur\r", "ur");
+  await come("\n4", "");
+  await come("\r\nfive\r\n", "five");
+  await come(`3;q="a;b"\r\nsix\r\n`, "six");
+  await come(chunked("seven"), "seven");
+  await come(`${chunked("eight")}4\r\nni`, "eightni");
+  await come("ne\r\n", "ne");
+  await come(chunked("ten"), "ten");
+  // Within a chunk, what looks like a whole one is data.
+  await come("c\r\nab", "ab");
+  await come(chunked("xyz"), chunked("xyz"));
+  await come("cd\r\n", "cd");
+  server.send(`${chunked("end")}0\r\nX-Sum: 11\r\n\r\n`);
+  body += "end";
+  const received = await client.readUntil("0\r\nX-Sum: 11\r\n\r\n");
+  expect(bodyOf(received.slice(0, received.indexOf("0\r\nX-Sum")), true)).toBe(body);
+  expect(received).not.toContain(";");
+  const line = await daemon.logged(({ path }) => path === "/events", "its end");
+  expect(line).toMatchObject({ status: 200, bytesOut: body.length });
+  // The upstream's connection is whole, and is used again.
+  client.send(head("GET /next HTTP/1.1", "Host: a"));
+  expect(await server.readUntil("GET /next HTTP/1.1")).toContain("GET /next");
+});
+
+test("a client that does not read its events is paused with its upstream, goes on, and is cut when it never does", async () => {
+  const web = await rawUpstream();
+  const daemon = await startDaemon(["--http", String(web.port), "--body-timeout", "2s"]);
+  const client = await dial(daemon.port);
+  client.send(head("GET /events HTTP/1.1", "Host: a"));
+  const server = await web.next();
+  await server.readUntil("\r\n\r\n");
+  server.send(head("HTTP/1.1 200 OK", "Content-Type: text/event-stream", "Transfer-Encoding: chunked"));
+  await client.readUntil("\r\n\r\n");
+  let taken = 0;
+  client.socket
+    .removeAllListeners("data")
+    .on("data", (chunk: Buffer) => (taken += chunk.toString("latin1").replaceAll(/[^x]/g, "").length));
+  // A whole number of these fills a read of 64 KiB.
+  const event = chunked("x".repeat(1017));
+  let sent = 0;
+  const flood = async (isFull: () => boolean): Promise<void> => {
+    while (!isFull()) {
+      server.socket.write(event);
+      sent += 1017;
+      await new Promise(setImmediate);
+    }
+  };
+  const stuck = (): boolean => server.socket.writableLength > 256 * 1024;
+  client.stall();
+  await flood(stuck);
+  client.socket.resume();
+  await until(() => taken === sent, "all events, once it reads again");
+  client.stall();
+  await flood(stuck);
+  const line = await daemon.logged(({ path }) => path === "/events", "its end", 10_000);
+  expect(line).toMatchObject({ status: 200, by: "client", how: "timeout", phase: "response_body" });
+});
+
 /** What has come of a body; the size of each chunk has to be that of its data. */
 function bodyOf(received: string, isChunked: boolean): string {
   const text = received.slice(received.indexOf("\r\n\r\n") + 4);

@@ -28,21 +28,26 @@ test("while others stream, a tunnel without a pong is no sign against its mux", 
   expect(daemon.log.filter(({ state }) => state === "suspect" || state === "reconnecting")).toEqual([]);
 });
 
-test("an event stream tells when its upstream was heard last, also when it has ended", async () => {
+test.each([
+  ["bare", "Connection: close", "data: 0\n\n"],
+  ["in chunks", "Transfer-Encoding: chunked", "9\r\ndata: 0\n\n\r\n"],
+])("an event stream (%s) tells when its upstream was heard last, also when it has ended", async (_, field, event) => {
   const up = await rawUpstream();
   const daemon = await startDaemon(["--http", String(up.port), "--admin", "127.0.0.1:0"]);
   const opened = openStream(daemon.port);
   const peer = await up.next();
   await peer.readUntil("\r\n\r\n");
-  peer.send(`${head("HTTP/1.1 200 OK", "Content-Type: text/event-stream")}data: 0\n\n`);
-  await opened;
+  peer.send(`${head("HTTP/1.1 200 OK", "Content-Type: text/event-stream", field)}${event}`);
+  const stream = await opened;
+  peer.send(event);
+  await until(() => stream.text().length > 10, "a second event");
   const began = performance.now();
   const heard = async (): Promise<number> => {
     const report = JSON.parse(await askAdmin(daemon, "/status")) as Report;
     return report.links[0]?.lastHeardAgeMs ?? Infinity;
   };
   await until(async () => (await heard()) > 500, "silence");
-  const stop = every(20, () => peer.send("data: 1\n\n"));
+  const stop = every(20, () => peer.send(event));
   await until(async () => (await heard()) < 200, "an event");
   stop();
   peer.halfClose();

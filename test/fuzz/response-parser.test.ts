@@ -5,6 +5,7 @@ import { request, type IncomingMessage } from "node:http";
 import { Duplex } from "node:stream";
 import fc from "fast-check";
 import { expect, test } from "vitest";
+import { dataInWholeChunks } from "../../src/http/chunk-line.ts";
 import { ResponseParser } from "../../src/http/response-parser.ts";
 import { anyBytes, cutAt, mangled, patience, places, tryOut } from "../kit/fuzz.ts";
 import { within } from "../kit/until.ts";
@@ -23,7 +24,7 @@ function readOurs(
   pieces: Buffer[],
   method: string,
   close: boolean,
-): Understood & { reusable: boolean; surplus: boolean } {
+): Understood & { reusable: boolean; surplus: boolean; isAtChunk: boolean } {
   const events: string[] = [];
   let body = "";
   const parser = new ResponseParser(
@@ -51,7 +52,8 @@ function readOurs(
     lent.fill(0);
   }
   if (close && accepted) parser.finish();
-  return { events, body, accepted, reusable: parser.isReusable, surplus: parser.surplus };
+  const { isReusable: reusable, surplus, isAtChunk } = parser;
+  return { events, body, accepted, reusable, surplus, isAtChunk };
 }
 
 const line = fc.constantFrom(
@@ -165,6 +167,26 @@ test("any bytes mean the same however they are cut", { timeout: patience() }, as
       }
     }),
   );
+});
+
+const size = fc.nat({ max: 300 }).map((bytes) => `${bytes.toString(16)}\r\n${"d".repeat(bytes)}\r\n`);
+const sizes = fc.array(fc.oneof(size, chunks), { maxLength: 4 }).map((some) => some.join(""));
+const CHUNKED = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+
+test("bytes taken for whole chunks at a glance are just those, byte by byte", { timeout: patience() }, async () => {
+  let taken = 0;
+  await tryOut(
+    fc.property(fc.oneof(sizes, mangled(sizes, odd, 1), anyBytes), (text) => {
+      const bytes = Buffer.from(text, "latin1");
+      const data = dataInWholeChunks(bytes);
+      const { body, accepted, isAtChunk } = readOurs([Buffer.from(CHUNKED), bytes], "GET", false);
+      const isWhole = accepted && isAtChunk;
+      if (data >= 0) expect([isWhole, body.length]).toEqual([true, data]);
+      else expect(isWhole && !/[; \t]/.test(text)).toBe(false);
+      taken += data > 0 ? 1 : 0;
+    }),
+  );
+  expect(taken).toBeGreaterThan(0);
 });
 
 /** What node's client makes of these bytes, followed by a FIN; undefined when it finds fault with them. */
