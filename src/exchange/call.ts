@@ -70,7 +70,7 @@ export class Call implements ConnectionUser {
     this.#caller = caller;
     this.#request = request;
     this.#parser = new ResponseParser(caller, request.method, maxHeadBytes);
-    connection.use(this);
+    connection.user = this;
   }
 
   /** The upstream's socket. */
@@ -127,14 +127,14 @@ export class Call implements ConnectionUser {
     // connection would stand behind that: so half-close the connection, and let the upstream read what it wants.
     this.#over = true;
     this.#parser.stop();
-    this.#connection.use(undefined);
+    this.#connection.user = undefined;
     finish(this.#connection.socket, REST_MS);
     this.#caller.onOver();
   }
 
   /** Gives the connection's events to `first`, which passes on to this call what it does not take. */
   follow(first: ConnectionUser): void {
-    this.#connection.use(first);
+    this.#connection.user = first;
   }
 
   /** Aborts the attempt, and closes its connection. */
@@ -212,7 +212,7 @@ export class Call implements ConnectionUser {
     this.#over = true;
     this.#trial?.stop();
     this.#parser.stop();
-    this.#connection.use(undefined);
+    this.#connection.user = undefined;
     cut(this.#connection.socket);
   }
 }

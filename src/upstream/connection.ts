@@ -24,17 +24,22 @@ const inbox = Buffer.allocUnsafeSlow(64 * 1024);
 /** What the last read has filled. The next read of the same size uses the same object: 5 % of the cost of an event. */
 let filled = inbox.subarray(0, 0);
 
+// The connection is a property of its socket, so that all sockets share the same listeners (why: core/sockets.ts).
+const CONNECTION: unique symbol = Symbol("connection");
+type DialledSocket = Socket & { [CONNECTION]?: UpstreamConnection | undefined };
+
 /** Starts to connect. */
 export function dial(options: NetConnectOpts): UpstreamConnection {
   const read = (size: number): boolean => {
     if (size !== filled.length) filled = inbox.subarray(0, size);
-    connection.received(filled);
+    const connection = socket[CONNECTION];
+    // A call, not an event, which would be dearer. Only tunnels listen for events.
+    if (connection) connection.user?.onData(filled);
+    else socket.emit("data", filled);
     return true;
   };
-  const connection: UpstreamConnection = new UpstreamConnection(
-    connect({ ...options, onread: { buffer: inbox, callback: read } }),
-  );
-  return connection;
+  const socket: DialledSocket = connect({ ...options, onread: { buffer: inbox, callback: read } });
+  return new UpstreamConnection(socket);
 }
 
 /**
@@ -70,28 +75,18 @@ export class UpstreamConnection {
   idleMs = 0;
   /** The upstream's era (Upstream.refused) in which this connection was made. */
   era = 0;
-  #user: ConnectionUser | undefined;
-  #detached = false;
+  /** The current user. */
+  user: ConnectionUser | undefined;
   #onceBytes: number | undefined;
 
-  constructor(socket: Socket) {
+  constructor(socket: DialledSocket) {
     this.socket = socket;
     this.fate = guard(socket);
-    socket.on("drain", this.#onDrain);
-    socket.on("end", this.#onEnd);
-    socket.on("close", this.#onClose);
+    socket[CONNECTION] = this;
+    socket.on("drain", socketOnDrain);
+    socket.on("end", socketOnEnd);
+    socket.on("close", socketOnClose);
     socket.resume();
-  }
-
-  /** Bytes have come, which are borrowed. The user gets them without an event, which is dearer than a call. */
-  received(chunk: Buffer): void {
-    if (this.#detached) this.socket.emit("data", chunk);
-    else this.#user?.onData(chunk);
-  }
-
-  /** Makes `user` the current user; undefined for none. */
-  use(user: ConnectionUser | undefined): void {
-    this.#user = user;
   }
 
   /** Can a request be sent, and its response be read? */
@@ -107,17 +102,26 @@ export class UpstreamConnection {
 
   /** Returns the socket, paused, for a tunnel. From now on it emits 'data', with borrowed chunks. */
   detach(): Socket {
-    const { socket } = this;
-    this.#user = undefined;
-    this.#detached = true;
+    const socket: DialledSocket = this.socket;
+    this.user = undefined;
+    // This connection would otherwise stay in memory as long as the tunnel lives.
+    socket[CONNECTION] = undefined;
     socket.pause();
-    socket.off("drain", this.#onDrain);
-    socket.off("end", this.#onEnd);
-    socket.off("close", this.#onClose);
+    socket.off("drain", socketOnDrain);
+    socket.off("end", socketOnEnd);
+    socket.off("close", socketOnClose);
     return socket;
   }
+}
 
-  readonly #onDrain = (): void => this.#user?.onDrain();
-  readonly #onEnd = (): void => this.#user?.onFin();
-  readonly #onClose = (): void => this.#user?.onClosed();
+function socketOnDrain(this: DialledSocket): void {
+  this[CONNECTION]?.user?.onDrain();
+}
+
+function socketOnEnd(this: DialledSocket): void {
+  this[CONNECTION]?.user?.onFin();
+}
+
+function socketOnClose(this: DialledSocket): void {
+  this[CONNECTION]?.user?.onClosed();
 }

@@ -74,7 +74,7 @@ export class Pool extends Deadline {
       const idle = this.#idle.pop();
       if (!idle) return undefined;
       const { connection } = idle;
-      connection.use(undefined);
+      connection.user = undefined;
       if (!connection.isUsable) this.#judge(idle, now);
       else if (idle.until > now) return reused(idle, now);
       cut(connection.socket);
@@ -89,7 +89,7 @@ export class Pool extends Deadline {
     const now = performance.now();
     if (!this.offersOnce(bytes, now)) return undefined;
     const idle = this.#idle.pop();
-    idle?.connection.use(undefined);
+    if (idle) idle.connection.user = undefined;
     return idle && reused(idle, now);
   }
 
@@ -111,14 +111,14 @@ export class Pool extends Deadline {
     // A fifth less than the upstream's timeout: its timer started earlier, and its FIN takes time to arrive.
     const keepMs = Math.min(this.#recycleMs, hintMs === undefined ? Infinity : hintMs * 0.8);
     if (keepMs <= 0 || !connection.isUsable) {
-      connection.use(undefined);
+      connection.user = undefined;
       return cut(connection.socket);
     }
     if (this.#idle.length >= MAX_IDLE) this.drop(this.#idle[0]);
     const now = performance.now();
     const idle = new Idle(this, connection, now, now + keepMs, hintMs);
     this.#idle.push(idle);
-    connection.use(idle);
+    connection.user = idle;
     // The last exchange may have paused the socket.
     if (connection.socket.isPaused()) connection.socket.resume();
     this.due = Math.min(this.due, now + keepMs);
@@ -160,7 +160,7 @@ export class Pool extends Deadline {
   drop(idle: Idle | undefined): void {
     if (!idle) return;
     this.#idle.splice(this.#idle.indexOf(idle), 1);
-    idle.connection.use(undefined);
+    idle.connection.user = undefined;
     cut(idle.connection.socket);
   }
 }

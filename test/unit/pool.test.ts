@@ -98,7 +98,7 @@ test("a connection that is taken hears nothing of the pool any more", async () =
     onFin: () => {},
     onClosed: () => {},
   };
-  ours.use(user);
+  ours.user = user;
   theirs.write("an answer");
   await until(() => chunks.length > 0, "the answer");
   expect([ours.socket.destroyed, ours.reused, pool.size]).toEqual([false, true, 0]);
