@@ -2,6 +2,7 @@
 // neither FIN nor RST there. Used by front/client-limits.ts for clients that are not being read, and by tunnels.
 
 import type { Socket } from "node:net";
+import type { Membership } from "./bag.ts";
 import type { How } from "./errors.ts";
 import { isReset } from "./sockets.ts";
 import { CLOSE_WAIT, eachConnection, ESTABLISHED, keyOf, Snapshot } from "./tcp-table.ts";
@@ -12,11 +13,10 @@ const LOOK_MS = 2000;
 
 /** Checks repeatedly, while a socket is paused, whether its peer is still there. */
 export class UnreadWatch extends Deadline {
-  /** Ends the watch for good; to be called when the socket is closed. */
-  readonly forget: () => void;
   readonly #clock: Clock;
   readonly #departed: () => How | undefined;
   readonly #onDeparted: (how: How) => void;
+  readonly #watched: Membership;
 
   /**
    * @param hasDeparted called every two seconds while the socket is paused.
@@ -27,7 +27,7 @@ export class UnreadWatch extends Deadline {
     this.#clock = clock;
     this.#departed = hasDeparted;
     this.#onDeparted = onDeparted;
-    this.forget = clock.watch(this);
+    this.#watched = clock.watch(this);
   }
 
   /** The socket was paused: starts checking. */
@@ -38,6 +38,11 @@ export class UnreadWatch extends Deadline {
   /** The socket was resumed: stops checking, because node reports FIN and RST again. */
   over(): void {
     this.due = Infinity;
+  }
+
+  /** Ends the watch for good; to be called when the socket is closed. */
+  stop(): void {
+    this.#watched.leave();
   }
 
   onDue(now: number): void {

@@ -1,7 +1,6 @@
-// The open exchanges, tunnels and admin connections. Opening one adds it here and returns the function that removes it.
-// proxy.ts drains the set on shutdown.
+// The open exchanges, tunnels and admin connections. Opening one adds it here. proxy.ts drains the set on shutdown.
 
-import { Bag } from "./bag.ts";
+import { Bag, type Membership } from "./bag.ts";
 
 /** Something open that can be asked to end. */
 export interface Live {
@@ -24,12 +23,11 @@ export class LiveSet<T extends Live = Live> {
     return this.#members.members().values();
   }
 
-  /** Adds a member; returns the function that removes it. */
-  add(member: T): () => void {
-    const remove = this.#members.add(member);
+  add(member: T): Membership {
+    const membership = this.#members.add(member);
     // A tunnel whose handshake completes during the drain. Deferred, so that the tunnel's constructor finishes first.
     if (this.#draining) queueMicrotask(() => this.#members.members().includes(member) && member.drain());
-    return remove;
+    return membership;
   }
 
   /** Asks every member to end, and from now on every new one. */

@@ -2,7 +2,7 @@
 // Code that accepts or dials a socket calls guard() before any other statement. No other file calls destroy().
 
 import type { Socket } from "node:net";
-import { Bag } from "./bag.ts";
+import { Bag, type Membership } from "./bag.ts";
 import { codeOf, howOf, type How } from "./errors.ts";
 
 /** How the peer of a socket left. Filled in by the listeners of guard(), read when the exchange ends. */
@@ -110,7 +110,7 @@ interface Lingering {
 const lingering = new Bag<Lingering>();
 let looks: NodeJS.Timeout | undefined;
 const LINGERS: unique symbol = Symbol("lingers");
-type LingeringSocket = Socket & { [LINGERS]?: () => void };
+type LingeringSocket = Socket & { [LINGERS]?: Membership };
 
 /**
  * Half-closes after the last answer of a connection, while the client may still be uploading. What arrives is read and
@@ -128,7 +128,7 @@ export function linger(socket: LingeringSocket): void {
 }
 
 function socketOnLingered(this: LingeringSocket): void {
-  this[LINGERS]?.();
+  this[LINGERS]?.leave();
 }
 
 function lookAtLingering(): void {

@@ -1,7 +1,7 @@
 // One shared clock for all deadlines. Used by every module that waits for a peer.
 // It never touches a socket: the owner of a deadline decides what follows when it has passed.
 
-import { Bag } from "./bag.ts";
+import { Bag, type Membership } from "./bag.ts";
 
 /** A deadline, once its clock watches it. */
 export abstract class Deadline {
@@ -68,9 +68,9 @@ export class Clock {
     if (ms < this.#earliest) this.#earliest = ms;
   }
 
-  /** Adds a deadline of this clock; returns the function that removes it. */
-  watch(deadline: Deadline): () => void {
-    const forget = this.#watched.add(deadline);
+  /** Watches a deadline of this clock until it leaves. */
+  watch(deadline: Deadline): Membership {
+    const watched = this.#watched.add(deadline);
     this.expect(deadline.due);
     if (!this.#timer) {
       this.refresh();
@@ -78,18 +78,18 @@ export class Clock {
       this.#timer = setInterval(() => this.#tick(), this.#tickMs);
       this.#timer.unref();
     }
-    return forget;
+    return watched;
   }
 
   /** Calls `act` once, `ms` milliseconds from now; returns the function that cancels it. */
   after(ms: number, act: () => void): () => void {
     const deadline = new Planned(this, () => {
-      forget();
+      watched.leave();
       act();
     });
-    const forget = this.watch(deadline);
+    const watched = this.watch(deadline);
     deadline.due = performance.now() + ms;
-    return forget;
+    return () => watched.leave();
   }
 
   /** Updates `now` between two ticks, for callers that compare it with the time of bytes that come next. */

@@ -1,6 +1,7 @@
 // One HTTP exchange: a request, its attempts, and then the response, or the tunnel of a 101. Plain requests come from
 // http-proxy (plain.ts), upgrades from gate.ts. Never logs: leaves an Outcome. Every path ends in #leave, once.
 
+import type { Membership } from "../core/bag.ts";
 import type { Occupant } from "../core/client.ts";
 import { Failure, type FailureCode, type How, type Side, type Why } from "../core/errors.ts";
 import { acceptsOnlyEvents } from "../core/event-source.ts";
@@ -33,7 +34,7 @@ export class Exchange implements Asker, Caller, Occupant, Live, Relayed, Waiting
   readonly #in: Admitted;
   readonly #record: ExchangeRecord;
   readonly #limits: Limits;
-  readonly #forget: () => void;
+  readonly #open: Membership;
   readonly #body: RequestBody | undefined;
   readonly #early: EarlyBytes | undefined;
   readonly #sending: Sending;
@@ -63,7 +64,7 @@ export class Exchange implements Asker, Caller, Occupant, Live, Relayed, Waiting
     this.#sending = new Sending(admitted, parts.options.replayBytes, this.#onBodyProgress);
     this.#body = this.#sending.body;
     if (admitted.upgrade) this.#early = new EarlyBytes(client.socket, admitted.upgrade.early);
-    this.#forget = parts.exchanges.add(this);
+    this.#open = parts.exchanges.add(this);
     this.#limits = new Limits(parts.clock, parts.options, this, client.socket);
     client.occupy(this);
   }
@@ -327,7 +328,7 @@ export class Exchange implements Asker, Caller, Occupant, Live, Relayed, Waiting
     if (this.#answer) this.#in.upstream.heard(this.lastByte);
     this.#giveUp?.();
     this.#limits.stop();
-    this.#forget();
+    this.#open.leave();
     this.#in.client.release(this);
     if (!this.#switched) this.#early?.drop();
     // Does nothing for a complete attempt, whose connection is back in the pool; all others are aborted.

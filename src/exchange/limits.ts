@@ -2,6 +2,7 @@
 // says what it waits for, and ends when the deadline has passed. Also decides which side was late.
 
 import type { Socket } from "node:net";
+import type { Membership } from "../core/bag.ts";
 import { Backlog } from "../core/backlog.ts";
 import type { Phase } from "../core/outcome.ts";
 import { takenBytes } from "../core/taken.ts";
@@ -37,7 +38,7 @@ export class Limits extends Deadline {
   readonly #waiting: Waiting;
   readonly #client: Socket;
   readonly #backlog: Backlog;
-  readonly #forget: () => void;
+  readonly #watched: Membership;
 
   constructor(clock: Clock, times: ExchangeTimes, waiting: Waiting, client: Socket) {
     super(clock);
@@ -46,7 +47,7 @@ export class Limits extends Deadline {
     this.#waiting = waiting;
     this.#client = client;
     this.#backlog = new Backlog(times.bodyTimeoutMs);
-    this.#forget = clock.watch(this);
+    this.#watched = clock.watch(this);
   }
 
   /** Starts the timer for what the exchange waits for now. */
@@ -61,7 +62,7 @@ export class Limits extends Deadline {
 
   /** The exchange is over. */
   stop(): void {
-    this.#forget();
+    this.#watched.leave();
   }
 
   #msFor(what: Exclude<Awaited, "client">): number {

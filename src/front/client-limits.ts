@@ -2,6 +2,7 @@
 // Node's own timers are not used: after a pause of this process (SIGSTOP, a starved machine) they fire before the bytes
 // that have arrived are read, and end connections that are in time. The shared clock lets node read first (timer.ts).
 
+import type { Membership } from "../core/bag.ts";
 import { departed, UnreadWatch } from "../core/departed.ts";
 import { Deadline, type Clock } from "../core/timer.ts";
 import type { Connection } from "./connection.ts";
@@ -40,7 +41,7 @@ export class ClientLimits extends Deadline {
   readonly #lookMs: number;
   readonly #clock: Clock;
   #unread: UnreadWatch | undefined;
-  #forget: (() => void) | undefined;
+  #watched: Membership | undefined;
   #waitsFor: "head" | "body" | "request" = "head";
   /** When the wait for the head, the body or the next request began. */
   #since = 0;
@@ -55,7 +56,7 @@ export class ClientLimits extends Deadline {
     this.#connection = connection;
     this.#judge = judge;
     this.#lookMs = Math.min(LOOK_MS, headMs(times) / 4);
-    this.#forget = clock.watch(this);
+    this.#watched = clock.watch(this);
     this.#since = performance.now();
     this.due = this.#since + headMs(times);
   }
@@ -92,9 +93,9 @@ export class ClientLimits extends Deadline {
 
   /** Stops all timers: the connection has closed, or has become a tunnel. */
   stop(): void {
-    this.#unread?.forget();
-    this.#forget?.();
-    this.#forget = undefined;
+    this.#unread?.stop();
+    this.#watched?.leave();
+    this.#watched = undefined;
     this.due = Infinity;
   }
 

@@ -3,6 +3,7 @@
 
 import type { IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
+import type { Membership } from "../core/bag.ts";
 import type { Client, Occupant } from "../core/client.ts";
 import type { How, Failure } from "../core/errors.ts";
 import { cut, guard, type Fate } from "../core/sockets.ts";
@@ -48,9 +49,9 @@ export class Connection implements Client {
   readonly trusted: boolean;
   /** The client sent invalid bytes or was too late: the error that it gets once earlier requests are answered. */
   broken: Failure | undefined;
-  /** Takes the connection out of the listener's count; undefined before it is counted, and once it has closed. */
-  forget: (() => void) | undefined;
-  /** The time limits; undefined when the connection was refused because of --max-connections. */
+  /** Its place in the listener's count; undefined before it is counted, and once it has closed. */
+  counted: Membership | undefined;
+  /** The time limits; none for an upgrade, and when the connection was refused because of --max-connections. */
   limits: ClientLimits | undefined;
   /** The last request that node parsed on this connection. */
   request: IncomingMessage | undefined;
@@ -92,10 +93,17 @@ export class Connection implements Client {
     cut(this.socket);
   }
 
+  /** Stops all timers. */
+  endLimits(): void {
+    this.limits?.stop();
+    // A tunnel may live for weeks.
+    this.limits = undefined;
+  }
+
   /** The socket has closed. */
   onClose(): void {
     this.#turns = undefined;
-    this.limits?.stop();
+    this.endLimits();
     // Without a fate the client did nothing, so this proxy has closed: an upload behind an early answer stalled.
     this.occupant?.onClientGone(this.fate.how ?? "timeout");
     this.#listener.onClosed(this);

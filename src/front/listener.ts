@@ -126,7 +126,7 @@ export class Listener implements ConnectionListener, ClientJudge {
   /** The connection of a socket that was accepted and has not closed. */
   #connectionOf(socket: Socket): Connection | undefined {
     const connection = connectionOf(socket);
-    return connection?.forget ? connection : undefined;
+    return connection?.counted ? connection : undefined;
   }
 
   #onConnection(socket: Socket): void {
@@ -137,7 +137,7 @@ export class Listener implements ConnectionListener, ClientJudge {
     // Without an address it is unknown whether to trust its fields, so it is dropped. Unix sockets never have an
     // address.
     if (connection.address === "" && hasPort(this.server)) return cut(socket);
-    connection.forget = this.#connections.add(connection);
+    connection.counted = this.#connections.add(connection);
     socket.destroySoon = socketDestroySoon;
     socket.end = socketEnd as Socket["end"];
     socket.setTimeout = socketSetTimeout;
@@ -164,8 +164,8 @@ export class Listener implements ConnectionListener, ClientJudge {
   }
 
   onClosed(connection: Connection): void {
-    connection.forget?.();
-    connection.forget = undefined;
+    connection.counted?.leave();
+    connection.counted = undefined;
   }
 
   #refuse(connection: Connection, failure: Failure, brokeOff?: How): void {
@@ -238,7 +238,7 @@ export class Listener implements ConnectionListener, ClientJudge {
       if (this.#deferred.has(req)) return this.#putBack(req, connection, bytes);
       if (req.method !== "CONNECT" && !this.#handlers.isUpgrade(req))
         return this.#putBack(req, connection, bytes, "upgrade");
-      connection.limits?.stop();
+      connection.endLimits();
       // Without reading, a client that leaves would not be noticed. Bytes that come early are kept for the tunnel.
       connection.readAgain();
       const res = new ServerResponse(req);

@@ -78,7 +78,7 @@ export class TunnelLimits {
 
   /** Stops these checks: the tunnel is over. */
   stop(): void {
-    this.#unread?.forget();
+    this.#unread?.stop();
   }
 
   /** When a tunnel is lost whose ends have both stopped inside a frame, so that neither can be pinged. */

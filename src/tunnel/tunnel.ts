@@ -4,6 +4,7 @@
 //   client ==> [follower] ==> upstream      each `==>` stops reading while the far end takes nothing;
 //   client <== [follower] <== upstream      pings and Closes of this proxy are inserted where a frame has just ended
 
+import type { Membership } from "../core/bag.ts";
 import type { How, Side as SideName } from "../core/errors.ts";
 import { writeLent } from "../core/lent.ts";
 import type { Live, LiveSet } from "../core/live-set.ts";
@@ -42,8 +43,8 @@ export class Tunnel extends Deadline implements EndListener, Live {
   readonly #parts: TunnelParts;
   readonly #ends: TunnelEnds;
   readonly #limits: TunnelLimits;
-  readonly #forget: () => void;
-  readonly #unwatch: () => void;
+  readonly #open: Membership;
+  readonly #watched: Membership;
   #firstFin: "client" | "upstream" | undefined;
   /** Was the first FIN a proper end: after a Close frame, or on a connection whose frames cannot be followed? */
   #meant = false;
@@ -58,8 +59,8 @@ export class Tunnel extends Deadline implements EndListener, Live {
     this.path = ends.path;
     this.from = ends.from;
     const { clock, options } = parts;
-    this.#unwatch = clock.watch(this);
-    this.#forget = parts.tunnels.add(this);
+    this.#watched = clock.watch(this);
+    this.#open = parts.tunnels.add(this);
     this.started = clock.now;
     const live = { intervalMs: options.pingIntervalMs, timeoutMs: options.pingTimeoutMs };
     const { extensions } = ends;
@@ -199,7 +200,7 @@ export class Tunnel extends Deadline implements EndListener, Live {
     if (end.closed) return;
     const other = this.#other(end);
     end.closed = true;
-    if (other.closed) this.#forget();
+    if (other.closed) this.#open.leave();
     if (this.#settled) return;
     if (!end.ended || !other.ended) this.#lose(end, other, guard(end.socket).how ?? "fin");
     else if (other.closed) this.#settle(this.#firstFin ?? end.name, "fin");
@@ -297,7 +298,7 @@ export class Tunnel extends Deadline implements EndListener, Live {
   #settle(by: SideName, how: How): void {
     if (this.#settled) return;
     this.#settled = true;
-    this.#unwatch();
+    this.#watched.leave();
     this.#limits.stop();
     const { client, upstream } = this;
     const isIdle = !client.backlog.waits && client.follower.betweenFrames && upstream.follower.betweenFrames;

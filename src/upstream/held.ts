@@ -2,6 +2,7 @@
 // releases the requests in order of arrival; gradually, because an upstream that has just come up may crash under a
 // burst. Made by upstream.ts, which dials.
 
+import type { Membership } from "../core/bag.ts";
 import { Failure, type Fault } from "../core/errors.ts";
 import { Deadline, type Clock } from "../core/timer.ts";
 import type { UpstreamConnection } from "./connection.ts";
@@ -54,7 +55,7 @@ export class HeldQueue extends Deadline {
   /** In order of arrival. */
   readonly #waiters: Waiter[] = [];
   #planned = 0;
-  #forget: (() => void) | undefined;
+  #watched: Membership | undefined;
   #dials = 0;
   /** How many more requests may be released now. */
   #credit = 0;
@@ -128,8 +129,8 @@ export class HeldQueue extends Deadline {
     // Sorted in: the first dial of an earlier request may fail later.
     const after = this.#waiters.findLastIndex(({ arrived }) => arrived <= waiter.arrived);
     this.#waiters.splice(after + 1, 0, waiter);
-    if (this.#forget) return;
-    this.#forget = this.#clock.watch(this);
+    if (this.#watched) return;
+    this.#watched = this.#clock.watch(this);
     this.#plan(now);
   }
 
@@ -152,8 +153,8 @@ export class HeldQueue extends Deadline {
   }
 
   #rest(): void {
-    this.#forget?.();
-    this.#forget = undefined;
+    this.#watched?.leave();
+    this.#watched = undefined;
     this.due = Infinity;
   }
 

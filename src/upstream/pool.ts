@@ -1,6 +1,7 @@
 // The pool: idle keep-alive connections to one upstream. Called by upstream.ts only.
 // The upstream may close an idle connection at any time, so the rules here decide when one is still safe to use.
 
+import type { Membership } from "../core/bag.ts";
 import { cut } from "../core/sockets.ts";
 import { Deadline, type Clock } from "../core/timer.ts";
 import type { ConnectionUser, UpstreamConnection } from "./connection.ts";
@@ -54,7 +55,7 @@ export class Pool extends Deadline {
   readonly #recycleMs: number;
   readonly #idle: Idle[] = [];
   readonly #trust = new Trust();
-  #forget: (() => void) | undefined;
+  #watched: Membership | undefined;
 
   /** @param recycleMs how long a connection may be idle before it is closed rather than reused. */
   constructor(clock: Clock, recycleMs: number) {
@@ -122,7 +123,7 @@ export class Pool extends Deadline {
     // The last exchange may have paused the socket.
     if (connection.socket.isPaused()) connection.socket.resume();
     this.due = Math.min(this.due, now + keepMs);
-    this.#forget ??= this.#clock.watch(this);
+    this.#watched ??= this.#clock.watch(this);
   }
 
   /** Closes connections that have been idle for too long. */
@@ -140,8 +141,8 @@ export class Pool extends Deadline {
   }
 
   #rest(): void {
-    this.#forget?.();
-    this.#forget = undefined;
+    this.#watched?.leave();
+    this.#watched = undefined;
     this.due = Infinity;
   }
 

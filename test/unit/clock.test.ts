@@ -34,8 +34,7 @@ test("a deadline is met once, within a tick", () => {
 test("one that is forgotten is never late, and the timer ends with the last one", () => {
   const clock = new Clock(50);
   const one = deadline(clock, performance.now() + 120);
-  const forget = clock.watch(one);
-  forget();
+  clock.watch(one).leave();
   expect(vi.getTimerCount()).toBe(1);
   vi.advanceTimersByTime(1000);
   expect([one.late, vi.getTimerCount()]).toEqual([[], 0]);

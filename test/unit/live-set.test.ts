@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import type { Membership } from "../../src/core/bag.ts";
 import { LiveSet, type Live } from "../../src/core/live-set.ts";
 
 /** Something open that writes down what is asked of it. */
@@ -18,8 +19,8 @@ test("what was added is there until it is forgotten; forgetting twice is harmles
   const forget = set.add(one);
   set.add(member([], "two"));
   expect(set.size).toBe(2);
-  forget();
-  forget();
+  forget.leave();
+  forget.leave();
   expect([...set]).not.toContain(one);
   expect(set.size).toBe(1);
 });
@@ -28,7 +29,7 @@ test("a drain asks every member, also one that goes at once; only who is left is
   const asked: string[] = [];
   const set = new LiveSet();
   set.add(member(asked, "slow"));
-  const forgetQuick: () => void = set.add(member(asked, "quick", () => forgetQuick()));
+  const forgetQuick: Membership = set.add(member(asked, "quick", () => forgetQuick.leave()));
   set.drain();
   set.abandon();
   expect(asked).toEqual(["slow drain", "quick drain", "slow abandon"]);
@@ -39,7 +40,7 @@ test("who comes while it drains is asked as soon as it is made, unless it is gon
   const set = new LiveSet();
   set.drain();
   set.add(member(asked, "late"));
-  set.add(member(asked, "gone"))();
+  set.add(member(asked, "gone")).leave();
   expect(asked).toEqual([]);
   await Promise.resolve();
   expect(asked).toEqual(["late drain"]);

@@ -121,11 +121,12 @@ test("an empty pool does not keep the clock ticking, and one that is filled agai
   const watch = clock.watch.bind(clock);
   clock.watch = (deadline) => {
     watched.push("watched");
-    const forget = watch(deadline);
-    return () => {
+    const membership = watch(deadline);
+    const leave = (): void => {
       watched.push("forgotten");
-      forget();
+      membership.leave();
     };
+    return { leave };
   };
   for (let round = 0; round < 2; round++) {
     pool.put((await pair()).ours, undefined);

@@ -79,10 +79,9 @@ test("one that throws keeps no other from being told, within two ticks", () => {
 test("what is forgotten is not told, even when another forgets it in the same tick", () => {
   const clock = new Clock(50);
   const second = deadline(clock, clock.now + 50);
-  let forgetSecond = (): void => {};
-  const first = deadline(clock, clock.now + 50, () => forgetSecond());
+  const first = deadline(clock, clock.now + 50, () => watched.leave());
   clock.watch(first);
-  forgetSecond = clock.watch(second);
+  const watched = clock.watch(second);
   vi.advanceTimersByTime(200);
   expect([first.times, second.times]).toEqual([1, 0]);
 });
@@ -90,10 +89,10 @@ test("what is forgotten is not told, even when another forgets it in the same ti
 test("with nothing to watch no timer runs, and it starts again with the next", () => {
   const clock = new Clock(50);
   expect(vi.getTimerCount()).toBe(0);
-  const forget = clock.watch(deadline(clock, Infinity));
-  clock.watch(deadline(clock, Infinity))();
+  const watched = clock.watch(deadline(clock, Infinity));
+  clock.watch(deadline(clock, Infinity)).leave();
   expect(vi.getTimerCount()).toBe(1);
-  forget();
+  watched.leave();
   vi.advanceTimersByTime(60);
   expect(vi.getTimerCount()).toBe(0);
   const one = deadline(clock, performance.now() + 100);
