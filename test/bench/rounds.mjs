@@ -33,7 +33,8 @@ function entriesOf({ variants, options }, peers) {
 /**
  * @param {import("./work.mjs").Work} work
  * @param {string[]} peers those of the work that are here
- * @param {{ rounds: number, seconds: number, progress(text: string): void }} how
+ * @param {{ rounds: number, seconds: number, processes: number, progress(text: string): void }} how `processes` of
+ *   each peer are used in turn: what the compiler made of one can differ from another by a fifth
  * @returns {Promise<Results>}
  */
 export async function run(work, peers, how) {
@@ -105,35 +106,39 @@ async function once(load, work, entry, peer, seconds) {
  *
  * @type {(...args: [import("./work.mjs").Work, Entry[], Results, any]) => Promise<void>}
  */
-async function steadily(work, entries, results, { rounds, seconds, progress }) {
+async function steadily(work, entries, results, { rounds, seconds, processes, progress }) {
   const upstream = await startUpstream();
   const load = new LoadProcess();
-  /** @type {Map<string, import("./peers.mjs").Peer>} */
-  const running = new Map();
+  /** @type {{ entry: Entry, peer: import("./peers.mjs").Peer }[]} */
+  const running = [];
   try {
-    for (const { key, peer } of entries) running.set(key, await startPeer(peer, upstream.port));
-    for (const entry of entries) {
+    for (let turn = 0; turn < processes; turn += 1) {
+      for (const entry of entries) running.push({ entry, peer: await startPeer(entry.peer, upstream.port) });
+    }
+    for (const { entry, peer } of running) {
       progress(`${work.name}, warming up: ${entry.key}`);
       // At a pace, more rounds would not make it warm: new connections come as fast as they go before the first one.
       const paced = entry.options.perSecond !== undefined;
       const most = paced ? 1 : MAX_WARM_ROUNDS;
       const warming =
         work.kind === "arrivals" ? { ...entry, options: { ...entry.options, warmUp: WARM_UNITS } } : entry;
-      const peer = running.get(entry.key);
       let units = 0;
       for (let round = 0; round < most && units < WARM_UNITS; round += 1) {
-        if (peer) units += (await once(load, work, warming, peer, seconds)).units;
+        units += (await once(load, work, warming, peer, seconds)).units;
       }
     }
     for (let round = 0; round < rounds; round += 1) {
-      for (const entry of rotated(entries, round)) {
+      const turn = (round % processes) * entries.length;
+      for (const { entry, peer } of rotated(
+        running.slice(turn, turn + entries.length),
+        round + Math.floor(round / processes),
+      )) {
         progress(`${work.name}, round ${round + 1} of ${rounds}: ${entry.key}`);
-        const peer = running.get(entry.key);
-        if (peer) results.get(entry.key)?.push(await once(load, work, entry, peer, seconds));
+        results.get(entry.key)?.push(await once(load, work, entry, peer, seconds));
       }
     }
   } finally {
-    await Promise.all([load.end(), stop(upstream.child), ...[...running.values()].map(({ child }) => stop(child))]);
+    await Promise.all([load.end(), stop(upstream.child), ...running.map(({ peer }) => stop(peer.child))]);
   }
 }
 

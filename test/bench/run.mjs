@@ -1,4 +1,4 @@
-// npm run bench [-- items] [--rounds N] [--seconds N] [--peers a,b] [--against folder] [--markdown]
+// npm run bench [-- items] [--rounds N] [--seconds N] [--processes N] [--peers a,b] [--against folder] [--markdown]
 // Starts upstreams, this proxy (as built) and its peers on free ports of loopback, and prints what each costs.
 
 import { existsSync } from "node:fs";
@@ -11,6 +11,7 @@ import { WORK } from "./work.mjs";
 
 const MAX_ROUNDS = 100;
 const MAX_SECONDS = 60;
+const MAX_PROCESSES = 10;
 
 /** @param {string} line @returns {never} */
 function usage(line) {
@@ -30,6 +31,7 @@ const { values, positionals } = parseArgs({
   options: {
     rounds: { type: "string", default: "5" },
     seconds: { type: "string", default: "1" },
+    processes: { type: "string", default: "1" },
     peers: { type: "string" },
     against: { type: "string" },
     markdown: { type: "boolean", default: false },
@@ -37,6 +39,7 @@ const { values, positionals } = parseArgs({
 });
 const rounds = whole("rounds", values.rounds, MAX_ROUNDS);
 const seconds = whole("seconds", values.seconds, MAX_SECONDS);
+const processes = whole("processes", values.processes, MAX_PROCESSES);
 const unknown = positionals.find((name) => !WORK.some((work) => work.name === name));
 if (unknown !== undefined) usage(`there is no item '${unknown}'.`);
 if (!existsSync("/proc/self/task")) usage("the bench counts processor time by /proc: Linux only.");
@@ -49,7 +52,7 @@ const terminal = process.stderr.isTTY;
 /** @param {string} text */
 const progress = (text) => void (terminal && process.stderr.write(`\r\x1b[K${text}`));
 
-process.stdout.write(`${machine()}; ${rounds} rounds of ${seconds} s\n\n`);
+process.stdout.write(`${machine()}; ${rounds} rounds of ${seconds} s, ${processes} of each\n\n`);
 const done = [];
 for (const work of WORK) {
   if (positionals.length > 0 && !positionals.includes(work.name)) continue;
@@ -59,7 +62,7 @@ for (const work of WORK) {
   );
   if (values.against !== undefined) peers.splice(1, 0, OTHER_BUILD);
   try {
-    const results = await run(work, peers, { rounds, seconds, progress });
+    const results = await run(work, peers, { rounds, seconds, processes, progress });
     progress("");
     done.push({ work, results });
     process.stdout.write(`${table(work, results)}\n`);
