@@ -2,7 +2,7 @@
 // machine does falls on all of them.
 
 import { message, start, startModule, stop } from "./children.mjs";
-import { cpuMicros, residentBytes } from "./measure.mjs";
+import { closedForgotten, cpuMicros, residentBytes } from "./measure.mjs";
 import { wrk } from "./load/wrk.mjs";
 import { startPeer, startUpstream } from "./peers.mjs";
 
@@ -10,6 +10,8 @@ const PREPARE_MS = 40_000;
 /** Before these, a program that is compiled while it runs is measured half compiled: 5 times the cost at first. */
 const WARM_UNITS = 20_000;
 const MAX_WARM_ROUNDS = 5;
+/** Before each round of new connections: while a peer rests, V8 drops compiled code whose objects have all gone. */
+const AGAIN_UNITS = 2000;
 /** Tunnels that load what a peer loads lazily, before memory is compared. */
 const FIRST_TUNNELS = 10;
 
@@ -102,6 +104,15 @@ async function once(load, work, entry, peer, seconds) {
 }
 
 /**
+ * New connections come at a pace, which warms slowly: so many come first.
+ *
+ * @type {(...args: [import("./work.mjs").Work, Entry, number]) => Entry}
+ */
+function warmed({ kind }, entry, warmUp) {
+  return kind === "arrivals" ? { ...entry, options: { ...entry.options, warmUp } } : entry;
+}
+
+/**
  * All peers at once, one of them under load.
  *
  * @type {(...args: [import("./work.mjs").Work, Entry[], Results, any]) => Promise<void>}
@@ -120,13 +131,14 @@ async function steadily(work, entries, results, { rounds, seconds, processes, pr
       // At a pace, more rounds would not make it warm: new connections come as fast as they go before the first one.
       const paced = entry.options.perSecond !== undefined;
       const most = paced ? 1 : MAX_WARM_ROUNDS;
-      const warming =
-        work.kind === "arrivals" ? { ...entry, options: { ...entry.options, warmUp: WARM_UNITS } } : entry;
+      const warming = warmed(work, entry, WARM_UNITS);
       let units = 0;
       for (let round = 0; round < most && units < WARM_UNITS; round += 1) {
         units += (await once(load, work, warming, peer, seconds)).units;
       }
     }
+    progress(`${work.name}, waiting for the end of what is closed`);
+    if (work.kind === "arrivals") await closedForgotten();
     for (let round = 0; round < rounds; round += 1) {
       const turn = (round % processes) * entries.length;
       for (const { entry, peer } of rotated(
@@ -134,7 +146,7 @@ async function steadily(work, entries, results, { rounds, seconds, processes, pr
         round + Math.floor(round / processes),
       )) {
         progress(`${work.name}, round ${round + 1} of ${rounds}: ${entry.key}`);
-        results.get(entry.key)?.push(await once(load, work, entry, peer, seconds));
+        results.get(entry.key)?.push(await once(load, work, warmed(work, entry, AGAIN_UNITS), peer, seconds));
       }
     }
   } finally {
