@@ -10,8 +10,8 @@ const PREPARE_MS = 40_000;
 /** Before these, a program that is compiled while it runs is measured half compiled: 5 times the cost at first. */
 const WARM_UNITS = 20_000;
 const MAX_WARM_ROUNDS = 5;
-/** Before each round of new connections: while a peer rests, V8 drops compiled code whose objects have all gone. */
-const AGAIN_UNITS = 2000;
+/** Before each round, too: while a peer rests, V8 drops compiled code whose objects have all gone. */
+const AGAIN_UNITS = { arrivals: 2000, events: 20_000 };
 /** Tunnels that load what a peer loads lazily, before memory is compared. */
 const FIRST_TUNNELS = 10;
 
@@ -104,12 +104,13 @@ async function once(load, work, entry, peer, seconds) {
 }
 
 /**
- * New connections come at a pace, which warms slowly: so many come first.
+ * New connections and events come at a pace, which warms slowly: so many come first.
  *
- * @type {(...args: [import("./work.mjs").Work, Entry, number]) => Entry}
+ * @type {(...args: [import("./work.mjs").Work, Entry, number?]) => Entry}
  */
-function warmed({ kind }, entry, warmUp) {
-  return kind === "arrivals" ? { ...entry, options: { ...entry.options, warmUp } } : entry;
+function warmed({ kind }, entry, first) {
+  if (kind !== "arrivals" && kind !== "events") return entry;
+  return { ...entry, options: { ...entry.options, warmUp: first ?? AGAIN_UNITS[kind] } };
 }
 
 /**
@@ -146,7 +147,7 @@ async function steadily(work, entries, results, { rounds, seconds, processes, pr
         round + Math.floor(round / processes),
       )) {
         progress(`${work.name}, round ${round + 1} of ${rounds}: ${entry.key}`);
-        results.get(entry.key)?.push(await once(load, work, warmed(work, entry, AGAIN_UNITS), peer, seconds));
+        results.get(entry.key)?.push(await once(load, work, warmed(work, entry), peer, seconds));
       }
     }
   } finally {
