@@ -220,8 +220,8 @@ export const FAULTS = [
   {
     name: "exchanges that are over stay in memory",
     file: "exchange/exchange.ts",
-    find: "this.#forget = parts.exchanges.add(this);",
-    put: "this.#forget = parts.exchanges.add(this);\n    ((globalThis as { kept?: object[] }).kept ??= []).push(this);",
+    find: "this.#open = parts.exchanges.add(this);",
+    put: "this.#open = parts.exchanges.add(this);\n    ((globalThis as { kept?: object[] }).kept ??= []).push(this);",
   },
   // -- the account
   {
@@ -240,13 +240,13 @@ export const FAULTS = [
   {
     name: "100 bytes of each exchange stay in memory",
     file: "exchange/exchange.ts",
-    find: "this.#forget = parts.exchanges.add(this);",
-    put: `this.#forget = parts.exchanges.add(this);\n    ((globalThis as { kept?: object[] }).kept ??= []).push(${SMALL});`,
+    find: "this.#open = parts.exchanges.add(this);",
+    put: `this.#open = parts.exchanges.add(this);\n    ((globalThis as { kept?: object[] }).kept ??= []).push(${SMALL});`,
   },
   {
     name: "100 bytes of each exchange stay in its proxy's memory",
     file: "exchange/exchange.ts",
-    find: "this.#forget = parts.exchanges.add(this);",
-    put: `this.#forget = parts.exchanges.add(this);\n    ((parts.exchanges as { kept?: object[] }).kept ??= []).push(${SMALL});`,
+    find: "this.#open = parts.exchanges.add(this);",
+    put: `this.#open = parts.exchanges.add(this);\n    ((parts.exchanges as { kept?: object[] }).kept ??= []).push(${SMALL});`,
   },
 ];
