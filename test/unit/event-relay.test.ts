@@ -1,8 +1,8 @@
-import { once } from "node:events";
-import { connect, createServer, type AddressInfo, type Socket } from "node:net";
-import { expect, onTestFinished, test, vi, type Mock } from "vitest";
+import { expect, test, vi, type Mock } from "vitest";
 import { Clock } from "../../src/core/timer.ts";
 import { EventRelay } from "../../src/exchange/event-relay.ts";
+import { dial, type RawClient } from "../kit/client.ts";
+import { rawUpstream } from "../kit/upstream.ts";
 
 const WHOLE = Buffer.from("3\r\none\r\n");
 /** More than the kernel keeps for a client that does not read. */
@@ -21,26 +21,22 @@ interface Relaying {
   relay: EventRelay;
   long: Long;
   onBlocked: Mock<() => void>;
-  far: Socket;
+  /** The far end of the client's socket. */
+  far: RawClient;
 }
 
-async function relayTo(stall: boolean): Promise<Relaying> {
-  const server = createServer((socket) => void (stall && socket.pause()));
-  server.listen(0, "127.0.0.1");
-  const client = connect((await once(server, "listening"), (server.address() as AddressInfo).port), "127.0.0.1");
-  const [far] = (await once(server, "connection")) as [Socket];
-  onTestFinished(() => {
-    client.destroy();
-    far.destroy();
-    server.close();
-  });
+async function relaying(): Promise<Relaying> {
+  const server = await rawUpstream();
+  const { socket } = await dial(server.port);
+  const far = await server.next();
   const long: Long = { isAtChunk: true, onData: vi.fn(), onDrain: vi.fn(), onFin: vi.fn(), onClosed: vi.fn() };
   const onBlocked = vi.fn<() => void>();
-  return { relay: new EventRelay(client, new Clock(), long, { onBlocked }), long, onBlocked, far };
+  return { relay: new EventRelay(socket, new Clock(), long, { onBlocked }), long, onBlocked, far };
 }
 
 test("says so when the client's socket is full", async () => {
-  const { relay, long, onBlocked } = await relayTo(true);
+  const { relay, long, onBlocked, far } = await relaying();
+  far.stall();
   const event = Buffer.from(`ffff\r\n${"x".repeat(0xffff)}\r\n`);
   for (let sent = 0; sent < MUCH && onBlocked.mock.calls.length === 0; sent += event.length) {
     relay.onData(event);
@@ -50,7 +46,7 @@ test("says so when the client's socket is full", async () => {
 });
 
 test("gives everything else to the long way, and what follows, until a chunk begins there", async () => {
-  const { relay, long, far } = await relayTo(false);
+  const { relay, long, far } = await relaying();
   const part = Buffer.from("9\r\nab");
   relay.onData(WHOLE);
   long.onData.mockImplementation(() => Object.assign(long, { isAtChunk: false }));
@@ -61,13 +57,11 @@ test("gives everything else to the long way, and what follows, until a chunk beg
   relay.onData(WHOLE);
   expect(long.onData).toHaveBeenCalledTimes(2);
   expect(relay.bytes).toBe(6);
-  let received = "";
-  far.setEncoding("latin1").on("data", (text: string) => (received += text));
-  await vi.waitFor(() => expect(received).toBe(WHOLE.toString().repeat(2)));
+  await far.readUntil(WHOLE.toString().repeat(2));
 });
 
 test("gives the end of the connection to the long way", async () => {
-  const { relay, long } = await relayTo(false);
+  const { relay, long } = await relaying();
   relay.onDrain();
   relay.onFin();
   relay.onClosed();
