@@ -138,8 +138,10 @@ async function steadily(work, entries, results, { rounds, seconds, processes, pr
         units += (await once(load, work, warming, peer, seconds)).units;
       }
     }
-    progress(`${work.name}, waiting for the end of what is closed`);
-    if (work.kind === "arrivals") await closedForgotten();
+    if (work.kind === "arrivals") {
+      progress(`${work.name}, waiting for the end of what is closed`);
+      await closedForgotten();
+    }
     for (let round = 0; round < rounds; round += 1) {
       const turn = (round % processes) * entries.length;
       for (const { entry, peer } of rotated(
