@@ -37,6 +37,7 @@ export class Bag<T> {
     return this.#places.length;
   }
 
+  /** Adds a member, also one that is in it already: it is then in it twice. */
   add(member: T): Membership {
     const place = new Place(this.#places, member);
     this.#places.push(place);

@@ -88,6 +88,7 @@ export class Call implements ConnectionUser {
     return this.#parser.complete;
   }
 
+  /** Does the next byte of the response begin a chunk? */
   get isAtChunk(): boolean {
     return this.#parser.isAtChunk;
   }

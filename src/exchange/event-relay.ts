@@ -1,8 +1,9 @@
 // The short way of an event stream: whole chunks of its body go from one read to one write. Made by exchange.ts when
 // the head has gone; everything else that comes takes the long way, through call.ts.
 //
-// An event to thousands of clients finds the objects of each in memory, not in the processor's caches. On the long way
-// they are call, parser, line, exchange, answer and limits, which was an eighth of the cost of an event.
+// The reason: when an event goes to thousands of clients, the objects of each are in memory, and no longer in the
+// processor's caches. To fetch those of the long way (call, parser, line, exchange, answer, limits) took an eighth of
+// the time of an event.
 
 import type { Socket } from "node:net";
 import { writeLent } from "../core/lent.ts";
@@ -10,13 +11,13 @@ import type { Clock } from "../core/timer.ts";
 import { dataInWholeChunks } from "../http/chunk-line.ts";
 import type { ConnectionUser } from "../upstream/connection.ts";
 
-/** What an event stream belongs to. */
+/** The exchange that an event stream belongs to. */
 export interface Relayed {
   /** The client's socket has no room for more bytes. */
   onBlocked(): void;
 }
 
-/** The long way. */
+/** The long way: the call whose response the event stream is. */
 export interface LongWay extends ConnectionUser {
   /** Does the next byte of the response begin a chunk? */
   readonly isAtChunk: boolean;

@@ -188,7 +188,8 @@ export class Connection implements Client {
   awaitUpgrade(): void {
     this.#upgradeWaits = true;
     this.socket.pause();
-    this.limits?.onUnread();
+    // Otherwise its turn comes at once.
+    if (this.busy) this.limits?.onUnread();
   }
 
   readOn(): void {
