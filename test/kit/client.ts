@@ -42,7 +42,7 @@ export function wrap(socket: Socket): RawClient {
     send: (bytes) => void socket.write(typeof bytes === "string" ? Buffer.from(bytes, "latin1") : bytes),
     readUntil: async (wanted, ms) => {
       const there = (): boolean => (typeof wanted === "string" ? received().includes(wanted) : wanted.test(received()));
-      await until(there, `${String(wanted)} in ${JSON.stringify(received().slice(-300))}`, ms);
+      await until(there, () => `${String(wanted)} in ${JSON.stringify(received().slice(-300))}`, ms);
       return received();
     },
     reset: () => void socket.resetAndDestroy(),

@@ -168,9 +168,7 @@ async function frontOf(program: Program, ca: string | undefined): Promise<Front>
   };
   // Caddy makes its certificate when it listens already.
   const answers = async (): Promise<boolean> => (ca === undefined || existsSync(ca)) && (await canDial(front));
-  await until(answers, "a first connection through the front", 10_000).catch((error: Error) => {
-    throw new Error(`${error.message}: ${program.output()}`, { cause: error });
-  });
+  await until(answers, () => `a first connection through the front; ${program.output()}`, 10_000);
   return front;
 }
 

@@ -55,9 +55,11 @@ export async function serving(
     child.kill("SIGKILL");
     await ended;
   });
-  await until(() => canConnect(port), `${file} to listen`, 10_000).catch((error: Error) => {
-    throw new Error(`${error.message}: ${output}`);
-  });
+  await until(
+    () => canConnect(port),
+    () => `${file} to listen; ${output}`,
+    10_000,
+  );
   return { port, child, output: () => output };
 }
 

@@ -52,9 +52,11 @@ export async function service(
       child = spawn(program, args(port), { cwd, env, stdio: ["ignore", "pipe", "pipe"], detached: true });
       for (const stream of [child.stdout, child.stderr])
         stream?.setEncoding("utf8").on("data", (text: string) => (output += text));
-      await until(() => accepts(port), `${args(port).join(" ")} to listen`, START_MS).catch((error: Error) => {
-        throw new Error(`${error.message}: ${output}`);
-      });
+      await until(
+        () => accepts(port),
+        () => `${args(port).join(" ")} to listen; ${output}`,
+        START_MS,
+      );
     },
     kill,
     ended: async () => {

@@ -11,14 +11,20 @@ const PATIENCE_MS = 15_000;
 const { setTimeout, clearTimeout } = globalThis;
 const now = performance.now.bind(performance);
 
+/** What is waited for. A function says it once the wait is over, so it can tell what was seen until then. */
+export type What = string | (() => string);
+
+const late = (ms: number, what: What): Error =>
+  new Error(`not within ${ms} ms: ${typeof what === "string" ? what : what()}`);
+
 /** Rejects with `what` if `promise` has not settled after `ms`. */
-export async function within<T>(promise: Promise<T>, what: string, ms = PATIENCE_MS): Promise<T> {
+export async function within<T>(promise: Promise<T>, what: What, ms = PATIENCE_MS): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`not within ${ms} ms: ${what}`)), ms);
+  const isLate = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(late(ms, what)), ms);
   });
   try {
-    return await Promise.race([promise, late]);
+    return await Promise.race([promise, isLate]);
   } finally {
     clearTimeout(timer);
   }
@@ -27,14 +33,14 @@ export async function within<T>(promise: Promise<T>, what: string, ms = PATIENCE
 /** Resolves with the first truthy value of `condition`, looked at every 5 ms: for state outside of this process. */
 export async function until<T>(
   condition: () => T | Promise<T>,
-  what: string,
+  what: What,
   ms = PATIENCE_MS,
 ): Promise<Exclude<NonNullable<T>, false>> {
   const deadline = now() + ms;
   for (;;) {
     const value = await condition();
     if (value) return value as Exclude<NonNullable<T>, false>;
-    if (now() > deadline) throw new Error(`not within ${ms} ms: ${what}`);
+    if (now() > deadline) throw late(ms, what);
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
 }

@@ -36,7 +36,7 @@ async function received(client: RawClient, method: string): Promise<string> {
         const whole = parseResponse(client.received().slice(at), method, end === "fin");
         return whole ?? (over ? "cut" : undefined);
       },
-      `an answer, or its end: ${JSON.stringify(client.received())}`,
+      () => `an answer, or its end: ${JSON.stringify(client.received())}`,
     );
     if (response === "cut") {
       const rest = client.received().slice(at);

@@ -70,10 +70,10 @@ test.skipIf(missing)(title, { timeout: 300_000 }, async () => {
   const here = await daemon.port();
   const answer = async (at: number, path: string, ...fields: string[]): Promise<number> =>
     (await ask(at, head(`GET ${path} HTTP/1.1`, "Host: dash.example.org", ...fields), START_MS)).status;
-  await until(async () => (await answer(here, "/ready")) === 200, "the gateway to be ready", START_MS).catch(
-    (error: Error) => {
-      throw new Error(`${error.message}: ${gateway.stdout()}${gateway.stderr()}`);
-    },
+  await until(
+    async () => (await answer(here, "/ready")) === 200,
+    () => `the gateway to be ready; ${gateway.stdout()}${gateway.stderr()}`,
+    START_MS,
   );
 
   // What the recipe is for: as it comes, the proxy says that the client is 127.0.0.1.

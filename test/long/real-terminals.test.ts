@@ -43,7 +43,11 @@ async function runs(recipe: string, port: number, cwd: string, env: Record<strin
   const script = launch("sh", ["-c", recipe], { cwd, env: cleanEnv({ ...runtime, ...env }) });
   endFamily(script.pid);
   const control = controlSocket(runtime, port);
-  await until(() => existsSync(control), `single-port to listen; ${script.stdout()}${script.stderr()}`, SOON_MS);
+  await until(
+    () => existsSync(control),
+    () => `single-port to listen; ${script.stdout()}${script.stderr()}`,
+    SOON_MS,
+  );
   return control;
 }
 
