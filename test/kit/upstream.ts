@@ -1,5 +1,8 @@
 // Upstreams for tests: real servers on port 0, scripted by the byte, whose accepted sockets the test gets.
 
+import { randomInt } from "node:crypto";
+import { createSocket } from "node:dgram";
+import { once } from "node:events";
 import { createServer as createHttp, type RequestListener, type Server as HttpServer } from "node:http";
 import { createServer, type AddressInfo, type Server } from "node:net";
 import { WebSocketServer, type WebSocket } from "ws";
@@ -81,12 +84,37 @@ export async function rawUpstream(
   return upstream;
 }
 
-/** A port on which nobody listens. */
+/** Does nobody listen here, on any address? */
+function isFree(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const server = createServer();
+    server.once("error", () => resolve(false));
+    server.listen(port, () => server.close(() => resolve(true)));
+  });
+}
+
+/**
+ * A port on which nobody listens, until the test or a program that it starts does. It is this test's own until the test
+ * is over: it lies below the ports that the kernel gives to those who do not choose (ip_local_port_range), and a UDP
+ * socket on the number behind it keeps it from the tests of all other processes. (Not on its own number: Caddy listens
+ * for HTTP/3 there.) It is even, so a program that takes the port in front of it, too, disturbs nobody.
+ */
 export async function deadPort(): Promise<number> {
-  const server = createServer();
-  const port = await listen(server);
-  await new Promise((resolve) => server.close(resolve));
-  return port;
+  return await until(async () => {
+    const port = 20_000 + 2 * randomInt(6000);
+    const claim = createSocket("udp4");
+    claim.bind({ port: port + 1, address: "127.0.0.1", exclusive: true });
+    const isMine = await once(claim, "listening").then(
+      () => isFree(port),
+      () => false,
+    );
+    if (!isMine) {
+      claim.close();
+      return false;
+    }
+    atEnd(() => void claim.close());
+    return port;
+  }, "a port that nobody has");
 }
 
 /** A node:http server. */
