@@ -38,7 +38,11 @@ function runs(script: string, cwd: string, env: NodeJS.ProcessEnv): Launched {
 /** The pid of one of AO's servers, waited for. */
 async function server(of: Launched, name: string, not = 0): Promise<number> {
   const found = (): number | undefined => childCalled(of.pid, name);
-  return await until(() => found() !== not && found(), `${name} to run; ${of.stdout()}${of.stderr()}`, SOON_MS);
+  return await until(
+    () => found() !== not && found(),
+    () => `${name} to run; ${of.stdout()}${of.stderr()}`,
+    SOON_MS,
+  );
 }
 
 /** A tab with one of AO's terminals in it. */
@@ -78,11 +82,12 @@ async function terminal(browser: Browser, port: number, shell: ReturnType<typeof
   };
 }
 
-/** The connections to a port of loopback that stand, by the port of who has dialled (proc_net_tcp). */
+/** The connections to a port of loopback that stand, by the port of who has dialled; AO listens on both addresses. */
 function connectionsTo(port: number): string[] {
   const hex = port.toString(16).toUpperCase().padStart(4, "0");
   const line = new RegExp(`^ *\\d+: \\w+:(\\w+) \\w+:${hex} 01 `, "gm");
-  return [...readFileSync("/proc/net/tcp", "utf8").matchAll(line)].map(([, dialler]) => dialler ?? "");
+  const tables = ["/proc/net/tcp", "/proc/net/tcp6"].map((file) => readFileSync(file, "utf8"));
+  return tables.flatMap((table) => [...table.matchAll(line)].map(([, dialler]) => dialler ?? ""));
 }
 
 /** Clients that ask a frozen mux for a tunnel and are reset before the 101. */
@@ -93,10 +98,11 @@ async function resetBefore101(port: number, mux: { port: number; pid: number }):
   const before = new Set(connectionsTo(mux.port));
   for (const client of clients) client.send(upgrade("/ao-terminal-mux"));
   const waiting = (): number => connectionsTo(mux.port).filter((one) => !before.has(one)).length;
-  await until(() => waiting() >= RESETS, "all of them to wait for the mux", SOON_MS).catch((error: Error) => {
-    const answers = clients.map((client) => client.received().slice(0, 200));
-    throw new Error(`${error.message}: ${waiting()} do; ${JSON.stringify(answers)}`, { cause: error });
-  });
+  const seen = (): string => {
+    const answers = clients.map((client) => [client.received().slice(0, 200), client.socket.readableEnded]);
+    return `all of them to wait for the mux; ${waiting()} do; ${JSON.stringify(answers)}`;
+  };
+  await until(() => waiting() >= RESETS, seen, SOON_MS);
   for (const client of clients) client.reset();
   process.kill(mux.pid, "SIGCONT");
 }
@@ -206,7 +212,12 @@ describe.skipIf(reason)(reason === undefined ? title : `${title} (skipped: ${rea
       Promise.all([port, http, mux].map(accepts)).then((all) => all.every((one) => one));
 
     const before = runs(start, prefix, env);
-    await until(whole, "AO as it comes", SOON_MS);
+    const isUp = (): boolean => before.stdout().includes(`[single-port] listening on ${port};`);
+    await until(
+      async () => isUp() && (await whole()),
+      () => `AO as it comes; ${before.stdout()}`,
+      SOON_MS,
+    );
     await resetBefore101(port, { port: mux, pid: await server(before, TERMINALS) });
     await until(() => before.stdout().includes("[single-port] exited with code 1"), "AO's own server to die", SOON_MS);
     expect(before.stdout()).toContain("ECONNRESET");
@@ -214,7 +225,11 @@ describe.skipIf(reason)(reason === undefined ? title : `${title} (skipped: ${rea
     await until(async () => !(await accepts(http)) && !(await accepts(mux)), "its ports to be free", SOON_MS);
 
     const all = runs(recipe, prefix, env);
-    await until(() => all.stdout().includes("listening on"), `single-port; ${all.stdout()}${all.stderr()}`, SOON_MS);
+    await until(
+      () => all.stdout().includes("listening on"),
+      () => `single-port; ${all.stdout()}${all.stderr()}`,
+      SOON_MS,
+    );
     await until(whole, "AO with single-port", SOON_MS);
     await resetBefore101(port, { port: mux, pid: await server(all, TERMINALS) });
     const tab = await terminal(browser, port, tmuxShell());
