@@ -149,9 +149,14 @@ export class Links {
               ended: (result) => log[result.code === 0 ? "info" : "warn"](result, "the --on-down command ended"),
             },
           );
-    const where = new Whereabouts(target, (label) =>
-      log.info(`upstream ${name} answers at ${label}, not at ${target.label}`),
-    );
+    const where = new Whereabouts(target, (label) => {
+      probeConnect(target.address, { clock, timeoutMs: PROBE_TIMEOUT_MS }, (error) => {
+        if (error === undefined) {
+          where.isThereAfterAll();
+          upstream.leaveConnections();
+        } else log.info(`upstream ${name} answers at ${label}, not at ${target.label}`);
+      });
+    });
     const monitor = new Monitor(name, where, {
       clock,
       options: {
@@ -174,7 +179,7 @@ export class Links {
         },
         unreachable: (code) => this.#unreachable(log, name, target, code),
         lastByte: () => this.#lastByte(name),
-        refused: () => upstream.refused(),
+        refused: () => upstream.leaveConnections(),
         suspected: () => {
           // Otherwise a pong within this tick would have the time of the last tick, seem older than the failure, and a
           // living tunnel would be cut.

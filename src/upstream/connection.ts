@@ -73,7 +73,7 @@ export class UpstreamConnection {
   /** Did it come from the pool, and how long had it been idle there, in milliseconds? */
   reused = false;
   idleMs = 0;
-  /** The upstream's era (Upstream.refused) in which this connection was made. */
+  /** The upstream's era (Upstream.leaveConnections) in which this connection was made. */
   era = 0;
   /** The current user. */
   user: ConnectionUser | undefined;

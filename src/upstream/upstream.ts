@@ -55,6 +55,9 @@ export interface UpstreamOptions {
   keepAliveMs: number;
 }
 
+/** The era of a connection that gets no second request. */
+const NO_ERA = -1;
+
 const nothingToGiveUp = (): void => {};
 
 /** One upstream. */
@@ -67,7 +70,7 @@ export class Upstream {
   readonly #pool: Pool;
   readonly #watcher: UpstreamWatcher;
   readonly #held: HeldQueue;
-  /** Counts refused dials. A connection of an earlier era leads to a process that no longer listens, and is ending. */
+  /** Counts calls of leaveConnections(). A connection of an earlier era gets no further request. */
   #era = 0;
   #closed = false;
   #draining = false;
@@ -179,11 +182,11 @@ export class Upstream {
   }
 
   /**
-   * The upstream refused a connection: no process listens. Requests in flight may still be answered, but no further
-   * ones are sent on existing connections: a node server that is closing would never end while requests keep coming on
-   * them.
+   * Sends no further requests on the connections that there are; those in flight may still be answered. Called when the
+   * upstream refused a connection (no process listens: a node server that is closing would never end while requests
+   * keep coming on them), and when it is dialled at its other address from now on.
    */
-  refused(): void {
+  leaveConnections(): void {
     this.#era += 1;
     this.#pool.clear();
   }
@@ -229,8 +232,9 @@ export class Upstream {
       if (fault === "gone") this.#watcher.failed(result);
       else if (fault === "busy") this.#watcher.busy();
     } else {
-      result.era = this.#era;
       this.#where.reached(address);
+      // Meanwhile the upstream may have been found at its other address: then this connection is for one request.
+      result.era = address === this.#where.address ? this.#era : NO_ERA;
       this.#held.reached();
       this.#watcher.connected();
     }

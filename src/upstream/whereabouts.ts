@@ -17,7 +17,10 @@ export class Whereabouts {
 
   readonly #elsewhere: (label: string) => void;
 
-  /** @param elsewhere called when the upstream was found at the second address, with that address as text. */
+  /**
+   * @param elsewhere called when the upstream was found at the second address, with that address as text. Only who
+   *   dials the first one again knows that it is not there (isThereAfterAll).
+   */
   constructor(target: Target, elsewhere: (label: string) => void) {
     this.#target = target;
     this.#elsewhere = elsewhere;
@@ -44,5 +47,14 @@ export class Whereabouts {
     if (this.#found) return;
     this.#found = address;
     if (address === this.#target.other) this.#elsewhere(this.label);
+  }
+
+  /**
+   * The upstream listens at its first address, too: it began to listen on both between a dial of the first one and a
+   * dial of the second. It is dialled at the first one from now on. Otherwise the address of its peer would be another
+   * one from start to start.
+   */
+  isThereAfterAll(): void {
+    this.#found = this.#target.address;
   }
 }

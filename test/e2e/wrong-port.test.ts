@@ -4,7 +4,9 @@ import { networkInterfaces } from "node:os";
 import { expect, test } from "vitest";
 import { dial, head } from "../kit/client.ts";
 import { startDaemon } from "../kit/daemon.ts";
+import { injected } from "../kit/launch.ts";
 import { ask, nextResponse } from "../kit/messages.ts";
+import { until } from "../kit/until.ts";
 import { deadPort, rawUpstream, type RawUpstream } from "../kit/upstream.ts";
 
 const GET = head("GET / HTTP/1.1", "Host: a");
@@ -56,6 +58,20 @@ test.skipIf(noIPv6)("a bare port that answers on both is 127.0.0.1", async () =>
   await server("127.0.0.1", port);
   const daemon = await startDaemon(["--http", String(port)]);
   expect((await ask(daemon.port, GET)).field("x-at")).toBe("127.0.0.1");
+});
+
+test.skipIf(noIPv6)("a server that begins to listen on both between the two dials is 127.0.0.1", async () => {
+  const port = await deadPort();
+  await server("::1", port);
+  await server("127.0.0.1", port);
+  const env = { ...injected("refused-once.mjs"), REFUSED_ONCE: String(port) };
+  const daemon = await startDaemon(["--http", String(port)], env);
+  const at = async (): Promise<string | undefined> => (await ask(daemon.port, GET)).field("x-at");
+  expect(await at()).toBe("::1");
+  // The connection to the second address is in the pool now, and is not used again.
+  await until(async () => (await at()) === "127.0.0.1", "the first address to be dialled again");
+  expect(await at()).toBe("127.0.0.1");
+  expect(daemon.log.filter(({ msg }) => msg.includes("answers at"))).toEqual([]);
 });
 
 test.skipIf(noIPv6)("an address that was given is meant: that something answers on ::1 is only said", async () => {
