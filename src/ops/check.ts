@@ -48,8 +48,24 @@ async function tryToBind(at: Address, { port, takeover }: Options): Promise<Find
   }
 }
 
-async function tryWeb({ address, label }: Target, timeoutMs: number): Promise<Finding> {
-  const answer = await askWeb(address, timeoutMs);
+/** What an upstream answered, and where. */
+interface Found {
+  answer: Answer;
+  address: Address;
+  label: string;
+}
+
+/** Asks a bare port where the proxy would find it: at its second address when the first cannot be reached. */
+async function find(target: Target, ask: (address: Address) => Promise<Answer>): Promise<Found> {
+  const { address, other, label } = target;
+  const first = { answer: await ask(address), address, label };
+  if (!other || first.answer.kind !== "unreachable") return first;
+  const second = { answer: await ask(other), address: other, label: hostPort(other.host, other.port) };
+  return second.answer.kind === "unreachable" ? first : second;
+}
+
+async function tryWeb(target: Target, timeoutMs: number): Promise<Finding> {
+  const { answer, address, label } = await find(target, (at) => askWeb(at, timeoutMs));
   const words = `HTTP → ${label}: ${told(answer)}`;
   if (await isTls(address, answer, timeoutMs)) return { words: `${words}; ${TLS}`, ok: false };
   if (answer.kind === "status" && answer.status === 426) {
@@ -59,9 +75,8 @@ async function tryWeb({ address, label }: Target, timeoutMs: number): Promise<Fi
 }
 
 async function tryMux({ target, paths }: MuxTarget, http: Target, timeoutMs: number): Promise<Finding> {
-  const { address, label } = target;
   const path = target.path ?? paths[0] ?? "/";
-  const answer = await askMux(address, path, timeoutMs);
+  const { answer, address, label } = await find(target, (at) => askMux(at, path, timeoutMs));
   const words = `${paths.join(", ")} → ${label}${path}: ${told(answer)}`;
   if (answer.kind !== "status") {
     const tls = await isTls(address, answer, timeoutMs);
@@ -73,9 +88,9 @@ async function tryMux({ target, paths }: MuxTarget, http: Target, timeoutMs: num
   if (status === 401 || status === 403)
     return { words: `${words} (this check sends no Origin and no cookies)`, ok: true };
   if (await isTls(address, answer, timeoutMs)) return { words: `${words}; ${TLS}`, ok: false };
-  const other = await askMux(http.address, path, timeoutMs);
-  const swapped = other.kind === "status" && other.status === 101;
-  const why = swapped ? `${http.label} opens one. Are --http and --mux swapped?` : "no WebSocket was opened";
+  const web = await find(http, (at) => askMux(at, path, timeoutMs));
+  const isSwapped = web.answer.kind === "status" && web.answer.status === 101;
+  const why = isSwapped ? `${web.label} opens one. Are --http and --mux swapped?` : "no WebSocket was opened";
   return { words: `${words}; ${why}`, ok: false };
 }
 

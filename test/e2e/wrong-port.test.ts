@@ -1,17 +1,15 @@
 // An upstream's port on which no process listens, or only on the other loopback address: logged early, or found.
 
-import { networkInterfaces } from "node:os";
 import { expect, test } from "vitest";
 import { dial, head } from "../kit/client.ts";
 import { startDaemon } from "../kit/daemon.ts";
 import { injected } from "../kit/launch.ts";
 import { ask, nextResponse } from "../kit/messages.ts";
 import { until } from "../kit/until.ts";
-import { deadPort, rawUpstream, type RawUpstream } from "../kit/upstream.ts";
+import { deadPort, noIPv6, rawUpstream, type RawUpstream } from "../kit/upstream.ts";
 
 const GET = head("GET / HTTP/1.1", "Host: a");
 const PROBES = ["--probe-interval", "300ms"];
-const noIPv6 = !Object.values(networkInterfaces()).some((some) => some?.some(({ address }) => address === "::1"));
 
 /** A server that says where it is. */
 const server = (host: string, port: number): Promise<RawUpstream> =>

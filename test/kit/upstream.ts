@@ -5,6 +5,7 @@ import { createSocket } from "node:dgram";
 import { once } from "node:events";
 import { createServer as createHttp, type RequestListener, type Server as HttpServer } from "node:http";
 import { createServer, type AddressInfo, type Server } from "node:net";
+import { networkInterfaces } from "node:os";
 import { WebSocketServer, type WebSocket } from "ws";
 import { codeOf } from "../../src/core/errors.ts";
 import { wrap, type RawClient } from "./client.ts";
@@ -83,6 +84,11 @@ export async function rawUpstream(
   atEnd(() => upstream.kill());
   return upstream;
 }
+
+/** Has this machine no second loopback address? */
+export const noIPv6 = !Object.values(networkInterfaces()).some((some) =>
+  some?.some(({ address }) => address === "::1"),
+);
 
 /** Does nobody listen here, on any address? */
 function isFree(port: number): Promise<boolean> {

@@ -1,4 +1,5 @@
 import { once } from "node:events";
+import { createServer } from "node:http";
 import { createServer as createTlsServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import { expect, onTestFinished, test } from "vitest";
@@ -6,11 +7,11 @@ import { WebSocketServer } from "ws";
 import { singlePort } from "../kit/command.ts";
 import { startDaemon } from "../kit/daemon.ts";
 import { ownRuntime } from "../kit/ops.ts";
-import { deadPort, httpUpstream } from "../kit/upstream.ts";
+import { deadPort, httpUpstream, noIPv6 } from "../kit/upstream.ts";
 
 /** A mux on /mux, until the test ends. */
-async function muxServer(): Promise<{ port: number; opened: () => number; closes: number[] }> {
-  const server = new WebSocketServer({ port: 0, host: "127.0.0.1", path: "/mux" });
+async function muxServer(host = "127.0.0.1"): Promise<{ port: number; opened: () => number; closes: number[] }> {
+  const server = new WebSocketServer({ port: 0, host, path: "/mux" });
   let opened = 0;
   const closes: number[] = [];
   server.on("connection", (ws) => {
@@ -40,6 +41,20 @@ test("prints what would run and what came back, and exits 0: one page, one hands
       `/ao-terminal-mux, /mux → 127.0.0.1:${mux.port}/mux: answers 101 Switching Protocols\n`,
   );
   expect([urls, mux.opened(), mux.closes]).toEqual([["/"], 1, [1000]]);
+});
+
+test.skipIf(noIPv6)("a bare port is asked where the proxy would find it: on ::1, if only that answers", async () => {
+  const web = createServer((_req, res) => void res.end()).listen(0, "::1");
+  onTestFinished(() => void web.close());
+  await once(web, "listening");
+  const { port } = web.address() as AddressInfo;
+  const mux = await muxServer("::1");
+  const { code, stdout } = await check("--http", port, "--mux", mux.port);
+  expect(stdout).toContain(`HTTP → [::1]:${port}: answers 200 OK\n`);
+  expect(stdout).toContain(`/mux → [::1]:${mux.port}/mux: answers 101 Switching Protocols\n`);
+  expect(code).toBe(0);
+  const given = await check("--http", `127.0.0.1:${port}`);
+  expect(given.stdout).toContain(`HTTP → 127.0.0.1:${port}: cannot be reached (ECONNREFUSED)`);
 });
 
 test("an upstream that does not answer: which one, exit 78", async () => {
