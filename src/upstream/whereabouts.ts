@@ -38,8 +38,10 @@ export class Whereabouts {
 
   /** The address to dial next, when `address` has failed with this code; undefined when there is none. */
   alternative(address: Address, code: string): Address | undefined {
-    const { other } = this.#target;
-    return this.#found === undefined && address !== other && NOT_HERE.has(code) ? other : undefined;
+    if (!NOT_HERE.has(code)) return undefined;
+    // While this dial was refused, another one may have found the upstream.
+    const there = this.#found ?? this.#target.other;
+    return address === there ? undefined : there;
   }
 
   /** The upstream was reached at this address. */
