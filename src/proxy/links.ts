@@ -138,17 +138,6 @@ export class Links {
   #build(name: string, target: Target): Link {
     const { options, clock } = this.#parts;
     const log = this.#parts.log.child({ upstream: name });
-    const hook =
-      options.onDown === undefined
-        ? undefined
-        : new DownHook(
-            options.onDown,
-            { name, target: target.label },
-            {
-              started: () => log.info({ command: options.onDown }, "running the --on-down command"),
-              ended: (result) => log[result.code === 0 ? "info" : "warn"](result, "the --on-down command ended"),
-            },
-          );
     const where = new Whereabouts(target, (label) => {
       probeConnect(target.address, { clock, timeoutMs: PROBE_TIMEOUT_MS }, (error) => {
         if (error === undefined) {
@@ -194,7 +183,7 @@ export class Links {
         },
       },
     });
-    const upstream = new Upstream(name, target, {
+    const upstream = new Upstream(name, {
       options: {
         connectTimeoutMs: options.connectTimeout,
         recycleMs: options.recycle,
@@ -206,6 +195,13 @@ export class Links {
       watcher: monitor,
       where,
     });
+    const hook =
+      options.onDown === undefined
+        ? undefined
+        : new DownHook(options.onDown, upstream, {
+            started: () => log.info({ command: options.onDown }, "running the --on-down command"),
+            ended: (result) => log[result.code === 0 ? "info" : "warn"](result, "the --on-down command ended"),
+          });
     return { upstream, monitor, hook };
   }
 }

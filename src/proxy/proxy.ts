@@ -328,7 +328,7 @@ export class Proxy {
     // relayed 5xx answers are ordinary lines, and not limited.
     const isStorm = outcome.how !== "done" || !this.#options.accessLog;
     if (isStorm && !this.#process.lines.allows(`${outcome.by} ${outcome.how}`, level)) return;
-    const what = whatHappened(outcome, this.#links.byName.get(outcome.route)?.upstream.target.label ?? outcome.route);
+    const what = whatHappened(outcome, this.#links.byName.get(outcome.route)?.upstream.label ?? outcome.route);
     this.#history.ended(outcome, what);
     this.#log[level]({ ...outcome, what }, message);
   }

@@ -36,7 +36,7 @@ export interface HookEvents {
 /** Runs the command for one upstream, one run at a time. */
 export class DownHook {
   readonly #command: string;
-  readonly #env: Record<string, string>;
+  readonly #upstream: { readonly name: string; readonly label: string };
   readonly #events: HookEvents;
   readonly #limits: HookLimits;
   #lastRun = -Infinity;
@@ -46,12 +46,12 @@ export class DownHook {
 
   constructor(
     command: string,
-    upstream: { name: string; target: string },
+    upstream: { readonly name: string; readonly label: string },
     events: HookEvents,
     limits: HookLimits = LIMITS,
   ) {
     this.#command = command;
-    this.#env = { SINGLE_PORT_UPSTREAM: upstream.name, SINGLE_PORT_TARGET: upstream.target };
+    this.#upstream = upstream;
     this.#events = events;
     this.#limits = limits;
   }
@@ -128,12 +128,14 @@ export class DownHook {
   /** Starts the command; returns the error message when spawn() throws. */
   #spawn(): ChildProcess | string {
     try {
+      // Not in the constructor: the label changes when the upstream is found at its second address.
+      const { name, label } = this.#upstream;
       return spawn(this.#command, {
         shell: true,
         // In its own process group, so that kill() ends the shell's children, too.
         detached: process.platform !== "win32",
         stdio: ["ignore", "pipe", "pipe"],
-        env: { ...environment(), ...this.#env },
+        env: { ...environment(), SINGLE_PORT_UPSTREAM: name, SINGLE_PORT_TARGET: label },
       });
     } catch (error) {
       // spawn() throws some errors (E2BIG); the caller is code that relays traffic, and must not get them.

@@ -4,7 +4,7 @@
 import { faultOf } from "../core/errors.ts";
 import { cut } from "../core/sockets.ts";
 import type { Clock } from "../core/timer.ts";
-import type { Address, Target } from "../core/target.ts";
+import type { Address } from "../core/target.ts";
 import { dial, dialCodeOf, type UpstreamConnection } from "./connection.ts";
 import { HeldQueue, type Asker, type Dialled, type HeldCount, type Waiter } from "./held.ts";
 import { Pool } from "./pool.ts";
@@ -63,7 +63,6 @@ const nothingToGiveUp = (): void => {};
 /** One upstream. */
 export class Upstream {
   readonly name: string;
-  readonly target: Target;
   readonly #where: Whereabouts;
   readonly #options: UpstreamOptions;
   readonly #clock: Clock;
@@ -77,7 +76,6 @@ export class Upstream {
 
   constructor(
     name: string,
-    target: Target,
     parts: {
       options: UpstreamOptions;
       clock: Clock;
@@ -87,7 +85,6 @@ export class Upstream {
     },
   ) {
     this.name = name;
-    this.target = target;
     this.#options = parts.options;
     this.#where = parts.where;
     this.#clock = parts.clock;
@@ -96,6 +93,11 @@ export class Upstream {
     this.#held = new HeldQueue({ name, clock: parts.clock, count: parts.heldCount }, (halfOpen, done) =>
       this.#dial(halfOpen, done),
     );
+  }
+
+  /** Where it is, as text: `127.0.0.1:4000`. */
+  get label(): string {
+    return this.#where.label;
   }
 
   get held(): number {

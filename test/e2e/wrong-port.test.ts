@@ -39,7 +39,8 @@ test("nobody listens: one warning for each upstream, after its first probe", asy
 test.skipIf(noIPv6)("a bare port is dialled on ::1 where only that answers, and stays there", async () => {
   const port = await deadPort();
   const web = await server("::1", port);
-  const daemon = await startDaemon(["--http", String(port), "--hold", "0"]);
+  const onDown = ["--on-down", 'echo "$SINGLE_PORT_TARGET"'];
+  const daemon = await startDaemon(["--http", String(port), "--hold", "0", "--probe-interval", "100ms", ...onDown]);
   expect((await ask(daemon.port, GET)).field("x-at")).toBe("::1");
   await daemon.logged(
     ({ msg }) => msg === `upstream http answers at [::1]:${port}, not at 127.0.0.1:${port}`,
@@ -48,6 +49,11 @@ test.skipIf(noIPv6)("a bare port is dialled on ::1 where only that answers, and 
   await web.kill();
   await server("127.0.0.1", port);
   expect((await ask(daemon.port, GET)).status, "somebody else").toBe(503);
+  // Whoever reads the log or is called looks there.
+  const { what } = await daemon.logged(({ status }) => status === 503, "the refused request");
+  expect(what).toContain(`[::1]:${port}`);
+  const { output } = await daemon.logged(({ output }) => output !== undefined, "the end of the command");
+  expect(output).toBe(`[::1]:${port}`);
 });
 
 test.skipIf(noIPv6)("a bare port that answers on both is 127.0.0.1", async () => {

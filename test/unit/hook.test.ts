@@ -13,7 +13,7 @@ function hook(command: string, limits: Partial<HookLimits> | "its own" = {}) {
   const starts: number[] = [];
   const events = { started: () => starts.push(performance.now()), ended: (result: HookResult) => results.push(result) };
   const given = limits === "its own" ? undefined : { ...NEVER, ...limits };
-  const down = new DownHook(command, { name: "http", target: "127.0.0.1:4000" }, events, given);
+  const down = new DownHook(command, { name: "http", label: "127.0.0.1:4000" }, events, given);
   onTestFinished(() => down.cancel());
   return { hook: down, starts, results, ended: (n = 1) => until(() => results[n - 1], `run ${n} to end`, 8000) };
 }
