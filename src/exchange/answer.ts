@@ -4,38 +4,51 @@
 import type { ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import { writeLent, writeLentChunk } from "../core/lent.ts";
+import type { Clock } from "../core/timer.ts";
 import { passTrailers } from "../http/fields.ts";
 import { interimHead, toClient, type ResponseHead } from "../http/response-head.ts";
+import type { Call } from "./call.ts";
+import { EventRelay, type Relayed } from "./event-relay.ts";
 
 /** A body up to this size goes into one string with its head, and into one write; in bytes. */
 const SMALL = 16 * 1024;
 
+/** The request that is answered. */
+interface Asked {
+  method: string;
+  /** The client's HTTP version. */
+  version: string;
+  /** Should the connection close after this response? */
+  closes: boolean;
+}
+
 /** The response to one client. The head goes out with the first bytes of the body, or with `flushHead`. */
 export class Answer {
-  /** Bytes of the body. */
-  bytes = 0;
   /** Is the end of the body marked by the end of the connection only (RFC 9112 6.3)? */
   readonly closeDelimited: boolean;
   readonly #res: ServerResponse;
+  readonly #clock: Clock;
   readonly #chunked: boolean;
+  #bytes = 0;
+  #lastByte: number;
+  /** The short way of an event stream. */
+  #relay: EventRelay | undefined;
   #headSent = false;
   /** The client's socket, once node has written the head: further pieces bypass the ServerResponse. */
   #behindHead: Socket | undefined;
   /** Was a piece of the body written by the ServerResponse? */
   #passing = false;
 
-  /**
-   * @param version the client's HTTP version.
-   * @param closes should the connection close after this response?
-   * @throws when node refuses to write such a head.
-   */
-  constructor(res: ServerResponse, head: ResponseHead, about: { method: string; version: string; closes: boolean }) {
+  /** @throws when node refuses to write such a head. */
+  constructor(res: ServerResponse, head: ResponseHead, asked: Asked, clock: Clock) {
     this.#res = res;
+    this.#clock = clock;
+    this.#lastByte = clock.now;
     const { status, framing } = head;
-    const bodiless = about.method === "HEAD" || status === 204 || status === 304;
-    const chunkable = about.version === "1.1";
+    const bodiless = asked.method === "HEAD" || status === 204 || status === 304;
+    const chunkable = asked.version === "1.1";
     this.closeDelimited = !chunkable && !bodiless && framing !== "length";
-    if (about.closes || this.closeDelimited) res.shouldKeepAlive = false;
+    if (asked.closes || this.closeDelimited) res.shouldKeepAlive = false;
     // Removing the field before the head is written makes node end the body by closing, not by a last chunk.
     if (this.closeDelimited) res.removeHeader("transfer-encoding");
     const fields = toClient(head, chunkable, bodiless);
@@ -47,15 +60,20 @@ export class Answer {
     this.#chunked = res.chunkedEncoding;
   }
 
+  /** Bytes of the body so far. */
+  get bytes(): number {
+    return this.#bytes + (this.#relay?.bytes ?? 0);
+  }
+
+  /** When the last byte came from the upstream, by the shared clock. */
+  get lastByte(): number {
+    return Math.max(this.#lastByte, this.#relay?.lastByte ?? -Infinity);
+  }
+
   /** Do bytes wait because the client does not take them? */
   get blocked(): boolean {
     // Asks the socket: when an upgrade was pipelined behind, node does not emit 'drain' on the response.
     return this.#res.socket?.writableNeedDrain ?? this.#res.writableNeedDrain;
-  }
-
-  /** The client's socket, if whole chunks may be written to it from now on, past this answer. */
-  get takesChunks(): Socket | undefined {
-    return this.#chunked ? this.#behindHead : undefined;
   }
 
   /** Has the kernel taken the whole response? */
@@ -70,6 +88,13 @@ export class Answer {
     // Not flushHeaders(): node would encode the head as UTF-8, which changes every byte above 0x7f.
     this.#res.write("", "latin1");
     this.#behindHead = this.#res.socket ?? undefined;
+  }
+
+  /** Lets the whole chunks of an event stream that come from now on go past this answer, if its head has gone. */
+  shorten(call: Call, owner: Relayed): void {
+    if (this.#relay || !this.#chunked || !this.#behindHead) return;
+    this.#relay = new EventRelay(this.#behindHead, this.#clock, call, owner);
+    call.follow(this.#relay);
   }
 
   /** Writes everything that waits, the head included, unless the client has gone. */
@@ -87,7 +112,8 @@ export class Answer {
    * Writes a piece of the body, which is borrowed. Returns false when the caller should wait for the client's 'drain'.
    */
   write(piece: Buffer): boolean {
-    this.bytes += piece.length;
+    this.#lastByte = this.#clock.now;
+    this.#bytes += piece.length;
     // Directly to the socket: node would cork it until the next tick and gather four parts, a quarter of an event's
     // cost.
     if (this.#behindHead)
@@ -109,18 +135,17 @@ export class Answer {
     return writeLent(this.#res, piece);
   }
 
+  /** Ends the body, with its last piece if there is one. */
   end(last: Buffer | undefined, trailers: readonly string[]): void {
+    this.#lastByte = this.#clock.now;
+    this.#bytes += last?.length ?? 0;
     const res = this.#res;
     if (trailers.length > 0 && this.#chunked) res.addTrailers(passTrailers(trailers));
     if (!last) res.end();
     else if (this.#headSent || last.length > SMALL) {
-      this.bytes += last.length;
       this.#writeThroughNode(last);
       res.end();
-    } else {
-      this.bytes += last.length;
-      this.#endAtOnce(last.toString("latin1"));
-    }
+    } else this.#endAtOnce(last.toString("latin1"));
     this.#headSent = true;
   }
 

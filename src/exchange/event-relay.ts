@@ -1,4 +1,4 @@
-// The short way of an event stream: whole chunks of its body go from one read to one write. Made by exchange.ts when
+// The short way of an event stream: whole chunks of its body go from one read to one write. Made by answer.ts when
 // the head has gone; everything else that comes takes the long way, through call.ts.
 //
 // The reason: when an event goes to thousands of clients, the objects of each are in memory, and no longer in the

@@ -13,7 +13,7 @@ import { Answer, passInterim } from "./answer.ts";
 import { Call, type Caller } from "./call.ts";
 import { EarlyBytes } from "./early-bytes.ts";
 import { endCut } from "./ending.ts";
-import { EventRelay, type Relayed } from "./event-relay.ts";
+import type { Relayed } from "./event-relay.ts";
 import { lateSide, Limits, type Waiting } from "./limits.ts";
 import { openTunnel } from "./opened.ts";
 import { patienceMs, type Admitted, type Progress, type RelayParts, type Waited } from "./parts.ts";
@@ -42,10 +42,6 @@ export class Exchange implements Asker, Caller, Occupant, Live, Relayed, Waiting
   #giveUp: (() => void) | undefined;
   #call: Call | undefined;
   #answer: Answer | undefined;
-  /** The short way of an event stream. */
-  #relay: EventRelay | undefined;
-  /** When the last byte of the response came by the long way. */
-  #lastByte = -Infinity;
   #retries = 0;
   #waitsSince = 0;
   #eventStream = false;
@@ -71,7 +67,7 @@ export class Exchange implements Asker, Caller, Occupant, Live, Relayed, Waiting
 
   /** When the last byte of the response came, by the monotonic clock; -Infinity before the first. */
   get lastByte(): number {
-    return Math.max(this.#lastByte, this.#relay?.lastByte ?? -Infinity);
+    return this.#answer?.lastByte ?? -Infinity;
   }
 
   /** The progress, for the report. */
@@ -149,18 +145,18 @@ export class Exchange implements Asker, Caller, Occupant, Live, Relayed, Waiting
 
   onHead(head: ResponseHead): void {
     const { req, res } = this.#in;
+    const { clock } = this.#parts;
     const version = req.httpVersion;
     // Chunks from an HTTP/1.0 client are faulty framing: the connection closes after the response (RFC 9112 6.1).
     const closes = this.#draining || this.isHandshake || (version !== "1.1" && this.#in.head.codings.length > 0);
     try {
-      this.#answer = new Answer(res, head, { method: req.method ?? "", version, closes });
+      this.#answer = new Answer(res, head, { method: req.method ?? "", version, closes }, clock);
     } catch {
       return this.#nonsense();
     }
     this.#eventStream = head.eventStream;
     this.#phase = "response_body";
-    this.#lastByte = this.#parts.clock.now;
-    this.#call?.answered(this.#lastByte);
+    this.#call?.answered(clock.now);
     res.on("finish", this.#onAnswered);
     // An event stream that begins during the drain is ended behind its head, so that the client reconnects.
     if (this.#draining && this.#eventStream) process.nextTick(() => this.drain());
@@ -174,7 +170,6 @@ export class Exchange implements Asker, Caller, Occupant, Live, Relayed, Waiting
   }
 
   onBody(piece: Buffer): void {
-    this.#lastByte = this.#parts.clock.now;
     const flows = this.#answer?.write(piece) ?? true;
     if (flows) this.#awaitBody();
     else this.onBlocked();
@@ -182,16 +177,8 @@ export class Exchange implements Asker, Caller, Occupant, Live, Relayed, Waiting
 
   onRead(): void {
     this.#answer?.flushHead();
-    if (this.#eventStream && !this.#relay) this.#shorten();
-  }
-
-  /** Sends the events that come from now on by the short way, once the head has gone. */
-  #shorten(): void {
-    const client = this.#answer?.takesChunks;
     const call = this.#call;
-    if (!client || !call || call.complete || this.#settled) return;
-    this.#relay = new EventRelay(client, this.#parts.clock, call, this);
-    call.follow(this.#relay);
+    if (this.#eventStream && call?.complete === false && !this.#settled) this.#answer?.shorten(call, this);
   }
 
   /** The client's socket is full. A client that takes nothing is late also when the events themselves may be silent. */
@@ -201,7 +188,6 @@ export class Exchange implements Asker, Caller, Occupant, Live, Relayed, Waiting
   }
 
   onComplete(last: Buffer | undefined, trailers: string[]): void {
-    this.#lastByte = this.#parts.clock.now;
     // From now on the exchange waits for the client only; after an event stream, too.
     this.#limits.await("client");
     this.#answer?.end(last, trailers);
@@ -318,8 +304,7 @@ export class Exchange implements Asker, Caller, Occupant, Live, Relayed, Waiting
       this.#answer?.flush();
       endCut(client.socket, by, this.#answer);
     }
-    const bytesOut = (this.#answer?.bytes ?? 0) + (this.#relay?.bytes ?? 0);
-    this.#account({ by, how, status: res.headersSent ? res.statusCode : 0, bytesOut });
+    this.#account({ by, how, status: res.headersSent ? res.statusCode : 0, bytesOut: this.#answer?.bytes ?? 0 });
   }
 
   /** Releases everything that this exchange uses. The caller then answers the client, or ends its connection. */

@@ -227,8 +227,8 @@ export const FAULTS = [
   {
     name: "the last piece of a body is not counted",
     file: "exchange/answer.ts",
-    find: "    } else {\n      this.bytes += last.length;\n",
-    put: "    } else {\n",
+    find: "    this.#bytes += last?.length ?? 0;\n",
+    put: "",
   },
   {
     name: "a cut answer is accounted for as a good one",
