@@ -6,6 +6,7 @@ import { createServer, type ListenOptions } from "node:net";
 import type { Options } from "../options/options.ts";
 import { codeOf } from "../core/errors.ts";
 import { hostPort, type Address, type MuxTarget, type Target } from "../core/target.ts";
+import { Whereabouts } from "../upstream/whereabouts.ts";
 import { askMux, askWeb, speaksTls, type Answer } from "./check-answers.ts";
 import { findControl } from "./control.ts";
 
@@ -55,13 +56,16 @@ interface Found {
   label: string;
 }
 
-/** Asks a bare port where the proxy would find it: at its second address when the first cannot be reached. */
+/** Asks an upstream where the proxy would find it: a bare port has a second address (upstream/whereabouts.ts). */
 async function find(target: Target, ask: (address: Address) => Promise<Answer>): Promise<Found> {
-  const { address, other, label } = target;
-  const first = { answer: await ask(address), address, label };
-  if (!other || first.answer.kind !== "unreachable") return first;
-  const second = { answer: await ask(other), address: other, label: hostPort(other.host, other.port) };
-  return second.answer.kind === "unreachable" ? first : second;
+  const where = new Whereabouts(target, () => {});
+  const { address, label } = where;
+  const first = await ask(address);
+  const next = first.kind === "unreachable" ? where.alternative(address, first.why) : undefined;
+  const second = next && (await ask(next));
+  if (!next || !second || second.kind === "unreachable") return { answer: first, address, label };
+  where.reached(next);
+  return { answer: second, address: next, label: where.label };
 }
 
 async function tryWeb(target: Target, timeoutMs: number): Promise<Finding> {
