@@ -9,7 +9,7 @@ import type { Options } from "../options/options.ts";
 import type { Exchange } from "../exchange/exchange.ts";
 import type { Waited } from "../exchange/parts.ts";
 import type { Tunnel } from "../tunnel/tunnel.ts";
-import { hostPort, type Target } from "../core/target.ts";
+import { hostPort, type Address, type Target } from "../core/target.ts";
 import type { HeldCount } from "../upstream/held.ts";
 import { DownHook } from "../upstream/hook.ts";
 import { Monitor } from "../upstream/monitor.ts";
@@ -56,6 +56,8 @@ export class Links {
   readonly byName: ReadonlyMap<string, Link>;
   readonly heldCount: HeldCount;
   readonly #parts: LinkParts;
+  /** Cancels the probes that #ask() has under way. */
+  readonly #asking = new Set<() => void>();
   #looking: NodeJS.Timeout | undefined;
 
   constructor(parts: LinkParts, targets: Iterable<[name: string, target: Target]>) {
@@ -121,13 +123,24 @@ export class Links {
     const elsewhere = "port" in address && address.host === "127.0.0.1" && !target.other && code === "ECONNREFUSED";
     if (!elsewhere) return say("");
     const other = { host: "::1", port: address.port };
-    probeConnect(other, { clock: this.#parts.clock, timeoutMs: PROBE_TIMEOUT_MS }, (error) => {
+    this.#ask(other, (error) => {
       say(error === undefined ? `. Something listens on ${hostPort(other.host, other.port)}: is that the server?` : "");
     });
   }
 
+  /** Does somebody listen at another address of an upstream? The monitor probes the one at which it is. */
+  #ask(address: Address, done: (error: string | undefined) => void): void {
+    const limit = { clock: this.#parts.clock, timeoutMs: PROBE_TIMEOUT_MS };
+    const cancel = probeConnect(address, limit, (error) => {
+      this.#asking.delete(cancel);
+      done(error);
+    });
+    this.#asking.add(cancel);
+  }
+
   close(): void {
     clearInterval(this.#looking);
+    for (const cancel of this.#asking) cancel();
     for (const { monitor, upstream, hook } of this.byName.values()) {
       monitor.stop();
       hook?.cancel();
@@ -139,7 +152,7 @@ export class Links {
     const { options, clock } = this.#parts;
     const log = this.#parts.log.child({ upstream: name });
     const where = new Whereabouts(target, (label) => {
-      probeConnect(target.address, { clock, timeoutMs: PROBE_TIMEOUT_MS }, (error) => {
+      this.#ask(target.address, (error) => {
         if (error === undefined) {
           where.isThereAfterAll();
           upstream.leaveConnections();
