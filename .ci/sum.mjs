@@ -31,7 +31,7 @@ for (const step of readdirSync(folder)) {
   }
   // A step that failed without a failed test (types, lint, package, a run that broke off) counts as one failure.
   const [exit, command] = readFileSync(`${folder}/${step}/exit`, "utf8").trim().split("\n");
-  if (exit !== "0" && sum.failed === before) fail(`${command}`, `exit code ${exit}`);
+  if (exit !== "0" && sum.failed === before) fail(command ?? "a step", `exit code ${exit}`);
 }
 console.log(`\n${sum.passed} passed, ${sum.failed} failed, ${sum.skipped} skipped`);
 process.exitCode = sum.failed === 0 ? 0 : 1;
