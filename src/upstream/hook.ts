@@ -3,6 +3,7 @@
 
 import { spawn, type ChildProcess } from "node:child_process";
 import type { Socket } from "node:net";
+import type { Upstream } from "./upstream.ts";
 
 /** Limits of a hook, in milliseconds. */
 export interface HookLimits {
@@ -36,7 +37,7 @@ export interface HookEvents {
 /** Runs the command for one upstream, one run at a time. */
 export class DownHook {
   readonly #command: string;
-  readonly #upstream: { readonly name: string; readonly label: string };
+  readonly #upstream: Pick<Upstream, "name" | "label">;
   readonly #events: HookEvents;
   readonly #limits: HookLimits;
   #lastRun = -Infinity;
@@ -46,7 +47,7 @@ export class DownHook {
 
   constructor(
     command: string,
-    upstream: { readonly name: string; readonly label: string },
+    upstream: Pick<Upstream, "name" | "label">,
     events: HookEvents,
     limits: HookLimits = LIMITS,
   ) {

@@ -235,7 +235,8 @@ export class Upstream {
       else if (fault === "busy") this.#watcher.busy();
     } else {
       this.#where.reached(address);
-      // Meanwhile the upstream may have been found at its other address: then this connection is for one request.
+      // While this dial was under way, the upstream may have been found at its other address. Then this connection
+      // serves the request that waits for it, and no second one.
       result.era = address === this.#where.address ? this.#era : NO_ERA;
       this.#held.reached();
       this.#watcher.connected();

@@ -13,13 +13,12 @@ const NOT_HERE = new Set(["ECONNREFUSED", "EADDRNOTAVAIL", "EAFNOSUPPORT"]);
  */
 export class Whereabouts {
   readonly #target: Target;
+  readonly #elsewhere: (label: string) => void;
   #found: Address | undefined;
 
-  readonly #elsewhere: (label: string) => void;
-
   /**
-   * @param elsewhere called when the upstream was found at the second address, with that address as text. Only who
-   *   dials the first one again knows that it is not there (isThereAfterAll).
+   * @param elsewhere called when the upstream was found at the second address, with that address as text. The owner
+   *   then dials the first address once more, and calls isThereAfterAll() if that connects.
    */
   constructor(target: Target, elsewhere: (label: string) => void) {
     this.#target = target;
@@ -52,9 +51,9 @@ export class Whereabouts {
   }
 
   /**
-   * The upstream listens at its first address, too: it began to listen on both between a dial of the first one and a
-   * dial of the second. It is dialled at the first one from now on. Otherwise the address of its peer would be another
-   * one from start to start.
+   * Stays at the first address instead: the upstream listens there, too. It began to listen on both addresses after the
+   * first one was dialled and before the second one was. If it stayed at the second, the upstream would see its peer at
+   * 127.0.0.1 after one start and at ::1 after another.
    */
   isThereAfterAll(): void {
     this.#found = this.#target.address;
